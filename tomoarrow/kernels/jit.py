@@ -1,0 +1,88 @@
+"""The kernel decorator: one explicit signature, compiled at the first call, cached where that works.
+
+Numba keeps compiled code beside the module, else in the user's cache directory, else (where
+``NUMBA_CACHE_DIR`` is set) there. In a read-only container without a home directory it refuses to
+decorate at all (numba issues 4032, 4908, 5566). A kernel then compiles without a cache, and says so once.
+
+Numba notices edits in a kernel's own file only. A kernel therefore calls compiled functions of its own
+file and no others: a cache left by another version of the package is never used by mistake.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba import types
+
+logger = logging.getLogger("tomoarrow")
+
+u1 = types.uint8
+i8 = types.int64
+f8 = types.float64
+void = types.void
+#: Bytes that are only read: writable and read-only arrays both fit.
+BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+#: Integers that are only read.
+INTS = types.Array(types.int64, 1, "C", readonly=True)
+#: Arrays that a kernel fills.
+OUT_U1 = types.uint8[::1]
+OUT_I4 = types.int32[::1]
+OUT_I8 = types.int64[::1]
+OUT_F8 = types.float64[::1]
+
+
+def kernel(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function a kernel of one signature, compiled when it is first called.
+
+    Parameters
+    ----------
+    returns, *arguments
+        Numba types. Declare inputs with the read-only types above.
+
+    Returns
+    -------
+    A decorator. The decorated function has an attribute ``compile``, which compiles it (or loads it from
+    the cache) and returns the compiled function.
+    """
+    signature = returns(*arguments)
+
+    def decorate(python_function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.cache
+        def compiled() -> Callable[..., Any]:
+            return _compile(signature, python_function)
+
+        @functools.wraps(python_function)
+        def call(*args: Any) -> Any:
+            return compiled()(*args)
+
+        call.compile = compiled  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+#: For the small functions that kernels of the same file call.
+inlined = numba.njit(nogil=True, inline="never", error_model="numpy")
+
+
+def _compile(signature: Any, python_function: Callable[..., Any]) -> Callable[..., Any]:
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(signature, cache=True, **options)(python_function)
+    except (RuntimeError, OSError) as error:
+        if "locator" not in str(error) and not isinstance(error, OSError):
+            raise
+        _say_uncached()
+        return numba.njit(signature, cache=False, **options)(python_function)
+
+
+@functools.cache
+def _say_uncached() -> None:
+    logger.warning(
+        "no writable folder for compiled kernels: they are compiled anew in each process (a few seconds). "
+        "Set NUMBA_CACHE_DIR to a writable folder to keep them."
+    )

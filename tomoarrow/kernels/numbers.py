@@ -1,0 +1,456 @@
+"""Spans of text to int64, float64 and bool, exactly.
+
+Floats are correctly rounded: W. D. Clinger's fast path ("How to read floating point numbers accurately",
+1990), else D. Lemire's product with a 128-bit power of five ("Number parsing at a gigabyte per second",
+2021; that no fallback is needed: N. Mushtak and D. Lemire, 2023). What is left, numbers of 20 and more
+digits that these cannot decide, is reported as HARD for the caller to read exactly.
+
+Segments, width and column are those of `tomoarrow.kernels.gather`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import BYTES, INTS, OUT_F8, OUT_I8, OUT_U1, i8, inlined, kernel, u1
+from .tokenize import SPAN_BITS, SPAN_MASK
+
+u8 = np.uint64
+f8 = np.float64
+
+# What a text is, as a number.
+GOOD, MISSING, NOT_FINITE, BAD, HARD, RANGE, FRACTION, WORD = range(8)
+
+# What a column holds: bits of the result of `classify`.
+HAS_INT, HAS_FLOAT, HAS_TEXT, HAS_MISSING = 1, 2, 4, 8
+
+_MIN_Q, _MAX_Q = -342, 308
+
+
+def _powers_of_five() -> np.ndarray:
+    """5**q for q from -342 to 308 as 128-bit fractions: uint64[2 * 651], high word first.
+
+    Truncated for q >= 0, rounded up for q < 0 (Lemire 2021, section 5).
+    """
+    words = []
+    for q in range(_MIN_Q, _MAX_Q + 1):
+        if q >= 0:
+            power = 5**q
+            shift = 128 - power.bit_length()
+            word = power << shift if shift >= 0 else power >> -shift
+        else:
+            power = 5**-q
+            word = (1 << (power.bit_length() + 127 + (128 if q < -27 else 0))) // power + 1
+            word >>= word.bit_length() - 128
+        words += [word >> 64, word & (2**64 - 1)]
+    return np.array(words, np.uint64)
+
+
+_FIVES = _powers_of_five()
+_TENS = np.array([10.0**p for p in range(23)])
+
+
+@inlined
+def _high_product(a, b):
+    """The high 64 bits of a 64 x 64 bit product."""
+    mask = u8(0xFFFFFFFF)
+    a0, a1 = a & mask, a >> u8(32)
+    b0, b1 = b & mask, b >> u8(32)
+    low = a0 * b0
+    mid = a1 * b0 + (low >> u8(32))
+    mid2 = a0 * b1 + (mid & mask)
+    return a1 * b1 + (mid >> u8(32)) + (mid2 >> u8(32))
+
+
+@inlined
+def _decimal_to_bits(mantissa, q):
+    """The bits of the double nearest to mantissa * 10**q, without the sign; mantissa below 2**64."""
+    if mantissa == u8(0) or q < _MIN_Q:
+        return u8(0)
+    if q > _MAX_Q:
+        return u8(0x7FF) << u8(52)
+    zeros = u8(0)
+    w = mantissa
+    while w < (u8(1) << u8(63)):
+        w <<= u8(1)
+        zeros += u8(1)
+    at = 2 * (q - _MIN_Q)
+    low = w * _FIVES[at]
+    high = _high_product(w, _FIVES[at])
+    if high & u8(0x1FF) == u8(0x1FF):
+        more = _high_product(w, _FIVES[at + 1])
+        low += more
+        if more > low:
+            high += u8(1)
+    upper = high >> u8(63)
+    shift = upper + u8(9)
+    bits = high >> shift
+    power = ((217706 * q) >> 16) + 63 + i8(upper) - i8(zeros) + 1023
+    if power <= 0:
+        if 1 - power >= 64:
+            return u8(0)
+        bits >>= u8(1 - power)
+        bits += bits & u8(1)
+        return bits >> u8(1)
+    if low <= u8(1) and -4 <= q <= 23 and bits & u8(3) == u8(1) and (bits << shift) == high:
+        bits &= ~u8(1)
+    bits += bits & u8(1)
+    bits >>= u8(1)
+    if bits >= u8(1) << u8(53):
+        bits >>= u8(1)
+        power += 1
+    if power >= 0x7FF:
+        return u8(0x7FF) << u8(52)
+    return (bits & ((u8(1) << u8(52)) - u8(1))) | (u8(power) << u8(52))
+
+
+@inlined
+def _is_word(buf, at, length, word):
+    """Whether a text is this word (bytes, lower case), in any case."""
+    if length != len(word):
+        return False
+    for j in range(length):
+        if buf[at + j] | 32 != word[j]:
+            return False
+    return True
+
+
+@inlined
+def _is_missing(buf, at, length, cif):
+    """The words that writers of STAR files use for "no value": `None`, `<NA>`, `N/A`, `NA`, `null`."""
+    c = buf[at]
+    if length == 4:
+        return (
+            (c == 78 and buf[at + 1] == 111 and buf[at + 2] == 110 and buf[at + 3] == 101)
+            or (c == 60 and buf[at + 1] == 78 and buf[at + 2] == 65 and buf[at + 3] == 62)
+            or (c == 110 and buf[at + 1] == 117 and buf[at + 2] == 108 and buf[at + 3] == 108)
+        )
+    if length == 3:
+        return c == 78 and buf[at + 1] == 47 and buf[at + 2] == 65
+    if length == 2:
+        return c == 78 and buf[at + 1] == 65
+    return cif and length == 1 and (c == 63 or c == 46) and buf[at - 1] != 34 and buf[at - 1] != 39
+
+
+@inlined
+def _parse_float(buf, start, length, row, values, bits):
+    """Read one text into ``values[row]`` (``bits`` is the same memory); return what it is."""
+    i = start
+    stop = start + length
+    negative = False
+    if i < stop and (buf[i] == 45 or buf[i] == 43):
+        negative = buf[i] == 45
+        i += 1
+    mantissa = u8(0)
+    digits = 0
+    used = 0
+    exponent = 0
+    lost = False
+    point = False
+    while i < stop:
+        d = i8(buf[i]) - 48
+        if 0 <= d <= 9:
+            digits += 1
+            if used < 19:
+                mantissa = mantissa * u8(10) + u8(d)
+                if mantissa != u8(0):
+                    used += 1
+                if point:
+                    exponent -= 1
+            else:
+                lost |= d != 0
+                if not point:
+                    exponent += 1
+        elif d == -2 and not point:
+            point = True
+        else:
+            break
+        i += 1
+    if digits == 0:
+        sign = u8(0x8000000000000000) if negative else u8(0)
+        if _is_word(buf, i, stop - i, b"nan"):
+            bits[row] = sign | u8(0x7FF8000000000000)
+            return NOT_FINITE
+        if _is_word(buf, i, stop - i, b"inf") or _is_word(buf, i, stop - i, b"infinity"):
+            bits[row] = sign | u8(0x7FF0000000000000)
+            return NOT_FINITE
+        return BAD
+    if i < stop:
+        if buf[i] | 32 != 101:
+            return BAD
+        i += 1
+        minus = False
+        if i < stop and (buf[i] == 45 or buf[i] == 43):
+            minus = buf[i] == 45
+            i += 1
+        if i == stop:
+            return BAD
+        e = 0
+        while i < stop:
+            d = i8(buf[i]) - 48
+            if d < 0 or d > 9:
+                return BAD
+            if e < 100000:
+                e = e * 10 + d
+            i += 1
+        exponent += -e if minus else e
+    if not lost and mantissa <= u8(9007199254740992) and -22 <= exponent <= 22:
+        value = f8(mantissa)
+        value = value / _TENS[-exponent] if exponent < 0 else value * _TENS[exponent]
+        values[row] = -value if negative else value
+        return GOOD
+    result = _decimal_to_bits(mantissa, exponent)
+    if lost and result != _decimal_to_bits(mantissa + u8(1), exponent):
+        return HARD
+    if result == u8(0x7FF0000000000000):
+        return RANGE
+    bits[row] = result | (u8(0x8000000000000000) if negative else u8(0))
+    return GOOD
+
+
+@inlined
+def _parse_int(buf, start, length, row, out):
+    """Read an integer, also one written as `2.000` or `1e3`, into ``out[row]``; return what it is."""
+    i = start
+    stop = start + length
+    negative = False
+    if i < stop and (buf[i] == 45 or buf[i] == 43):
+        negative = buf[i] == 45
+        i += 1
+    value = u8(0)
+    first = i
+    over = False
+    while i < stop and 48 <= buf[i] <= 57:
+        d = u8(buf[i] - 48)
+        # 922337203685477580 is 2**63 // 10.
+        over |= value > u8(922337203685477580) or (value == u8(922337203685477580) and d > u8(7 + negative))
+        value = value * u8(10) + d
+        i += 1
+    if i == stop and i > first:
+        if over:
+            return RANGE
+        out[row] = -i8(value) if negative else i8(value)
+        return GOOD
+    scratch = np.empty(1, np.float64)
+    status = _parse_float(buf, start, length, 0, scratch, scratch.view(np.uint64))
+    if status == HARD:
+        return FRACTION
+    if status != GOOD:
+        return FRACTION if status == NOT_FINITE else status
+    if scratch[0] != np.floor(scratch[0]):
+        return FRACTION
+    if abs(scratch[0]) > 9007199254740992.0:
+        return RANGE
+    out[row] = i8(scratch[0])
+    return GOOD
+
+
+@inlined
+def _note(issues, n_issues, row, status):
+    if n_issues < len(issues):
+        issues[n_issues] = row << 4 | status
+    return n_issues + 1
+
+
+@inlined
+def _clear(valid, row):
+    valid[row >> 3] &= u1(255 ^ (1 << (row & 7)))
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_F8, OUT_U1, OUT_I8, OUT_I8)
+def floats(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tally, issues):
+    """Read a column of floats.
+
+    Parameters
+    ----------
+    out : float64[rows]
+    valid : uint8[(rows + 7) // 8]
+        Arrow's validity bitmap, all bits set; those of missing and of bad values are cleared.
+    tally : int64[8]
+        Filled with how many values there are of each status.
+    issues : int64[capacity]
+        Filled with ``row << 4 | status`` of values that are BAD, RANGE, HARD.
+
+    Returns
+    -------
+    The number of issues, which may exceed the capacity.
+    """
+    bits = out.view(np.uint64)
+    n_issues = 0
+    row = 0
+    tally[:] = 0
+    for g in range(len(seg_first)):
+        cell = seg_first[g] + column
+        for _ in range(seg_rows[g]):
+            start = spans[cell] >> SPAN_BITS
+            length = spans[cell] & SPAN_MASK
+            status = _parse_float(buf, start, length, row, out, bits)
+            if status != GOOD:
+                if status == BAD and _is_missing(buf, start, length, cif):
+                    status = MISSING
+                if status != NOT_FINITE:
+                    bits[row] = 0
+                    if status != HARD:
+                        _clear(valid, row)
+                    if status != MISSING:
+                        n_issues = _note(issues, n_issues, row, status)
+            tally[status] += 1
+            row += 1
+            cell += width
+    return n_issues
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_I8, OUT_U1, OUT_I8, OUT_I8)
+def ints(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tally, issues):
+    """Read a column of integers. As `floats`; a number that is no integer is a FRACTION, with bit cleared."""
+    n_issues = 0
+    row = 0
+    tally[:] = 0
+    for g in range(len(seg_first)):
+        cell = seg_first[g] + column
+        for _ in range(seg_rows[g]):
+            start = spans[cell] >> SPAN_BITS
+            length = spans[cell] & SPAN_MASK
+            status = _parse_int(buf, start, length, row, out)
+            if status != GOOD:
+                if status == BAD and _is_missing(buf, start, length, cif):
+                    status = MISSING
+                out[row] = 0
+                _clear(valid, row)
+                if status != MISSING:
+                    n_issues = _note(issues, n_issues, row, status)
+            tally[status] += 1
+            row += 1
+            cell += width
+    return n_issues
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_U1, OUT_U1, OUT_I8, OUT_I8)
+def bools(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tally, issues):
+    """Read a column of booleans into a bitmap, all bits zero: `0`, other integers (true), `True`, `False`.
+
+    As `floats`; `True` and `False` are tallied as WORD, because RELION reads both as false.
+    """
+    n_issues = 0
+    row = 0
+    tally[:] = 0
+    scratch = np.empty(1, np.int64)
+    for g in range(len(seg_first)):
+        cell = seg_first[g] + column
+        for _ in range(seg_rows[g]):
+            start = spans[cell] >> SPAN_BITS
+            length = spans[cell] & SPAN_MASK
+            status = _parse_int(buf, start, length, 0, scratch)
+            if status == BAD and _is_word(buf, start, length, b"true"):
+                scratch[0] = 1
+                status = WORD
+            elif status == BAD and _is_word(buf, start, length, b"false"):
+                scratch[0] = 0
+                status = WORD
+            if status == GOOD or status == WORD:
+                if scratch[0] != 0:
+                    out[row >> 3] |= u1(1 << (row & 7))
+            else:
+                if status == BAD and _is_missing(buf, start, length, cif):
+                    status = MISSING
+                _clear(valid, row)
+                if status != MISSING:
+                    n_issues = _note(issues, n_issues, row, status)
+            tally[status] += 1
+            row += 1
+            cell += width
+    return n_issues
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1)
+def classify(buf, spans, seg_first, seg_rows, width, column, cif):
+    """Say what a column of an unknown label holds: HAS_INT, HAS_FLOAT, HAS_TEXT and HAS_MISSING, or-ed.
+
+    A quoted value, a number with a leading zero (`01`) and an integer beyond int64 are text. Stops at the
+    first text.
+    """
+    seen = 0
+    values = np.empty(1, np.float64)
+    bits = values.view(np.uint64)
+    whole = np.empty(1, np.int64)
+    for g in range(len(seg_first)):
+        cell = seg_first[g] + column
+        for _ in range(seg_rows[g]):
+            start = spans[cell] >> SPAN_BITS
+            length = spans[cell] & SPAN_MASK
+            cell += width
+            if length == 0 or buf[start - 1] > 32:
+                return seen | HAS_TEXT
+            i = start + (1 if buf[start] == 45 or buf[start] == 43 else 0)
+            stop = start + length
+            if i + 1 < stop and buf[i] == 48 and 48 <= buf[i + 1] <= 57:
+                return seen | HAS_TEXT
+            while i < stop and 48 <= buf[i] <= 57:
+                i += 1
+            if i == stop and length > 0 and buf[stop - 1] >= 48:
+                if _parse_int(buf, start, length, 0, whole) != GOOD:
+                    return seen | HAS_TEXT
+                # A negative zero is a float: no integer keeps its sign.
+                seen |= HAS_FLOAT if whole[0] == 0 and buf[start] == 45 else HAS_INT
+                continue
+            status = _parse_float(buf, start, length, 0, values, bits)
+            if status == BAD and _is_missing(buf, start, length, cif):
+                seen |= HAS_MISSING
+            elif status == BAD or status == RANGE:
+                return seen | HAS_TEXT
+            else:
+                seen |= HAS_FLOAT
+    return seen
+
+
+@inlined
+def _is_separator(c):
+    """RELION splits vectors at any of these (``src/metadata_container.cpp``); Python writes blanks too."""
+    return c == 91 or c == 44 or c == 93 or c == 32
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, OUT_I8)
+def vector_offsets(buf, spans, seg_first, seg_rows, width, column, offsets):
+    """Fill the offsets of a column of vectors, int64[rows + 1]; return the number of elements."""
+    total = 0
+    row = 0
+    offsets[0] = 0
+    for g in range(len(seg_first)):
+        cell = seg_first[g] + column
+        for _ in range(seg_rows[g]):
+            start = spans[cell] >> SPAN_BITS
+            inside = False
+            for i in range(start, start + (spans[cell] & SPAN_MASK)):
+                separator = _is_separator(buf[i])
+                if inside and separator:
+                    total += 1
+                inside = not separator
+            if inside:
+                total += 1
+            row += 1
+            offsets[row] = total
+            cell += width
+    return total
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, OUT_I8)
+def vector_spans(buf, spans, seg_first, seg_rows, width, column, out):
+    """Fill the spans of the elements of a column of vectors, int64[elements]; return how many."""
+    n = 0
+    for g in range(len(seg_first)):
+        cell = seg_first[g] + column
+        for _ in range(seg_rows[g]):
+            start = spans[cell] >> SPAN_BITS
+            stop = start + (spans[cell] & SPAN_MASK)
+            i = start
+            while i < stop:
+                if _is_separator(buf[i]):
+                    i += 1
+                    continue
+                begin = i
+                while i < stop and not _is_separator(buf[i]):
+                    i += 1
+                out[n] = begin << SPAN_BITS | (i - begin)
+                n += 1
+            cell += width
+    return n

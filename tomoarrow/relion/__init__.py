@@ -1,0 +1,1 @@
+"""What the labels of RELION mean, where its projects keep their files, and how its sets fit together."""

@@ -1,0 +1,302 @@
+"""Values of loops to typed Arrow arrays, straight into Arrow's buffers.
+
+A label that is known has its type; for any other the type is inferred from all of its values: int64, else
+float64, else string. What a value cannot be is never guessed: it is reported, with its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..kernels import gather, numbers
+from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
+
+#: ``name`` is a string that repeats, and becomes a dictionary; ``path`` is a string.
+LabelType = Literal["float64", "int64", "bool", "string", "name", "path", "list<float64>", "list<int64>"]
+
+ARROW_TYPES: dict[str, pa.DataType] = {
+    "float64": pa.float64(),
+    "int64": pa.int64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "name": pa.dictionary(pa.int32(), pa.string()),
+    "path": pa.string(),
+    "list<float64>": pa.list_(pa.float64()),
+    "list<int64>": pa.list_(pa.int64()),
+}
+
+#: Doubles hold every integer up to this one.
+_EXACT = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What is known of a label: its type, unit and meaning."""
+
+    name: str
+    type: LabelType
+    unit: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Where the values of a table stand: segments of `rows[g]` rows from span `first[g]` on, `width` a row."""
+
+    buffer: NDArray[np.uint8]
+    spans: NDArray[np.int64]
+    first: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    width: int
+    escapes: bool
+    nulls: bool
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.rows.sum())
+
+    def span_of(self, row: int, column: int) -> int:
+        """The index of the span of one cell."""
+        ends = np.cumsum(self.rows)
+        g = int(np.searchsorted(ends, row, side="right"))
+        return int(self.first[g]) + (row - int(ends[g] - self.rows[g])) * self.width + column
+
+    def text(self, row: int, column: int) -> str:
+        """The text of one cell."""
+        return self.text_of(int(self.spans[self.span_of(row, column)]))
+
+    def text_of(self, span: int) -> str:
+        start = span >> SPAN_BITS
+        return self.buffer[start : start + (span & SPAN_MASK)].tobytes().decode("utf-8", "replace")
+
+    def arguments(self, column: int) -> tuple[Any, ...]:
+        """What every kernel takes first."""
+        return self.buffer, self.spans, self.first, self.rows, self.width, column
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A value that does not fit its label's type."""
+
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column read.
+
+    Attributes
+    ----------
+    array : pyarrow.Array
+        Bad values are null.
+    type : LabelType
+        What it was read as: an int64 label may have become a float64.
+    bad : tuple of Bad
+    notices : dict
+        How many values there are, and the first row, of each kind of notice: ``widened``, ``not-finite``,
+        ``missing``, ``boolean-word``.
+    """
+
+    array: pa.Array
+    type: LabelType
+    bad: tuple[Bad, ...] = ()
+    notices: dict[str, int] = field(default_factory=dict)
+
+
+def read_column(cells: Cells, column: int, wanted: LabelType | None) -> Column:
+    """Read one column of a table.
+
+    Parameters
+    ----------
+    cells : Cells
+    column : int
+    wanted : LabelType or None
+        None infers the type.
+    """
+    kind: LabelType = infer(cells, column) if wanted is None else wanted
+    if kind == "float64":
+        return _read_floats(cells, column)
+    if kind == "int64":
+        return _read_ints(cells, column)
+    if kind == "bool":
+        return _read_bools(cells, column)
+    if kind == "list<float64>" or kind == "list<int64>":
+        return _read_vectors(cells, column, kind)
+    strings = _read_strings(cells, column)
+    return Column(strings.dictionary_encode() if kind == "name" else strings, kind)
+
+
+def infer(cells: Cells, column: int) -> LabelType:
+    """The type of a column whose label is not known: int64, float64 or string, from all values."""
+    seen = numbers.classify(*cells.arguments(column), cells.nulls)
+    if seen & numbers.HAS_TEXT or not seen & (numbers.HAS_INT | numbers.HAS_FLOAT):
+        return "string"
+    if not seen & numbers.HAS_FLOAT:
+        return "int64"
+    if seen & numbers.HAS_INT and _read_ints_exactly(cells, column)[2]:
+        return "string"
+    return "float64"
+
+
+_REASONS = {
+    numbers.BAD: "not a number",
+    numbers.RANGE: "out of range",
+    numbers.FRACTION: "not an integer",
+}
+
+
+def _run(
+    kernel: Callable[..., int], cells: Cells, column: int, out: NDArray[Any], capacity: int = 64
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """Run a kernel of numbers: the validity bitmap, the tally, and the issues, all of them."""
+    n_rows = cells.n_rows
+    valid = np.full((n_rows + 7) // 8, 255, np.uint8)
+    tally = np.zeros(8, np.int64)
+    issues = np.empty(capacity, np.int64)
+    n_issues = kernel(*cells.arguments(column), cells.nulls, out, valid, tally, issues)
+    if n_issues > capacity:
+        if out.dtype == np.uint8:
+            out[:] = 0
+        return _run(kernel, cells, column, out, n_issues)
+    return valid, tally, issues[:n_issues]
+
+
+def _array(kind: pa.DataType, out: NDArray[Any], valid: NDArray[np.uint8], n_rows: int, n_null: int) -> pa.Array:
+    bitmap = pa.py_buffer(valid) if n_null else None
+    return pa.Array.from_buffers(kind, n_rows, [bitmap, pa.py_buffer(out)], n_null)
+
+
+def _bad(issues: NDArray[np.int64], reasons: dict[int, str]) -> tuple[Bad, ...]:
+    return tuple(Bad(issue >> 4, reasons[issue & 15]) for issue in issues.tolist() if issue & 15 != numbers.HARD)
+
+
+def _counted(tally: NDArray[np.int64]) -> dict[str, int]:
+    named = {"not-finite": numbers.NOT_FINITE, "missing": numbers.MISSING, "boolean-word": numbers.WORD}
+    return {name: int(tally[status]) for name, status in named.items() if tally[status]}
+
+
+def _read_floats(cells: Cells, column: int) -> Column:
+    n_rows = cells.n_rows
+    out = np.empty(n_rows, np.float64)
+    valid, tally, issues = _run(numbers.floats, cells, column, out)
+    for row in (issue >> 4 for issue in issues.tolist() if issue & 15 == numbers.HARD):
+        out[row] = float(cells.text(row, column))
+    n_null = int(tally[[numbers.MISSING, numbers.BAD, numbers.RANGE]].sum())
+    array = _array(pa.float64(), out, valid, n_rows, n_null)
+    return Column(array, "float64", _bad(issues, _REASONS), _counted(tally))
+
+
+def _read_ints_exactly(
+    cells: Cells, column: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], list[int], NDArray[np.int64], NDArray[np.int64]]:
+    """Integers, validity, the rows of those a double could not hold, tally and issues."""
+    out = np.empty(cells.n_rows, np.int64)
+    valid, tally, issues = _run(numbers.ints, cells, column, out)
+    large = np.flatnonzero((out > _EXACT) | (out < -_EXACT)).tolist()
+    large += [issue >> 4 for issue in issues.tolist() if issue & 15 == numbers.RANGE]
+    return out, valid, large, tally, issues
+
+
+def _read_ints(cells: Cells, column: int) -> Column:
+    out, valid, large, tally, issues = _read_ints_exactly(cells, column)
+    if tally[numbers.FRACTION]:
+        floats = _read_floats(cells, column)
+        bad = {b.row: b for b in floats.bad} | {row: Bad(row, "out of range among fractions") for row in large}
+        array = floats.array
+        if large:
+            mask = np.zeros(len(array), bool)
+            mask[large] = True
+            array = pa.compute.if_else(pa.array(mask), pa.scalar(None, pa.float64()), array)
+        notices = floats.notices | {"widened": int(tally[numbers.FRACTION])}
+        return Column(array, "float64", tuple(bad[row] for row in sorted(bad)), notices)
+    n_null = int(tally[[numbers.MISSING, numbers.BAD, numbers.RANGE]].sum())
+    array = _array(pa.int64(), out, valid, len(out), n_null)
+    return Column(array, "int64", _bad(issues, _REASONS), _counted(tally))
+
+
+def _read_bools(cells: Cells, column: int) -> Column:
+    n_rows = cells.n_rows
+    out = np.zeros((n_rows + 7) // 8, np.uint8)
+    valid, tally, issues = _run(numbers.bools, cells, column, out)
+    n_null = int(tally[[numbers.MISSING, numbers.BAD, numbers.RANGE, numbers.FRACTION]].sum())
+    array = _array(pa.bool_(), out, valid, n_rows, n_null)
+    reasons = dict.fromkeys(_REASONS, "not 0, 1, True or False")
+    return Column(array, "bool", _bad(issues, reasons), _counted(tally))
+
+
+def _read_strings(cells: Cells, column: int) -> pa.Array:
+    n_rows = cells.n_rows
+    offsets = np.empty(n_rows + 1, np.int32)
+    size = gather.string_offsets(*cells.arguments(column), cells.escapes, offsets)
+    if size > np.iinfo(np.int32).max:
+        raise OverflowError("more than 2 GiB of text in one column: read the table in pieces")
+    data = np.empty(size, np.uint8)
+    gather.string_bytes(*cells.arguments(column), cells.escapes, data)
+    return pa.Array.from_buffers(pa.string(), n_rows, [None, pa.py_buffer(offsets), pa.py_buffer(data)], 0)
+
+
+def _read_vectors(cells: Cells, column: int, kind: LabelType) -> Column:
+    """Vectors as RELION writes them, ``[a,b,c]``; without brackets too, as RELION reads them."""
+    n_rows = cells.n_rows
+    offsets = np.empty(n_rows + 1, np.int64)
+    n_elements = numbers.vector_offsets(*cells.arguments(column), offsets)
+    element_spans = np.empty(n_elements, np.int64)
+    numbers.vector_spans(*cells.arguments(column), element_spans)
+    elements = Cells(
+        cells.buffer, element_spans, np.zeros(1, np.int64), np.array([n_elements]), 1, False, cells.nulls
+    )
+    read = _read_floats(elements, 0) if kind == "list<float64>" else _read_ints(elements, 0)
+
+    spans = _spans_of(cells, column)
+    starts, lengths = spans >> SPAN_BITS, spans & SPAN_MASK
+    opened = (cells.buffer[starts] == ord("[")) & (lengths > 0)
+    closed = (cells.buffer[starts + np.maximum(lengths, 1) - 1] == ord("]")) & (lengths > 0)
+    bad = {row: Bad(row, "a bracket is missing") for row in np.flatnonzero(opened != closed).tolist()}
+    for element in read.bad:
+        row = int(np.searchsorted(offsets, element.row, side="right")) - 1
+        bad.setdefault(row, Bad(row, f"an element is {element.reason}"))
+    absent = np.zeros(n_rows, bool)
+    if "missing" in read.notices:
+        # A cell that is one word for "missing", without brackets, is no vector of one missing element.
+        single = np.flatnonzero((np.diff(offsets) == 1) & ~opened)
+        absent[single] = np.asarray(read.array.is_null())[offsets[single]]
+    absent[list(bad)] = True
+    array = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), read.array)
+    if absent.any():
+        array = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), read.array, mask=pa.array(absent))
+    read_as: LabelType = "list<float64>" if read.type == "float64" else "list<int64>"
+    return Column(array, read_as, tuple(bad[row] for row in sorted(bad)), read.notices)
+
+
+def _spans_of(cells: Cells, column: int) -> NDArray[np.int64]:
+    """The spans of a column, one a row."""
+    parts = [
+        cells.spans[first + column : first + rows * cells.width : cells.width]
+        for first, rows in zip(cells.first.tolist(), cells.rows.tolist(), strict=True)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+def field_of(name: str, column: Column, label: Label | None) -> pa.Field:
+    """The Arrow field of a column, with unit and meaning in its metadata."""
+    metadata = {}
+    if label is not None:
+        metadata = {key: value for key, value in (("unit", label.unit), ("description", label.description)) if value}
+    return pa.field(name, column.array.type, metadata=metadata or None)
+
+
+def check_labels(labels: Sequence[str]) -> str | None:
+    """The first label that stands twice in a loop, if any."""
+    seen: set[str] = set()
+    for label in labels:
+        if label in seen:
+            return label
+        seen.add(label)
+    return None

@@ -1,0 +1,197 @@
+"""Where bytes come from: a path, an open file, bytes, gzip or zstd; one file, or a slab of many."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..errors import MissingFileError, Place, StarSyntaxError, TomoarrowError
+from ..kernels import gather
+
+#: What `read_star` takes.
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
+
+#: Line feeds behind each file, so that kernels need no bounds check.
+PADDING = 64
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The bytes of one or more files in one buffer.
+
+    Attributes
+    ----------
+    buffer : uint8[n]
+        File ``f`` is ``buffer[begins[f]:ends[f]]``; line feeds follow it.
+    begins, ends : int64[n_files]
+    names : tuple of str
+        What each file is called in messages.
+    """
+
+    buffer: NDArray[np.uint8]
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def file_at(self, position: int) -> int:
+        """The number of the file that holds a position of the buffer."""
+        return int(np.searchsorted(self.begins, position, side="right")) - 1
+
+    def cut(self, begin: int, end: int) -> str:
+        """The characters between two positions."""
+        return self.buffer[begin:end].tobytes().decode("utf-8", "replace")
+
+    def place(self, position: int, block: str | None = None, label: str | None = None) -> Place:
+        """File, line, column and the text of the line, for a position of the buffer."""
+        f = self.file_at(position)
+        begin, end = int(self.begins[f]), int(self.ends[f])
+        before = self.buffer[begin:position].tobytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        line_begin = position - (len(before) - before.rfind(b"\n") - 1)
+        rest = self.buffer[position : min(end, position + 1000)].tobytes()
+        line = self.buffer[line_begin:position].tobytes() + rest.split(b"\n")[0].split(b"\r")[0]
+        column = len(self.cut(line_begin, position)) + 1
+        text = line.decode("utf-8", "replace").strip()
+        return Place(self.names[f], before.count(b"\n") + 1, column, block, label, text)
+
+
+def read_text(source: Source) -> Text:
+    """Read one source whole.
+
+    Parameters
+    ----------
+    source
+        A path, bytes, or a binary file object; gzip and zstd are recognised by their first bytes.
+
+    Raises
+    ------
+    MissingFileError
+        The file is not there or cannot be read.
+    StarSyntaxError
+        It is not UTF-8, or its compression is damaged.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        name, data = "<bytes>", bytes(source)
+    elif isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        data = _read_path(name)
+    else:
+        name = str(getattr(source, "name", "<file>"))
+        data = source.read()
+        if not isinstance(data, bytes):
+            raise TypeError(f"a file open in binary mode is needed, {name} gives {type(data).__name__}")
+    text, errors = join([(name, data)])
+    for error in errors:
+        raise error
+    return text
+
+
+def read_slab(paths: Sequence[Path], names: Sequence[str]) -> tuple[Text, list[TomoarrowError]]:
+    """Read many files into one buffer.
+
+    Returns
+    -------
+    text
+        Files that could not be read are empty in it.
+    errors
+        One error for each of those.
+    """
+    errors: list[TomoarrowError] = []
+    files = []
+    for path, name in zip(paths, names, strict=True):
+        try:
+            files.append((name, _read_path(os.fspath(path), only_regular=True)))
+        except TomoarrowError as error:
+            errors.append(error)
+            files.append((name, b""))
+    text, more = join(files)
+    return text, errors + more
+
+
+def join(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowError]]:
+    """Lay files, as (name, bytes), into one padded buffer; see `read_slab` for what is returned."""
+    errors: list[TomoarrowError] = []
+    contents = []
+    for name, data in files:
+        try:
+            contents.append(_decompress(name, data))
+        except TomoarrowError as error:
+            errors.append(error)
+            contents.append(b"")
+    sizes = np.fromiter((len(data) for data in contents), np.int64, len(contents))
+    begins = np.concatenate([[0], np.cumsum(sizes + PADDING)[:-1]]).astype(np.int64)
+    buffer = np.empty(int((sizes + PADDING).sum()), np.uint8)
+    for data, begin in zip(contents, begins.tolist(), strict=True):
+        end = begin + len(data)
+        buffer[begin:end] = np.frombuffer(data, np.uint8)
+        buffer[end : end + PADDING] = 10
+    text = Text(buffer, begins, begins + sizes, tuple(name for name, _ in files))
+    for f in range(len(contents)):
+        bad = gather.find_invalid_utf8(buffer, begins[f], text.ends[f])
+        if bad >= 0 and not _holds_nul(text, f):
+            errors.append(
+                StarSyntaxError(
+                    f"byte 0x{buffer[bad]:02x} is not UTF-8",
+                    place=text.place(bad),
+                    remedy="convert the file to UTF-8, for example: iconv -f latin1 -t utf-8",
+                )
+            )
+            text.ends[f] = text.begins[f]
+    return text, errors
+
+
+def _holds_nul(text: Text, f: int) -> bool:
+    """A file with NUL bytes is no text at all: the tokenizer says that better."""
+    return b"\0" in text.buffer[text.begins[f] : text.ends[f]].tobytes()
+
+
+def _read_path(path: str, *, only_regular: bool = False) -> bytes:
+    try:
+        if only_regular and not stat.S_ISREG(os.stat(path).st_mode):
+            raise MissingFileError("not a regular file", place=Place(path), remedy="correct the path")
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MissingFileError(
+            f"cannot read the file: {reason}", place=Place(path), remedy="check the path and its permissions"
+        ) from error
+
+
+def _decompress(name: str, data: bytes) -> bytes:
+    try:
+        if data[:2] == _GZIP:
+            return _gunzip(data)
+        if data[:4] == _ZSTD:
+            with pa.input_stream(pa.BufferReader(data), compression="zstd") as stream:
+                return bytes(stream.read())
+    except (OSError, zlib.error, EOFError) as error:
+        raise StarSyntaxError(
+            f"the compressed data is damaged or cut short: {error}",
+            place=Place(name),
+            remedy="copy or compress the file again",
+        ) from error
+    return data
+
+
+def _gunzip(data: bytes) -> bytes:
+    """All members of a gzip file, one after the other (RFC 1952, section 2.2)."""
+    parts = []
+    while data:
+        member = zlib.decompressobj(wbits=31)
+        parts.append(member.decompress(data))
+        if not member.eof:
+            raise EOFError("the end is missing")
+        data = member.unused_data.lstrip(b"\0")
+    return b"".join(parts)
