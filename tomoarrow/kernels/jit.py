@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -51,9 +52,16 @@ def kernel(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Call
     signature = returns(*arguments)
 
     def decorate(python_function: Callable[..., Any]) -> Callable[..., Any]:
+        lock = threading.Lock()
+
         @functools.cache
-        def compiled() -> Callable[..., Any]:
+        def compiled_once() -> Callable[..., Any]:
             return _compile(signature, python_function)
+
+        def compiled() -> Callable[..., Any]:
+            # Without the lock, threads that start together would each compile.
+            with lock:
+                return compiled_once()
 
         @functools.wraps(python_function)
         def call(*args: Any) -> Any:

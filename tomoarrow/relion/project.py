@@ -25,11 +25,14 @@ class Project:
         How it was found: "given", "current directory", or "above the STAR file".
     missing : tuple of int
         The positions of the paths that are not there.
+    tried : tuple of Path
+        The directories looked at.
     """
 
     directory: Path
     how: str
-    missing: tuple[int, ...] = ()
+    missing: tuple[int, ...]
+    tried: tuple[Path, ...]
 
 
 def find_project(star_file: Path, paths: Sequence[str], given: Path | None = None) -> Project:
@@ -52,29 +55,23 @@ def find_project(star_file: Path, paths: Sequence[str], given: Path | None = Non
     Raises
     ------
     MissingFileError
-        The directory given is none, or no path resolves from anywhere.
+        The directory given is none.
     """
     if given is not None:
         if not given.is_dir():
             raise MissingFileError("the project directory is not a directory", place=Place(str(given)))
-        return Project(given.resolve(), "given", _missing(given, paths))
-    best: Project | None = None
-    candidates = dict.fromkeys([Path.cwd(), *star_file.resolve().parents])
+        return Project(given.resolve(), "given", _missing(given, paths), (given,))
+    here = Path.cwd()
+    candidates = tuple(dict.fromkeys([here, *star_file.resolve().parents]))
+    best = None
     for candidate in candidates:
-        how = "current directory" if candidate == Path.cwd() else "above the STAR file"
-        project = Project(candidate, how, _missing(candidate, paths))
-        if not project.missing:
-            return project
-        if best is None or len(project.missing) < len(best.missing):
-            best = project
+        missing = _missing(candidate, paths)
+        if best is None or len(missing) < len(best.missing):
+            how = "current directory" if candidate == here else "above the STAR file"
+            best = Project(candidate, how, missing, candidates)
+        if not missing:
+            break
     assert best is not None
-    if len(best.missing) == len(paths):
-        raise MissingFileError(
-            f"none of the {len(paths)} files that it names can be found",
-            place=Place(str(star_file), text=paths[0]),
-            expected="paths relative to the project directory; tried: " + ", ".join(map(str, candidates)),
-            remedy="run tomoarrow in the project directory, or name it with --project DIR",
-        )
     return best
 
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import pyarrow as pa
 
-from ..errors import SchemaError, StarSyntaxError, UsageError, raise_gathered
+from ..errors import SchemaError, StarSyntaxError, TomoarrowError, UsageError, raise_gathered
 from .columns import Cells, Column, Label, LabelType, check_labels, field_of, read_column
 from .document import Block, Document, Reject, Value
 from .source import Source, Text, read_text
@@ -49,7 +49,7 @@ class Findings:
 
     notices: list[Notice] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
-    errors: list[SchemaError | StarSyntaxError] = field(default_factory=list)
+    errors: list[TomoarrowError] = field(default_factory=list)
 
 
 def read_star(
@@ -224,7 +224,7 @@ def _read_block(
     loops = []
     for loop in np.flatnonzero(structure.loop_container == container).tolist():
         labels = structure.labels(loop)
-        if not _fits(structure, loop, labels, name, found):
+        if not check_loop(structure, loop, labels, found):
             continue
         loops.append(_read_loop(structure, loop, labels, options, chosen, found))
     frames = np.flatnonzero(structure.parent == container).tolist()
@@ -236,8 +236,9 @@ def _read_block(
     )
 
 
-def _fits(structure: Structure, loop: int, labels: Sequence[str], name: str, found: Findings) -> bool:
-    """Whether the labels of a loop are distinct and its values fill whole rows."""
+def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Findings) -> bool:
+    """Whether the labels of a loop are distinct and its values fill whole rows; else an error is added."""
+    name = structure.name(int(structure.loop_container[loop]))
     repeated = check_labels(labels)
     if repeated is not None:
         index = len(labels) - 1 - list(reversed(labels)).index(repeated)

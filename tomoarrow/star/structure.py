@@ -104,6 +104,13 @@ class Structure:
         first = int(self.loop_tags[loop])
         return [self.string(span) for span in range(first, first + int(self.loop_width[loop]))]
 
+    def header(self, loop: int) -> bytes:
+        """The bytes of the labels of a loop, from the first to the last, given by its number."""
+        first = int(self.loop_tags[loop])
+        last = first + int(self.loop_width[loop]) - 1
+        end = self.start(last) + (int(self.spans[last]) & tokenize.SPAN_MASK)
+        return self.text.buffer[self.start(first) : end].tobytes()
+
     def rows(self, loop: int) -> int:
         """The number of rows of a loop, given by its number."""
         return int(self.loop_values[loop]) // int(self.loop_width[loop])

@@ -1,0 +1,77 @@
+"""RELION cryo-ET metadata from STAR files to Arrow and Parquet, exactly and fast.
+
+>>> import tomoarrow as ta
+>>> doc = ta.read_star("particles.star")           # doctest: +SKIP
+>>> report = ta.convert("tomograms.star", "dataset")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .dataset.convert import Report, convert
+    from .errors import (
+        BlockNotFoundError,
+        DatasetError,
+        MissingFileError,
+        SchemaError,
+        StarSyntaxError,
+        TomoarrowError,
+        UsageError,
+    )
+    from .relion.labels import LABELS
+    from .relion.reading import read_star, read_table
+    from .star.document import Block, Document
+
+#: Where each public name lives. They are imported when first asked for: numba and polars take time.
+_HOMES = {
+    "LABELS": "relion.labels",
+    "Block": "star.document",
+    "BlockNotFoundError": "errors",
+    "DatasetError": "errors",
+    "Document": "star.document",
+    "MissingFileError": "errors",
+    "Report": "dataset.convert",
+    "SchemaError": "errors",
+    "StarSyntaxError": "errors",
+    "TomoarrowError": "errors",
+    "UsageError": "errors",
+    "convert": "dataset.convert",
+    "read_star": "relion.reading",
+    "read_table": "relion.reading",
+}
+
+__all__ = [
+    "LABELS",
+    "Block",
+    "BlockNotFoundError",
+    "DatasetError",
+    "Document",
+    "MissingFileError",
+    "Report",
+    "SchemaError",
+    "StarSyntaxError",
+    "TomoarrowError",
+    "UsageError",
+    "__version__",
+    "convert",
+    "read_star",
+    "read_table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tomoarrow' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,128 @@
+"""The join: what the global table says of a tomogram, beside each of its tilts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..relion.tomogram_set import NAME
+from ..star.columns import ARROW_TYPES
+from .layout import TILT_INDEX
+
+_NAME_FIELD = pa.field(
+    NAME, ARROW_TYPES["name"], metadata={"description": "Name of the tomogram or tilt series in the global table"}
+)
+_INDEX_FIELD = pa.field(
+    TILT_INDEX, pa.int32(), metadata={"description": "Position of the tilt image in its tilt-series file, from 0"}
+)
+
+
+#: The key of the join: the row of a tomogram in the global table.
+_ROW = "row of the global table"
+
+
+@dataclass(frozen=True, slots=True)
+class TiltSchema:
+    """The columns of ``tilts/``.
+
+    Attributes
+    ----------
+    tilt : tuple of pyarrow.Field
+        Columns of the tilt-series tables, named as there.
+    tilt_names, global_names : dict
+        What each label of a tilt-series table, and of the global table, is called in ``tilts/``.
+    schema : pyarrow.Schema
+    """
+
+    tilt: tuple[pa.Field, ...]
+    tilt_names: dict[str, str]
+    global_names: dict[str, str]
+    schema: pa.Schema
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """For each column the table and label that it came from."""
+        origins = {NAME: f"global/{NAME}", TILT_INDEX: "position"}
+        origins |= {name: f"global/{label}" for label, name in self.global_names.items()}
+        return origins | {name: f"tilt_series/{label}" for label, name in self.tilt_names.items()}
+
+
+def tilt_schema(tilt_fields: Sequence[pa.Field], table: pa.Table) -> TiltSchema:
+    """Name the columns of the join.
+
+    A label of both tables keeps its name for the tilt's value; the global one becomes ``<label>_global``. The
+    two columns that are always there keep theirs: a tilt-series table's own becomes ``<label>_tilt``.
+    """
+    tilt_names = {f.name: f"{f.name}_tilt" if f.name in (NAME, TILT_INDEX) else f.name for f in tilt_fields}
+    taken = {NAME, TILT_INDEX, *tilt_names.values()}
+    global_names = {f.name: f"{f.name}_global" if f.name in taken else f.name for f in table.schema if f.name != NAME}
+    fields = [_NAME_FIELD, _INDEX_FIELD]
+    fields += [f.with_name(tilt_names[f.name]) for f in tilt_fields]
+    fields += [table.schema.field(label).with_name(name) for label, name in global_names.items()]
+    return TiltSchema(tuple(tilt_fields), tilt_names, global_names, pa.schema(fields))
+
+
+def fits(schema: TiltSchema, table: pa.Table) -> bool:
+    """Whether a table of tilts has no column that the schema lacks or has with another type."""
+    there = {field.name: field.type for field in schema.tilt}
+    return all(there.get(field.name) == field.type for field in table.schema)
+
+
+def join_tilts(
+    tilts: pa.Table, tilt_counts: NDArray[np.int64], rows: NDArray[np.int64], table: pa.Table, schema: TiltSchema
+) -> pa.Table:
+    """Join tilts of whole tomograms with the global table.
+
+    Parameters
+    ----------
+    tilts : pyarrow.Table
+        Tomogram after tomogram; `fits` the schema.
+    tilt_counts : int64[tomograms]
+    rows : int64[tomograms]
+        The row of each tomogram in the global table.
+    table : pyarrow.Table
+        The global table; names are unique.
+    schema : TiltSchema
+    """
+    n_tilts = int(tilt_counts.sum())
+    owner = np.repeat(rows, tilt_counts)
+    ends = np.cumsum(tilt_counts)
+    index = np.arange(n_tilts) - np.repeat(ends - tilt_counts, tilt_counts)
+
+    tomograms = pl.from_arrow(table.drop_columns([NAME]))
+    assert isinstance(tomograms, pl.DataFrame)
+    joined = pl.DataFrame({_ROW: owner}).join(
+        tomograms.with_columns(pl.Series(_ROW, np.arange(table.num_rows))),
+        on=_ROW,
+        how="left",
+        validate="m:1",
+        maintain_order="left",
+    )
+    from_global = joined.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+    names = table.column(NAME).combine_chunks().dictionary_decode()
+    used, codes = np.unique(owner, return_inverse=True)
+    columns = [
+        pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names.take(pa.array(used))),
+        pa.array(index.astype(np.int32)),
+    ]
+    for field in schema.tilt:
+        is_there = field.name in tilts.column_names
+        columns.append(tilts.column(field.name) if is_there else pa.nulls(n_tilts, field.type))
+    for label, name in schema.global_names.items():
+        columns.append(as_type(from_global.column(label), schema.schema.field(name).type))
+    return pa.Table.from_arrays(columns, schema=schema.schema)
+
+
+def as_type(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Bring a column that Polars made back to the type that Arrow had before."""
+    if column.type == wanted:
+        return column
+    if pa.types.is_dictionary(wanted):
+        return column.cast(wanted.value_type).dictionary_encode()
+    return column.cast(wanted)

@@ -1,0 +1,160 @@
+"""How a table lies in files: parts of whole tomograms, bounded in size, in row groups of a few thousand rows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+#: A row group ends with the first tomogram that reaches this many rows: small enough to shuffle for training,
+#: large enough to scan.
+ROW_GROUP_ROWS = 8192
+
+#: A file ends with the row group that reaches this many rows.
+FILE_ROWS = 32 * ROW_GROUP_ROWS
+
+TILT_INDEX = "tilt_index"
+
+#: What Hive calls the folder of a missing value.
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file of a table."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+def write_table(table: pa.Table, folder: Path, root: Path) -> list[Part]:
+    """Write a small table as one part."""
+    with PartWriter(folder, root, table.schema) as writer:
+        writer.write_group(table)
+    return writer.parts
+
+
+def partition_folder(label: str, value: object) -> str:
+    """The name of a Hive folder."""
+    text = _HIVE_NULL if value is None else str(value)
+    return f"{quote(label, safe='')}={quote(text, safe=' ')}"
+
+
+class PartWriter:
+    """Writes a table that arrives in pieces into files ``part-00000.parquet`` and so on.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files go.
+    root : Path
+        What their paths in the manifest are relative to.
+    schema : pyarrow.Schema
+    """
+
+    def __init__(self, folder: Path, root: Path, schema: pa.Schema) -> None:
+        self._folder, self._root, self._schema = folder, root, schema
+        self._paths: list[Path] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._rows_in_file = 0
+        self._waiting: list[pa.Table] = []
+        self.parts: list[Part] = []
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is None:
+            self._flush_waiting()
+            if not self._paths:
+                self._open()
+        self._close()
+        if kind is None:
+            self.parts = [_seal(path, self._root) for path in self._paths]
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows of whole tomograms, with the column ``tilt_index``; cut into row groups between tomograms."""
+        waiting = sum(piece.num_rows for piece in self._waiting)
+        begin = 0
+        for end in _cuts(table, ROW_GROUP_ROWS - waiting):
+            self._waiting.append(table.slice(begin, end - begin))
+            self._flush_waiting()
+            begin = end
+        if begin < table.num_rows:
+            self._waiting.append(table.slice(begin))
+
+    def write_group(self, table: pa.Table) -> None:
+        """Write a table as one row group."""
+        if self._writer is None or self._rows_in_file >= FILE_ROWS:
+            self._close()
+            self._open()
+        assert self._writer is not None
+        self._writer.write_table(table.cast(self._schema), row_group_size=max(1, table.num_rows))
+        self._rows_in_file += table.num_rows
+
+    def _flush_waiting(self) -> None:
+        if self._waiting:
+            self.write_group(pa.concat_tables(self._waiting))
+            self._waiting = []
+
+    def _open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"part-{len(self._paths):05d}.parquet"
+        repeating = [field.name for field in self._schema if pa.types.is_dictionary(field.type)]
+        self._writer = pq.ParquetWriter(
+            path,
+            self._schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=True if len(self._schema) == 0 else repeating,
+            write_statistics=True,
+            write_page_index=True,
+        )
+        self._paths.append(path)
+        self._rows_in_file = 0
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def _cuts(table: pa.Table, first_wanted: int) -> Iterator[int]:
+    """The rows at which row groups end: the first tomogram begun after enough rows, and so on."""
+    starts = np.flatnonzero(table.column(TILT_INDEX).to_numpy() == 0)
+    wanted = max(first_wanted, 1)
+    while True:
+        at = int(np.searchsorted(starts, wanted))
+        if at == len(starts):
+            return
+        yield int(starts[at])
+        wanted = int(starts[at]) + ROW_GROUP_ROWS
+
+
+def _seal(path: Path, root: Path) -> Part:
+    """Flush a file to disk, read its footer back, and take its checksum."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    rows = pq.read_metadata(path).num_rows
+    return Part(path.relative_to(root).as_posix(), rows, path.stat().st_size, digest)
+
+
+def flush_folders(folders: Sequence[Path]) -> None:
+    """Flush directory entries to disk (POSIX: a new file is safe only once its directory is)."""
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

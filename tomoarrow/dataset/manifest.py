@@ -1,0 +1,118 @@
+"""``manifest.json``: what a dataset holds, where it came from, and what was noticed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ..errors import DatasetError, Place
+from .layout import Part
+
+FILE_NAME = "manifest.json"
+FORMAT = "tomoarrow dataset"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnInfo:
+    """One column: its Arrow type, unit, meaning, and the table and label that it came from."""
+
+    name: str
+    type: str
+    unit: str = ""
+    description: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """One table of a dataset."""
+
+    rows: int
+    columns: list[ColumnInfo]
+    files: list[Part]
+    partition_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """One STAR file that was read."""
+
+    path: str
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What ``manifest.json`` holds."""
+
+    written_by: str
+    created: str
+    kind: str
+    input: str
+    project: str
+    tables: dict[str, TableInfo]
+    sources: list[SourceInfo]
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    rejects: int = 0
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+
+
+def column_infos(schema: pa.Schema, origins: dict[str, str]) -> list[ColumnInfo]:
+    """What the manifest says of columns."""
+    infos = []
+    for column in schema:
+        metadata = {key.decode(): value.decode() for key, value in (column.metadata or {}).items()}
+        infos.append(
+            ColumnInfo(
+                column.name,
+                str(column.type),
+                metadata.get("unit", ""),
+                metadata.get("description", ""),
+                origins.get(column.name, ""),
+            )
+        )
+    return infos
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest and flush it to disk."""
+    with (folder / FILE_NAME).open("w", encoding="utf-8") as file:
+        json.dump(asdict(manifest), file, indent=1, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a dataset.
+
+    Raises
+    ------
+    DatasetError
+        There is none, it is damaged, or a newer version of tomoarrow wrote it.
+    """
+    path = folder / FILE_NAME
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DatasetError("not a tomoarrow dataset: it has no manifest.json", place=Place(str(folder))) from error
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"the manifest cannot be read: {error}", place=Place(str(path))) from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DatasetError("not the manifest of a tomoarrow dataset", place=Place(str(path)))
+    if manifest["format_version"] > FORMAT_VERSION:
+        raise DatasetError(
+            f"the dataset has format version {manifest['format_version']}",
+            place=Place(str(path)),
+            expected=f"version {FORMAT_VERSION} or older",
+            remedy="update tomoarrow",
+        )
+    return manifest

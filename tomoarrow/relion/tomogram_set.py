@@ -1,0 +1,269 @@
+"""A tomogram set of RELION 5: one global table, and for each tomogram a tilt-series table.
+
+The global file has a block ``data_global`` with a row a tomogram: its name and the path of its tilt-series file,
+which has one block, named as the tomogram, with a row a tilt image
+(``src/jaz/tomography/tomogram_set.cpp``: TomogramSet::read).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..errors import Place, SchemaError, raise_gathered
+from ..star.columns import LabelType, infer, read_column
+from ..star.document import Block, Document
+from ..star.reader import Findings, Options, check_loop, loop_cells, read_cells, read_star
+from ..star.source import read_slab
+from ..star.structure import Notice, Structure, analyse
+
+NAME = "rlnTomoName"
+SERIES_FILE = "rlnTomoTiltSeriesStarFile"
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalTable:
+    """The global table of a tomogram set.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        A row a tomogram, in the order of the file.
+    names, paths : tuple of str
+        ``rlnTomoName`` and ``rlnTomoTiltSeriesStarFile`` of each row.
+    others : tuple of Block
+        The other blocks of the file.
+    """
+
+    table: pa.Table
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+    others: tuple[Block, ...]
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFile:
+    """A tilt-series file: of which tomogram, what the global table calls it, and where it is."""
+
+    tomogram: str
+    path: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The tilts of several tomograms.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        A row a tilt image, tomogram after tomogram.
+    tilt_counts : int64[tomograms]
+    """
+
+    table: pa.Table
+    tilt_counts: NDArray[np.int64]
+
+
+def read_global(path: Path, options: Options) -> GlobalTable:
+    """Read the global file of a tomogram set.
+
+    Raises
+    ------
+    SchemaError
+        It is no RELION 5 tomogram set, or the name of a tomogram repeats.
+    """
+    document = read_star(path, labels=options.labels, on_bad_value=options.on_bad_value)
+    block = _global_block(path, document)
+    table = block.table
+    assert table is not None
+    names = table.column(NAME).to_pylist()
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise SchemaError(
+            f"{len(repeated)} tomogram names repeat: {', '.join(repeated[:10])}",
+            place=Place(str(path), block=block.name, label=NAME),
+            expected="each rlnTomoName once",
+            remedy="remove or rename the rows that repeat",
+        )
+    others = tuple(other for other in document if other is not block)
+    return GlobalTable(table, tuple(names), tuple(table.column(SERIES_FILE).to_pylist()), others, document)
+
+
+def _global_block(path: Path, document: Document) -> Block:
+    """The block with a row a tomogram: ``data_global``, else the one that points to tilt series."""
+    fitting = [
+        block
+        for block in document
+        if len(block.loops) == 1 and {NAME, SERIES_FILE} <= set(block.loops[0].column_names)
+    ]
+    named = [block for block in fitting if block.name == "global"]
+    if len(named) == 1 or len(fitting) == 1:
+        return named[0] if len(named) == 1 else fitting[0]
+    there = "; ".join(
+        f"data_{block.name} ({', '.join('_' + name for name in _labels(block)[:4]) or 'empty'}, ...)" for block in document
+    )
+    raise SchemaError(
+        "not a RELION 5 tomogram set" if not fitting else f"{len(fitting)} blocks look like the global table",
+        place=Place(str(path)),
+        expected=f"one block data_global with the labels _{NAME} and _{SERIES_FILE}",
+        remedy=f"give the tomograms.star (or tilt_series.star) of a job; this file holds: {there or 'no block'}",
+    )
+
+
+def _labels(block: Block) -> list[str]:
+    return [*block.pairs, *(name for loop in block.loops for name in loop.column_names)]
+
+
+def read_series(files: Sequence[SeriesFile], options: Options, found: Findings) -> Series:
+    """Read tilt-series files as one slab.
+
+    Parameters
+    ----------
+    files : sequence of SeriesFile
+    options : Options
+    found : Findings
+        Notices, rejects and errors are added. The rows of a file with an error are left out.
+    """
+    slab = _Slab(files, found)
+    tables, owners = [], []
+    for labels, loops in slab.groups().items():
+        cells = loop_cells(slab.structure, loops)
+        tables.append(read_cells(slab.structure, cells, labels, options, None, found))
+        owners.append(np.repeat(slab.file_of(loops), cells.rows))
+    owner = np.concatenate(owners) if owners else np.empty(0, np.int64)
+    joined = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+    if len(tables) > 1:
+        order = np.argsort(owner, kind="stable")
+        joined, owner = joined.take(pa.array(order)), owner[order]
+    return Series(joined, np.bincount(owner, minlength=len(files)).astype(np.int64))
+
+
+def series_types(files: Sequence[SeriesFile], options: Options) -> dict[str, set[LabelType]]:
+    """The types of the labels of tilt-series files, in the order of first appearance, without reading values.
+
+    The type of a label that is known is known, except that integers may have to become floats.
+    """
+    found = Findings()
+    slab = _Slab(files, found)
+    types: dict[str, set[LabelType]] = {}
+    for labels, loops in slab.groups().items():
+        cells = loop_cells(slab.structure, loops)
+        for index, label in enumerate(labels):
+            known = options.type_of(label)
+            if known is None:
+                kind = infer(cells, index)
+            elif known in ("int64", "list<int64>"):
+                kind = read_column(cells, index, known).type
+            else:
+                kind = known
+            types.setdefault(label, set()).add(kind)
+    raise_gathered(found.errors, "{n} tilt-series files cannot be read:")
+    return types
+
+
+class _Slab:
+    """Tilt-series files, read and taken apart, and which loop belongs to which tomogram."""
+
+    def __init__(self, files: Sequence[SeriesFile], found: Findings) -> None:
+        text, errors = read_slab([file.file for file in files], [file.path for file in files])
+        self.structure: Structure = analyse(text, "relion")
+        self._found = found
+        unreadable = {error.place.path for error in errors}
+        found.errors += errors
+        found.errors += [fault for fault in self.structure.faults if fault.place.path not in unreadable]
+        found.notices += self.structure.notices
+        faulty = unreadable | {fault.place.path for fault in self.structure.faults}
+        self._loops = self._loops_of([file.tomogram for file in files], faulty)
+
+    def _loops_of(self, names: Sequence[str], skip: set[str]) -> list[int]:
+        """The loop in the block of its tomogram, for each file that has one."""
+        structure = self.structure
+        by_file = np.searchsorted(structure.file, np.arange(len(names) + 1))
+        by_container = np.searchsorted(structure.loop_container, np.arange(len(structure.heading) + 1))
+        chosen = []
+        for f, name in enumerate(names):
+            if structure.text.names[f] in skip:
+                continue
+            container = self._container_of(f, name, range(by_file[f], by_file[f + 1]))
+            if container is None:
+                continue
+            loops = range(by_container[container], by_container[container + 1])
+            if len(loops) > 1:
+                self._found.errors.append(
+                    SchemaError(
+                        f"the block has {len(loops)} loops",
+                        place=structure.place(int(structure.heading[container]), container),
+                        expected="one loop with a row a tilt image",
+                    )
+                )
+            elif len(loops) == 1:
+                chosen.append(loops[0])
+        return chosen
+
+    def _container_of(self, f: int, name: str, containers: range) -> int | None:
+        """The block of a tomogram in its file: the one of its name, else the only one."""
+        structure = self.structure
+        named = [c for c in containers if structure.name(c) == name]
+        if len(named) == 1:
+            if len(containers) > 1:
+                message = f"{len(containers) - 1} blocks beside the one of the tomogram, which are not read"
+                place = Place(structure.text.names[f], block=name)
+                self._found.notices.append(Notice("other-blocks", message, place, len(containers) - 1))
+            return named[0]
+        if len(containers) == 1 and not named:
+            only = containers[0]
+            message = f"the block is not named as its tomogram, {name!r}; RELION would not find it"
+            self._found.notices.append(
+                Notice("block-name", message, structure.place(int(structure.heading[only]), only))
+            )
+            return only
+        there = ", ".join(f"data_{structure.name(c)}" for c in containers) or "none"
+        self._found.errors.append(
+            SchemaError(
+                f"{len(named) or 'no'} blocks are named as the tomogram, {name!r}",
+                place=Place(structure.text.names[f]),
+                expected=f"one block data_{name}; there is: {there}",
+                remedy="check which file the global table names for this tomogram",
+            )
+        )
+        return None
+
+    def groups(self) -> dict[tuple[str, ...], list[int]]:
+        """The loops by their labels, both in the order of the files."""
+        structure = self.structure
+        by_text: dict[bytes, list[int]] = {}
+        for loop in self._loops:
+            by_text.setdefault(structure.header(loop), []).append(loop)
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for loops in by_text.values():
+            labels = structure.labels(loops[0])
+            sound = [loop for loop in loops if check_loop(structure, loop, labels, self._found)]
+            if sound:
+                groups.setdefault(tuple(labels), []).extend(sound)
+        return {labels: sorted(loops) for labels, loops in groups.items()}
+
+    def file_of(self, loops: Sequence[int]) -> NDArray[np.int64]:
+        """The file of each loop."""
+        return self.structure.file[self.structure.loop_container[np.array(loops)]]
+
+
+def join_types(parts: Sequence[Mapping[str, set[LabelType]]]) -> dict[str, LabelType]:
+    """One type for each label, that all of its values fit: the union over parts of a set."""
+    joined: dict[str, set[LabelType]] = {}
+    for part in parts:
+        for label, types in part.items():
+            joined.setdefault(label, set()).update(types)
+    return {label: _widest(types) for label, types in joined.items()}
+
+
+def _widest(types: set[LabelType]) -> LabelType:
+    ladder: tuple[LabelType, ...] = ("list<int64>", "list<float64>", "bool", "int64", "float64", "name", "path", "string")
+    return max(types, key=ladder.index)
