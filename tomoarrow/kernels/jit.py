@@ -46,7 +46,7 @@ def kernel(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Call
 
     Returns
     -------
-    A decorator. The decorated function has an attribute ``compile``, which compiles it (or loads it from
+    A decorator. The decorated function has an attribute ``prepare``, which compiles it (or loads it from
     the cache) and returns the compiled function.
     """
     signature = returns(*arguments)
@@ -67,7 +67,7 @@ def kernel(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Call
         def call(*args: Any) -> Any:
             return compiled()(*args)
 
-        call.compile = compiled  # type: ignore[attr-defined]
+        call.prepare = compiled  # type: ignore[attr-defined]
         return call
 
     return decorate

@@ -11,8 +11,22 @@ def warm_up() -> int:
         value
         for module in (tokenize, lalr, numbers, gather)
         for value in vars(module).values()
-        if hasattr(value, "compile") and value.__module__ == module.__name__
+        if hasattr(value, "prepare") and value.__module__ == module.__name__
     ]
     for kernel in kernels:
-        kernel.compile()
+        kernel.prepare()
     return len(kernels)
+
+
+def prepare_to_convert() -> None:
+    """Compile what converting a tomogram set with RELION's labels always needs."""
+    for kernel in (
+        gather.find_invalid_utf8,
+        tokenize.tokenize_relion,
+        lalr.parse,
+        numbers.floats,
+        numbers.ints,
+        gather.string_offsets,
+        gather.string_bytes,
+    ):
+        kernel.prepare()

@@ -1,0 +1,5 @@
+"""``python -m tomoarrow``."""
+
+from .cli import main
+
+main()

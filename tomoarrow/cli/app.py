@@ -1,0 +1,195 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from ..errors import TomoarrowError, UsageError
+
+app = typer.Typer(
+    name="tomoarrow",
+    help="RELION cryo-ET metadata from STAR files to Arrow and Parquet, exactly and fast.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 1 done, but something was left out; 2 wrong usage; 3 wrong input or I/O.",
+)
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from .._version import __version__
+
+        print(f"tomoarrow {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path | None, typer.Argument(metavar="INPUT", help="The global STAR file of a job, such as tomograms.star.")
+    ] = None,
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="The folder to make.")] = None,
+    source_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--o", hidden=True)] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(help="The project directory, to which paths in STAR files are relative. Found by itself if not given."),
+    ] = None,
+    partition_by: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="Make Hive folders by a label of the global table.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", "--j", min=1, help="How many threads read and parse.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
+    missing: Annotated[
+        Literal["error", "skip"],
+        typer.Option(help="Tilt-series files that are not there: refuse, or leave out and list them."),
+    ] = "error",
+    on_bad_value: Annotated[
+        Literal["error", "null"],
+        typer.Option(help="Values that do not fit their label's type: refuse, or read as null and list them."),
+    ] = "error",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what RELION itself would read as something else.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Convert a tomogram set, with all its tilt series, to one Parquet dataset."""
+    source, dataset = source_option or source, dataset_option or dataset
+    with _errors_told(as_json=as_json):
+        if source is None or dataset is None:
+            raise UsageError("INPUT and DATASET are needed", expected="tomoarrow convert tomograms.star DATASET")
+        from ..dataset.convert import convert as run
+        from .progress import progress_bar, say_if_compiling
+
+        with say_if_compiling(quiet=as_json), progress_bar("convert", "tomograms", quiet=as_json) as progress:
+            report = run(
+                source,
+                dataset,
+                project=project,
+                partition_by=partition_by,
+                threads=threads,
+                force=force,
+                missing=missing,
+                on_bad_value=on_bad_value,
+                strict=strict,
+                progress=progress,
+            )
+        if as_json:
+            print(json.dumps(report.to_dict(), ensure_ascii=False))
+        else:
+            from .show import show_report
+
+            show_report(report)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A STAR file or a dataset.")],
+    dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
+    as_json: _Json = False,
+) -> None:
+    """Show what a STAR file or a dataset holds: blocks, columns, types, units, rows."""
+    with _errors_told(as_json=as_json):
+        from .show import describe, show_description
+
+        description = describe(path, dialect)
+        if as_json:
+            print(json.dumps(description, ensure_ascii=False))
+        else:
+            show_description(description)
+
+
+@app.command()
+def example(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    tomograms: Annotated[int, typer.Option(min=1, help="How many tomograms.")] = 5,
+    tilts: Annotated[int, typer.Option(min=0, help="How many tilt images of each.")] = 41,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same project.")] = 1,
+) -> None:
+    """Write a made-up but realistic RELION project."""
+    with _errors_told():
+        from ..example import make_project
+
+        made = make_project(directory, tomograms=tomograms, tilts=tilts, seed=seed)
+        print(f"{made.tomograms} tomograms, {made.tilts} tilts: {made.tomograms_star}")
+
+
+@app.command()
+def demo() -> None:
+    """Make an example project, convert it, and ask one question: what to run first."""
+    with _errors_told():
+        from ..dataset.convert import convert as run
+        from ..example import make_project
+        from .progress import progress_bar, say_if_compiling
+        from .show import show_demo_query, show_report
+
+        home = Path(tempfile.mkdtemp(prefix="tomoarrow-demo-"))
+        made = make_project(home / "project", tomograms=40)
+        print(f"$ tomoarrow example {made.directory} --tomograms 40")
+        print(f"$ tomoarrow convert {made.tomograms_star} {home / 'dataset'}")
+        with say_if_compiling(), progress_bar("convert", "tomograms") as progress:
+            report = run(made.tomograms_star, home / "dataset", progress=progress)
+        show_report(report)
+        show_demo_query(home / "dataset")
+
+
+@app.command()
+def warmup(
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Keep the compiled kernels here; set NUMBA_CACHE_DIR to it later.")
+    ] = None,
+) -> None:
+    """Compile the kernels ahead of time, for container images and job prologues."""
+    if cache_dir is not None:
+        os.environ["NUMBA_CACHE_DIR"] = str(cache_dir)
+    with _errors_told():
+        import time
+
+        started = time.perf_counter()
+        from ..kernels.warmup import warm_up
+
+        print(f"{warm_up()} kernels ready in {time.perf_counter() - started:.1f} s")
+
+
+@contextmanager
+def _errors_told(*, as_json: bool = False) -> Iterator[None]:
+    """Print errors for people, or as JSON, and leave with their exit code."""
+    try:
+        yield
+    except TomoarrowError as error:
+        _fail(error, as_json=as_json)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _fail(error: TomoarrowError, *, as_json: bool) -> NoReturn:
+    if as_json:
+        kind = type(error).__name__
+        single = [
+            {"type": type(e).__name__, "message": e.problem, "path": e.place.path, "line": e.place.line}
+            | {"column": e.place.column, "block": e.place.block, "label": e.place.label, "found": e.place.text}
+            | {"expected": e.expected, "remedy": e.remedy}
+            for e in error.errors
+        ]
+        print(json.dumps({"error": kind, "exit_code": error.exit_code, "errors": single}, ensure_ascii=False))
+    else:
+        print(f"tomoarrow: {error}", file=sys.stderr)
+    raise typer.Exit(error.exit_code)

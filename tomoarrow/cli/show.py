@@ -1,0 +1,143 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..dataset.convert import Report
+    from ..star.structure import Dialect
+
+_MB = 1e6
+
+
+def show_report(report: Report) -> None:
+    """Print what a conversion did."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{report.dataset}: {report.tomograms} tomograms, {report.tilts} tilts in {report.files} files, "
+        f"{report.bytes / _MB:.1f} MB, from {report.source_files} STAR files of {report.source_bytes / _MB:.1f} MB "
+        f"in {report.seconds:.2f} s",
+        markup=False,
+    )
+    console.print(f"project directory: {report.project} ({report.project_how})", markup=False)
+    for warning in report.warnings:
+        where = f"{warning.count} in {warning.files} file{'s' * (warning.files != 1)}, first {warning.first}"
+        console.print(f"warning: {warning.message} [{warning.code}]: {where}", markup=False)
+    if report.missing:
+        console.print(f"left out: {report.missing} tomograms whose tilt-series file is missing", markup=False)
+    if report.rejects:
+        console.print(f"rejects: {report.rejects}, listed in {Path(report.dataset) / 'rejects'}", markup=False)
+
+
+def describe(path: Path, dialect: Dialect) -> dict[str, Any]:
+    """What a STAR file or a dataset holds, as plain values."""
+    if path.is_dir():
+        from ..dataset.manifest import read_manifest
+
+        manifest = read_manifest(path)
+        tables = [
+            {"name": name, "rows": table["rows"], "files": len(table["files"]), "columns": table["columns"]}
+            for name, table in manifest["tables"].items()
+        ]
+        facts = {key: manifest[key] for key in ("kind", "input", "project", "created", "written_by", "warnings")}
+        return {"path": str(path), "what": "dataset", **facts, "tables": tables}
+    from ..dataset.manifest import column_infos
+    from ..relion.reading import read_star
+
+    document = read_star(path, dialect=dialect, on_bad_value="null")
+    blocks = [
+        {
+            "name": block.name,
+            "pairs": dict(block.pairs),
+            "loops": [
+                {
+                    "rows": loop.num_rows,
+                    "columns": [
+                        {"name": c.name, "type": c.type, "unit": c.unit, "description": c.description}
+                        for c in column_infos(loop.schema, {})
+                    ],
+                }
+                for loop in block.loops
+            ],
+            "frames": [frame.name for frame in block.frames],
+        }
+        for block in document
+    ]
+    return {
+        "path": str(path),
+        "what": "STAR file",
+        "warnings": [str(notice) for notice in document.warnings],
+        "bad_values": [f"{reject.place}: {reject.text!r} is {reject.reason}" for reject in document.rejects],
+        "blocks": blocks,
+    }
+
+
+def show_description(description: dict[str, Any]) -> None:
+    """Print what `describe` found."""
+    console = Console(highlight=False)
+    console.print(f"{description['path']}: {description['what']}", markup=False)
+    for table in description.get("tables", []):
+        files = table["files"]
+        title = f"{table['name']}: {table['rows']} rows in {files} file{'s' * (files != 1)}"
+        console.print(_columns_table(title, table["columns"]))
+    for block in description.get("blocks", []):
+        if block["pairs"]:
+            shown = Table("label", "value", title=f"data_{block['name']}", title_justify="left")
+            for label, value in block["pairs"].items():
+                shown.add_row(label, str(value))
+            console.print(shown)
+        for loop in block["loops"]:
+            console.print(_columns_table(f"data_{block['name']}: {loop['rows']} rows", loop["columns"]))
+        if not block["pairs"] and not block["loops"]:
+            console.print(f"data_{block['name']}: empty", markup=False)
+        if block["frames"]:
+            console.print(f"data_{block['name']}: save frames {', '.join(block['frames'])}", markup=False)
+    for warning in description["warnings"]:
+        text = warning if isinstance(warning, str) else f"{warning['message']} [{warning['code']}]: {warning['first']}"
+        console.print(f"warning: {text}", markup=False)
+    for line in description.get("bad_values", []):
+        console.print(f"bad value: {line}", markup=False)
+
+
+def _columns_table(title: str, columns: list[dict[str, str]]) -> Table:
+    shown = Table("column", "type", "unit", "meaning", title=title, title_justify="left")
+    for column in columns:
+        kind = column["type"].replace("dictionary<values=string, indices=int32, ordered=0>", "string (dictionary)")
+        shown.add_row(column["name"], kind, column["unit"], column["description"])
+    return shown
+
+
+def show_demo_query(dataset: Path) -> None:
+    """Ask one question of a dataset, and show how it is asked."""
+    import polars as pl
+
+    print(
+        "\n>>> import polars as pl\n"
+        f'>>> tilts = pl.scan_parquet("{dataset}/tilts/**/*.parquet")\n'
+        '>>> (tilts.group_by("rlnTomoName", maintain_order=True)\n'
+        '...     .agg(pl.len().alias("tilts"), pl.max("rlnMicrographPreExposure"), '
+        'pl.mean("rlnDefocusU"), pl.max("rlnAccumMotionTotal"))\n'
+        '...     .sort("rlnAccumMotionTotal", descending=True).head(5).collect())'
+    )
+    tilts = pl.scan_parquet(f"{dataset}/tilts/**/*.parquet")
+    answer = (
+        tilts.group_by("rlnTomoName", maintain_order=True)
+        .agg(
+            pl.len().alias("tilts"),
+            pl.max("rlnMicrographPreExposure"),
+            pl.mean("rlnDefocusU"),
+            pl.max("rlnAccumMotionTotal"),
+        )
+        .sort("rlnAccumMotionTotal", descending=True)
+        .head(5)
+        .collect()
+    )
+    shown = Table(*answer.columns)
+    for row in answer.iter_rows():
+        shown.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row))
+    Console(highlight=False).print(shown)
