@@ -21,19 +21,53 @@ _PIXEL_SIZE_ANGST = 1.35
 _DOSE_PER_TILT = 3.0
 
 _GLOBAL_LABELS = (
-    "rlnTomoName rlnVoltage rlnSphericalAberration rlnAmplitudeContrast rlnMicrographOriginalPixelSize rlnTomoHand "
-    "rlnOpticsGroupName rlnTomoTiltSeriesPixelSize rlnTomoTiltSeriesStarFile rlnEtomoDirectiveFile "
-    "rlnTomoTomogramBinning rlnTomoSizeX rlnTomoSizeY rlnTomoSizeZ rlnTomoReconstructedTomogram"
-).split()
+    "rlnTomoName",
+    "rlnVoltage",
+    "rlnSphericalAberration",
+    "rlnAmplitudeContrast",
+    "rlnMicrographOriginalPixelSize",
+    "rlnTomoHand",
+    "rlnOpticsGroupName",
+    "rlnTomoTiltSeriesPixelSize",
+    "rlnTomoTiltSeriesStarFile",
+    "rlnEtomoDirectiveFile",
+    "rlnTomoTomogramBinning",
+    "rlnTomoSizeX",
+    "rlnTomoSizeY",
+    "rlnTomoSizeZ",
+    "rlnTomoReconstructedTomogram",
+)
 
 _TILT_LABELS = (
-    "rlnMicrographMovieName rlnTomoTiltMovieFrameCount rlnTomoNominalStageTiltAngle rlnTomoNominalTiltAxisAngle "
-    "rlnMicrographPreExposure rlnTomoNominalDefocus rlnCtfPowerSpectrum rlnMicrographNameEven rlnMicrographNameOdd "
-    "rlnMicrographName rlnMicrographMetadata rlnAccumMotionTotal rlnAccumMotionEarly rlnAccumMotionLate rlnCtfImage "
-    "rlnDefocusU rlnDefocusV rlnCtfAstigmatism rlnDefocusAngle rlnCtfFigureOfMerit rlnCtfMaxResolution "
-    "rlnCtfIceRingDensity rlnTomoXTilt rlnTomoYTilt rlnTomoZRot rlnTomoXShiftAngst rlnTomoYShiftAngst "
-    "rlnCtfScalefactor"
-).split()
+    "rlnMicrographMovieName",
+    "rlnTomoTiltMovieFrameCount",
+    "rlnTomoNominalStageTiltAngle",
+    "rlnTomoNominalTiltAxisAngle",
+    "rlnMicrographPreExposure",
+    "rlnTomoNominalDefocus",
+    "rlnCtfPowerSpectrum",
+    "rlnMicrographNameEven",
+    "rlnMicrographNameOdd",
+    "rlnMicrographName",
+    "rlnMicrographMetadata",
+    "rlnAccumMotionTotal",
+    "rlnAccumMotionEarly",
+    "rlnAccumMotionLate",
+    "rlnCtfImage",
+    "rlnDefocusU",
+    "rlnDefocusV",
+    "rlnCtfAstigmatism",
+    "rlnDefocusAngle",
+    "rlnCtfFigureOfMerit",
+    "rlnCtfMaxResolution",
+    "rlnCtfIceRingDensity",
+    "rlnTomoXTilt",
+    "rlnTomoYTilt",
+    "rlnTomoZRot",
+    "rlnTomoXShiftAngst",
+    "rlnTomoYShiftAngst",
+    "rlnCtfScalefactor",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,12 +49,16 @@ def convert(
     dataset_option: Annotated[Path | None, typer.Option("--o", hidden=True)] = None,
     project: Annotated[
         Path | None,
-        typer.Option(help="The project directory, to which paths in STAR files are relative. Found by itself if not given."),
+        typer.Option(
+            help="The project directory, to which paths in STAR files are relative. Found by itself if not given."
+        ),
     ] = None,
     partition_by: Annotated[
         str | None, typer.Option(metavar="LABEL", help="Make Hive folders by a label of the global table.")
     ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", "--j", min=1, help="How many threads read and parse.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", "--j", min=1, help="How many threads read and parse.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
     missing: Annotated[
         Literal["error", "skip"],

@@ -34,8 +34,8 @@ from ..relion.tomogram_set import (
 )
 from ..star.columns import ARROW_TYPES
 from ..star.document import Reject
+from ..star.faults import Notice
 from ..star.reader import Findings, OnBadValue, Options
-from ..star.structure import Notice
 from .join import TiltSchema, fits, join_tilts, tilt_schema
 from .layout import Part, PartWriter, partition_folder, write_table
 from .manifest import Manifest, SourceInfo, TableInfo, column_infos, write_manifest
@@ -352,9 +352,7 @@ def _write_tilts_once(
     return parts, int(counts.sum()), schema, counts, everything
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
-) -> Iterator[R]:
+def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
     """Results of a function, in the order of its arguments, a few of which are worked on at a time."""
     waiting: deque[Future[R]] = deque()
     try:

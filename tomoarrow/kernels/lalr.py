@@ -7,8 +7,8 @@ changes nothing, because the lists of the grammar are left-recursive.
 
 from __future__ import annotations
 
-from .jit import INTS, OUT_I8, kernel, void
 from .jit import BYTES as KINDS
+from .jit import INTS, OUT_I8, kernel, void
 from .tokenize import END, FAULT
 
 # Where the counts stand in `state`.

@@ -21,7 +21,7 @@ reader would lose or change data without a word, the meaning is kept and a notic
 
 from __future__ import annotations
 
-from .jit import BYTES, INTS, OUT_I8, OUT_U1, i8, inlined, kernel, void
+from .jit import BYTES, INTS, OUT_I8, OUT_U1, inlined, kernel, void
 
 # Kinds of token. The names are the terminals of grammar/star.lark; END is the end of a file.
 END, DATA_HEADING, SAVE_HEADING, SAVE_END, LOOP, STOP, TAG, VALUE, FAULT = range(9)
@@ -257,7 +257,7 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
                 elif c == 59:
                     is_row = phase == _ROWS and n_labels > 1
                 elif c == 95:
-                    is_row = (n_labels > 1 if phase == _HEADER else n_labels != 2 or blank_at < 0)
+                    is_row = n_labels > 1 if phase == _HEADER else n_labels != 2 or blank_at < 0
                 else:
                     is_row = n_labels > 1
                 if is_row:

@@ -17,13 +17,13 @@ from ..star.columns import Label, LabelType
 
 
 def _load() -> Mapping[str, Label]:
-    with (resources.files(__package__) / "labels.csv").open(encoding="utf-8", newline="") as file:
-        return MappingProxyType(
-            {
-                row["label"]: Label(row["label"], cast(LabelType, row["type"]), row["unit"], row["description"])
-                for row in csv.DictReader(file)
-            }
-        )
+    table = (resources.files(__package__) / "labels.csv").read_text(encoding="utf-8")
+    return MappingProxyType(
+        {
+            row["label"]: Label(row["label"], cast(LabelType, row["type"]), row["unit"], row["description"])
+            for row in csv.DictReader(table.splitlines())
+        }
+    )
 
 
 #: Every label by its name, without the underscore.

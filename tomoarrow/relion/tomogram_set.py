@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from ..errors import Place, SchemaError, raise_gathered
 from ..star.columns import LabelType, infer, read_column
 from ..star.document import Block, Document
+from ..star.faults import Notice
 from ..star.reader import Findings, Options, check_loop, loop_cells, read_cells, read_star
 from ..star.source import read_slab
-from ..star.structure import Notice, Structure, analyse
+from ..star.structure import Structure, analyse
 
 NAME = "rlnTomoName"
 SERIES_FILE = "rlnTomoTiltSeriesStarFile"
@@ -100,15 +101,14 @@ def read_global(path: Path, options: Options) -> GlobalTable:
 def _global_block(path: Path, document: Document) -> Block:
     """The block with a row a tomogram: ``data_global``, else the one that points to tilt series."""
     fitting = [
-        block
-        for block in document
-        if len(block.loops) == 1 and {NAME, SERIES_FILE} <= set(block.loops[0].column_names)
+        block for block in document if len(block.loops) == 1 and {NAME, SERIES_FILE} <= set(block.loops[0].column_names)
     ]
     named = [block for block in fitting if block.name == "global"]
     if len(named) == 1 or len(fitting) == 1:
         return named[0] if len(named) == 1 else fitting[0]
     there = "; ".join(
-        f"data_{block.name} ({', '.join('_' + name for name in _labels(block)[:4]) or 'empty'}, ...)" for block in document
+        f"data_{block.name} ({', '.join('_' + name for name in _labels(block)[:4]) or 'empty'}, ...)"
+        for block in document
     )
     raise SchemaError(
         "not a RELION 5 tomogram set" if not fitting else f"{len(fitting)} blocks look like the global table",
@@ -200,7 +200,7 @@ class _Slab:
                 self._found.errors.append(
                     SchemaError(
                         f"the block has {len(loops)} loops",
-                        place=structure.place(int(structure.heading[container]), container),
+                        place=structure.place_of_heading(container),
                         expected="one loop with a row a tilt image",
                     )
                 )
@@ -221,9 +221,7 @@ class _Slab:
         if len(containers) == 1 and not named:
             only = containers[0]
             message = f"the block is not named as its tomogram, {name!r}; RELION would not find it"
-            self._found.notices.append(
-                Notice("block-name", message, structure.place(int(structure.heading[only]), only))
-            )
+            self._found.notices.append(Notice("block-name", message, structure.place_of_heading(only)))
             return only
         there = ", ".join(f"data_{structure.name(c)}" for c in containers) or "none"
         self._found.errors.append(
@@ -252,7 +250,8 @@ class _Slab:
 
     def file_of(self, loops: Sequence[int]) -> NDArray[np.int64]:
         """The file of each loop."""
-        return self.structure.file[self.structure.loop_container[np.array(loops)]]
+        containers = self.structure.loop_container[np.array(loops)]
+        return np.asarray(self.structure.file[containers], np.int64)
 
 
 def join_types(parts: Sequence[Mapping[str, set[LabelType]]]) -> dict[str, LabelType]:
@@ -265,5 +264,14 @@ def join_types(parts: Sequence[Mapping[str, set[LabelType]]]) -> dict[str, Label
 
 
 def _widest(types: set[LabelType]) -> LabelType:
-    ladder: tuple[LabelType, ...] = ("list<int64>", "list<float64>", "bool", "int64", "float64", "name", "path", "string")
+    ladder: tuple[LabelType, ...] = (
+        "list<int64>",
+        "list<float64>",
+        "bool",
+        "int64",
+        "float64",
+        "name",
+        "path",
+        "string",
+    )
     return max(types, key=ladder.index)

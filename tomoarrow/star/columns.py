@@ -249,9 +249,7 @@ def _read_vectors(cells: Cells, column: int, kind: LabelType) -> Column:
     n_elements = numbers.vector_offsets(*cells.arguments(column), offsets)
     element_spans = np.empty(n_elements, np.int64)
     numbers.vector_spans(*cells.arguments(column), element_spans)
-    elements = Cells(
-        cells.buffer, element_spans, np.zeros(1, np.int64), np.array([n_elements]), 1, False, cells.nulls
-    )
+    elements = Cells(cells.buffer, element_spans, np.zeros(1, np.int64), np.array([n_elements]), 1, False, cells.nulls)
     read = _read_floats(elements, 0) if kind == "list<float64>" else _read_ints(elements, 0)
 
     spans = _spans_of(cells, column)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..errors import BlockNotFoundError, Place, SchemaError
-from .structure import Notice
+from .faults import Notice
 
 #: What the value of a pair may be.
 Value = str | int | float | bool | list[int] | list[float] | None

@@ -106,7 +106,7 @@ def expected_after(kinds: Iterable[int]) -> list[str]:
             parser.feed_token(Token(TERMINALS[kind], ""))
         except UnexpectedToken:
             break
-    accepted = parser.accepts()
+    accepted: set[str] = parser.accepts()  # type: ignore[no-untyped-call]
     return [IN_WORDS[name] for name in TERMINALS if name in accepted]
 
 

@@ -8,12 +8,14 @@ from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ..errors import SchemaError, StarSyntaxError, TomoarrowError, UsageError, raise_gathered
 from .columns import Cells, Column, Label, LabelType, check_labels, field_of, read_column
 from .document import Block, Document, Reject, Value
+from .faults import Notice
 from .source import Source, Text, read_text
-from .structure import Dialect, Notice, Structure, analyse
+from .structure import Dialect, Structure, analyse
 
 OnBadValue = Literal["error", "null"]
 
@@ -140,7 +142,9 @@ def read_table(
                 expected="a file with one table, or the name of a block",
                 remedy=f"name one of the blocks with a loop: {names}",
             )
-        block = int(np.flatnonzero(_roots(structure) == with_loops[0])[0]) if with_loops[0] in _roots(structure) else None
+        block = (
+            int(np.flatnonzero(_roots(structure) == with_loops[0])[0]) if with_loops[0] in _roots(structure) else None
+        )
         if block is None:
             raise SchemaError("the one loop is in a save frame", remedy="use read_star and .frames")
         source = text.buffer[int(text.begins[0]) : int(text.ends[0])].tobytes()
@@ -198,7 +202,7 @@ def _choose_blocks(structure: Structure, blocks: str | int | Sequence[str | int]
     """The numbers of the containers of the blocks asked for, in the order asked for."""
     roots = _roots(structure)
     if blocks is None:
-        return roots.tolist()
+        return [int(root) for root in roots]
     wanted = [blocks] if isinstance(blocks, str | int) else list(blocks)
     names = [structure.name(root) for root in roots.tolist()]
     chosen: list[int] = []
@@ -213,7 +217,7 @@ def _choose_blocks(structure: Structure, blocks: str | int | Sequence[str | int]
     return chosen
 
 
-def _roots(structure: Structure) -> np.ndarray:
+def _roots(structure: Structure) -> NDArray[np.int64]:
     return np.flatnonzero(structure.parent < 0)
 
 
@@ -242,7 +246,7 @@ def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Fi
     repeated = check_labels(labels)
     if repeated is not None:
         index = len(labels) - 1 - list(reversed(labels)).index(repeated)
-        place = structure.text.place(structure.start(int(structure.loop_tags[loop]) + index), name, repeated)
+        place = structure.place_of_label(int(structure.loop_tags[loop]) + index, int(structure.loop_container[loop]))
         found.errors.append(
             StarSyntaxError("the label stands twice in one loop", place=place, remedy="rename or remove one column")
         )
@@ -325,7 +329,7 @@ def _read_pairs(structure: Structure, container: int, options: Options, found: F
     for tag in structure.pair_tag[structure.pair_container == container].tolist():
         label = structure.string(tag)
         if label in pairs:
-            place = structure.place(tag, container, label)
+            place = structure.place_of_label(tag, container)
             found.errors.append(
                 StarSyntaxError("the label stands twice in one block", place=place, remedy="remove one of the two")
             )
@@ -410,7 +414,7 @@ def _repeated_names(structure: Structure) -> list[Notice]:
         name = structure.name(root)
         if name in seen:
             message = f"a second block 'data_{name}', which RELION does not find by name"
-            notices.append(Notice("repeated-block", message, structure.place(int(structure.heading[root]), root)))
+            notices.append(Notice("repeated-block", message, structure.place_of_heading(root)))
         seen.add(name)
     return notices
 

@@ -1,0 +1,59 @@
+"""Kernels compile where nothing can be cached, say so once, and are cached where something can."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tomoarrow
+
+READ_TWICE = """
+import logging, sys
+logging.basicConfig(stream=sys.stdout, format="LOG %(message)s")
+import tomoarrow
+table = tomoarrow.read_table(b"data_x\\nloop_\\n_rlnVoltage\\n300.0\\n")
+assert table.column("rlnVoltage").to_pylist() == [300.0]
+assert tomoarrow.read_table(b"data_x\\nloop_\\n_rlnTomoName\\n01\\n").num_rows == 1
+print("FROM", tomoarrow.__file__)
+"""
+
+
+def copy_of_the_package(folder: Path) -> Path:
+    """The package as an installation would have it, in a folder of its own."""
+    package = Path(tomoarrow.__file__).parent
+    shutil.copytree(package, folder / "tomoarrow", ignore=shutil.ignore_patterns("__pycache__"))
+    if not (folder / "tomoarrow" / "star" / "star.lark").exists():
+        shutil.copy(package.parent / "grammar" / "star.lark", folder / "tomoarrow" / "star")
+    return folder / "tomoarrow"
+
+
+def run(folder: Path, **changes: str) -> str:
+    environment = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    environment |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **changes}
+    done = subprocess.run(
+        [sys.executable, "-c", READ_TWICE], env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"FROM {folder}" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_no_writable_folder_anywhere(tmp_path: Path) -> None:
+    package = copy_of_the_package(tmp_path)
+    # A file where the cache folder would be: no one can write there, not even root.
+    (package / "kernels" / "__pycache__").write_text("")
+    output = run(tmp_path, HOME="/dev/null")
+    assert output.count("no writable folder for compiled kernels") == 1
+
+
+@pytest.mark.timeout(600)
+def test_kernels_are_cached_beside_the_package_or_where_told(tmp_path: Path) -> None:
+    package = copy_of_the_package(tmp_path)
+    cache = tmp_path / "cache"
+    assert "no writable folder" not in run(tmp_path, NUMBA_CACHE_DIR=str(cache))
+    assert list(cache.rglob("tokenize.tokenize_relion*.nbc"))
+    shutil.copytree(next(cache.iterdir()), package / "kernels" / "__pycache__", dirs_exist_ok=True)
