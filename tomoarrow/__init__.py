@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .dataset.convert import Report, convert
+    from .dataset.convert import convert
+    from .dataset.report import Report
     from .errors import (
         BlockNotFoundError,
         DatasetError,
@@ -34,7 +35,7 @@ _HOMES = {
     "DatasetError": "errors",
     "Document": "star.document",
     "MissingFileError": "errors",
-    "Report": "dataset.convert",
+    "Report": "dataset.report",
     "SchemaError": "errors",
     "StarSyntaxError": "errors",
     "TomoarrowError": "errors",
@@ -66,7 +67,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'tomoarrow' has no attribute {name!r}")
-    from importlib import import_module
+    from importlib import import_module  # noqa: PLC0415  (kept out of the module namespace)
 
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value

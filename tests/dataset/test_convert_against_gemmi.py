@@ -60,6 +60,7 @@ KINDS = {
     "rlnTomoSizeZ": "int64",
     "rlnTomoTiltMovieFrameCount": "int64",
     "rlnTomoTiltSeriesStarFile": "string",
+    "rlnTomoVisibleFrames": "list<int64>",
 }
 
 #: Words that stand for no value where numbers are expected.
@@ -97,10 +98,16 @@ def infer(raws: Sequence[str]) -> str:
     return "float64" if has_fractions else "int64"
 
 
+def elements(raw: str) -> list[str]:
+    return [part for part in raw.removeprefix("[").removesuffix("]").split(",") if part]
+
+
 def kind_of(label: str, raws: Sequence[str]) -> str:
+    """The kind of a label; one fraction makes floats of the integers of a whole column."""
     kind = KINDS.get(label, "float64") if label.startswith("rln") else infer(raws)
-    if kind == "int64" and not all(float(raw).is_integer() for raw in raws if raw not in MISSING):
-        return "float64"
+    if "int64" in kind:
+        numbers = chain.from_iterable(elements(raw) for raw in raws if raw not in MISSING)
+        return kind if all(float(number).is_integer() for number in numbers) else kind.replace("int64", "float64")
     return kind
 
 
@@ -109,8 +116,8 @@ def value_of(raw: str | None, kind: str) -> Any:
         return None
     if kind == "string":
         return raw if raw in ("?", ".") else cif.as_string(raw)
-    if kind == "list<float64>":
-        return [float(part) for part in raw.removeprefix("[").removesuffix("]").split(",") if part]
+    if kind.startswith("list"):
+        return [value_of(element, kind[5:-1]) for element in elements(raw)]
     if kind == "int64":
         return int(raw) if INTEGER.fullmatch(raw) else int(float(raw))
     return float(raw)
@@ -247,6 +254,11 @@ PROJECTS: dict[str, Series] = {
         "b": {"rlnTomoTiltMovieFrameCount": ["2.5"]},
         "c": {"rlnTomoTiltMovieFrameCount": ["3.000000"], "labMore": ["x"]},
     },
+    "vectors": {
+        "a": {"rlnTomoProjX": ["[1,0,0.5,2]", "None"], "rlnTomoVisibleFrames": ["[1,0]", "[]"]},
+        "b": {"rlnTomoProjX": ["[]"], "rlnTomoVisibleFrames": ["[0.5]"]},
+        "c": {"rlnTomoVisibleFrames": ["[7]"], "labMore": ["x"]},
+    },
     "an unknown label: integers, then floats": {
         "a": {"labScore": ["1", "2"]},
         "b": {"labScore": ["1.25"]},
@@ -277,6 +289,18 @@ PROJECTS: dict[str, Series] = {
         "a": {"labScore": ["9007199254740993"]},
         "b": {"labScore": ["0.5"]},
         "c": {"labScore": ["1"], "labMore": ["1"]},
+    },
+    "an unknown label: the same, in series whose columns differ": {
+        "a": {"labScore": ["9007199254740993"]},
+        "b": {"labScore": ["0.5"], "labMore": ["1"]},
+    },
+    "an unknown label: an integer in quotes, then one without": {
+        "a": {"labScore": ["'1'"]},
+        "b": {"labScore": ["2"], "labMore": ["1"]},
+    },
+    "an unknown label: no number, then a negative zero, then integers": {
+        "a": {"labScore": ["nan"], "labZero": ["0"]},
+        "b": {"labScore": ["2"], "labZero": ["-0"]},
     },
     "an unknown label: an integer beyond 64 bits": {
         "a": {"labScore": ["1"]},
@@ -321,7 +345,7 @@ slabs = pytest.mark.parametrize("slab_bytes", [1, 5000, None])
 
 def set_slab_bytes(monkeypatch: pytest.MonkeyPatch, slab_bytes: int | None) -> None:
     if slab_bytes is not None:
-        monkeypatch.setattr("tomoarrow.dataset.convert._SLAB_BYTES", slab_bytes)
+        monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", slab_bytes)
 
 
 @slabs
@@ -336,6 +360,19 @@ def test_every_cell_of_a_made_up_project(
     assert (report.tomograms, report.tilts) == (len(tomograms[NAME]), len(tilts[NAME]))
 
 
+@slabs
+@pytest.mark.parametrize("more", [{}, {"labMore": ["1"]}], ids=["same columns", "other columns"])
+def test_an_integer_that_no_float_can_hold_is_never_rounded(
+    more: dict[str, list[str]], slab_bytes: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label = "rlnTomoTiltMovieFrameCount"
+    star = write_project(tmp_path / "project", {"a": {label: ["9007199254740993"]}, "b": {label: ["0.5"], **more}})
+    set_slab_bytes(monkeypatch, slab_bytes)
+    with pytest.raises(ta.SchemaError, match="9007199254740993"):
+        ta.convert(star, tmp_path / "ds")
+    assert not (tmp_path / "ds").exists()
+
+
 # ---- Modes of execution ------------------------------------------------------------------------------------
 
 
@@ -343,15 +380,20 @@ def tables_of(dataset: Path) -> dict[str, pa.Table]:
     return {name: pyarrow.dataset.dataset(dataset / name).to_table() for name in ("tilts", "tomograms")}
 
 
+def warnings_of(report: ta.Report) -> list[tuple[str, int, int]]:
+    return sorted((warning.code, warning.count, warning.files) for warning in report.warnings)
+
+
 def check_modes(star: Path, tmp_path: Path, threads: int, slab_bytes: int | None, patch: pytest.MonkeyPatch) -> None:
-    """Check that a conversion in other pieces, by other threads, gives the very same tables."""
-    ta.convert(star, tmp_path / "one", threads=1)
+    """Check that a conversion in other pieces, by other threads, gives the very same tables and warnings."""
+    report = ta.convert(star, tmp_path / "one", threads=1)
     set_slab_bytes(patch, slab_bytes)
-    ta.convert(star, tmp_path / "other", threads=threads)
+    other_report = ta.convert(star, tmp_path / "other", threads=threads)
     one, other = tables_of(tmp_path / "one"), tables_of(tmp_path / "other")
     for name, table in other.items():
         assert table.schema.equals(one[name].schema, check_metadata=True)
         assert differences(table.to_pydict(), one[name].to_pydict()) == []
+    assert warnings_of(other_report) == warnings_of(report)
 
 
 modes = pytest.mark.parametrize("threads", [1, 4])

@@ -213,13 +213,11 @@ class Word(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line: where it begins, its words, where its comment begins, and where its CR LF stands."""
+    """A line: where it begins, its words, and its comment: where that begins and its text."""
 
     begin: int
     words: list[Word]
-    comment: int | None
-    comment_text: str
-    crlf: int | None
+    comment: tuple[int, str] | None
 
 
 class Where(Enum):
@@ -257,39 +255,42 @@ def read_relion(data: bytes) -> Reading:
 _PLAIN_HERE = re.compile(r"_|(?i:global_)")
 
 
-def split_words(text: str) -> list[Word | re.Match[str]]:
-    """Split one line, without its line end, into words and, as a match, a comment.
+def split_line(text: str, begin: int) -> Line:
+    """Split a line, without its line end, into words and a comment.
 
     The words are those of the `star` dialect, with three differences: byte 7 before a quote keeps it from
     closing a string; a `;` at the start of a line opens nothing; the words `_` and `global_` are not refused.
     """
     # A blank before the line, so that no pattern finds a `;` at the start of one; escaped quotes out of sight.
     padded = " " + re.sub("\x07['\"]", "\x07\x07", text)
-    found: list[Word | re.Match[str]] = []
-    at = 1
-    while at < len(padded):
-        if blank := terminal("BLANK").match(padded, at):
-            at = blank.end()
-        elif comment := terminal("COMMENT").match(padded, at):
-            _check_comment(comment)
-            found.append(comment)
-            at = comment.end()
-        elif word := _word(padded, at):
-            quoted = int(word[0][0] in "'\"")
-            begin, end = word.start() - 1, word.end() - 1
-            _, start, length = _check_length(Token(k.VALUE, begin + quoted, end - begin - 2 * quoted))
-            found.append(Word(begin, end, start, length, text[start : start + length]))
-            at = word.end()
-        elif padded[at] in "'\"":
-            raise _open_quote(padded, at)
-        else:
-            raise SyntaxFault(k.BAD_BYTE, at)
-    return found
+    shift = begin - 1
+    words: list[Word] = []
+    at = 0
+    try:
+        while at < len(padded):
+            if comment := terminal("COMMENT").match(padded, at):
+                _check_comment(comment)
+                return Line(begin, words, (comment.start() + shift, comment[0]))
+            if blank := terminal("BLANK").match(padded, at):
+                at = blank.end()
+                continue
+            match = _match_word(padded, at)
+            at = match.end()
+            quoted = int(match[0][0] in "'\"")
+            start, end = match.start() + quoted, match.end() - quoted
+            _check_length(Token(k.VALUE, start, end - start))
+            text_here = text[start - 1 : end - 1]
+            words.append(Word(match.start() + shift, match.end() + shift, start + shift, end - start, text_here))
+    except SyntaxFault as error:
+        raise SyntaxFault(error.fault.code, error.fault.position + shift) from None
+    return Line(begin, words, None)
 
 
-def _word(padded: str, at: int) -> re.Match[str] | None:
-    patterns = (*map(terminal, ("SINGLE_QUOTED", "DOUBLE_QUOTED", "UNQUOTED", "TAG")), _PLAIN_HERE)
-    return next((match for pattern in patterns if (match := pattern.match(padded, at))), None)
+def _match_word(padded: str, at: int) -> re.Match[str]:
+    for pattern in (*map(terminal, ("SINGLE_QUOTED", "DOUBLE_QUOTED", "UNQUOTED", "TAG")), _PLAIN_HERE):
+        if match := pattern.match(padded, at):
+            return match
+    raise _open_quote(padded, at) if padded[at] in "'\"" else SyntaxFault(k.BAD_BYTE, at)
 
 
 class _RelionReader:
@@ -313,8 +314,8 @@ class _RelionReader:
             if not match[0]:
                 continue
             line = self.split(match)
-            if line.crlf is not None:
-                self.notice(k.CRLF, line.crlf)
+            if match[2] == "\r\n":
+                self.notice(k.CRLF, match.start(2))
             if not line.words:
                 self.take_wordless(line)
                 continue
@@ -328,28 +329,17 @@ class _RelionReader:
         self.notices[code] = (count + 1, first)
 
     def split(self, match: re.Match[str]) -> Line:
-        """Split a line into words, and note whether byte 7 escapes a quote in one of them."""
-        begin = match.start()
+        """Split a line, and note whether byte 7 escapes a quote in one of its words."""
         try:
-            found = split_words(match[1])
+            line = split_line(match[1], match.start())
         except SyntaxFault as error:
-            code, position, _, _ = error.fault
-            if code == k.BAD_QUOTE and self.where is Where.PREAMBLE:
+            if error.fault.code == k.BAD_QUOTE and self.where is Where.PREAMBLE:
                 # Prose, not a string left open.
-                code = k.NO_BLOCK
-            # Less the blank that `split_words` puts before the line.
-            raise SyntaxFault(code, begin + position - 1) from None
-        words, comment, comment_text = [], None, ""
-        for item in found:
-            if isinstance(item, Word):
-                quote = match[1][item.begin]
-                self.escapes |= item.quoted and "\x07" + quote in item.text
-                word = item._replace(begin=begin + item.begin, end=begin + item.end, start=begin + item.start)
-                words.append(word)
-            else:
-                comment, comment_text = begin + item.start() - 1, item[0]
-        crlf = match.start(2) if match[2] == "\r\n" else None
-        return Line(begin, words, comment, comment_text, crlf)
+                raise SyntaxFault(k.NO_BLOCK, error.fault.position) from None
+            raise
+        for word in line.words:
+            self.escapes |= word.quoted and "\x07" + self.text[word.begin] in word.text
+        return line
 
     def take_wordless(self, line: Line) -> None:
         """A blank line or a comment line: it ends nothing.
@@ -360,11 +350,11 @@ class _RelionReader:
         if line.comment is None:
             self.blank = line.begin
             return
-        self.comment = line.comment
+        self.comment, comment = line.comment
         seeks_block = self.where is Where.PREAMBLE or (self.where is Where.ROWS and self.blank is not None)
         seeks_body = self.where is Where.ITEMS and not self.has_pairs
-        if (seeks_block and "data_" in line.comment_text) or (seeks_body and "loop_" in line.comment_text):
-            self.notice(k.KEYWORD_COMMENT, line.comment)
+        if (seeks_block and "data_" in comment) or (seeks_body and "loop_" in comment):
+            self.notice(k.KEYWORD_COMMENT, self.comment)
 
     def take(self, line: Line) -> None:
         """A line with words."""

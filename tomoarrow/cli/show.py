@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from ..dataset.convert import Report
+    from ..dataset.report import Report
     from ..star.structure import Dialect
 
 _MB = 1e6

@@ -4,131 +4,34 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from .._version import __version__
-from ..errors import DatasetError, MissingFileError, Place, SchemaError, StarSyntaxError, UsageError, raise_gathered
+from ..errors import DatasetError, MissingFileError, Place, StarSyntaxError, UsageError, raise_gathered
 from ..relion.labels import LABELS
 from ..relion.project import Project, find_project
-from ..relion.tomogram_set import (
-    NAME,
-    SERIES_FILE,
-    GlobalTable,
-    Series,
-    SeriesFile,
-    join_types,
-    read_global,
-    read_series,
-    series_types,
-)
-from ..star.columns import ARROW_TYPES
+from ..relion.tomogram_set import SERIES_FILE, GlobalTable, SeriesFile, read_global
 from ..star.document import Reject
 from ..star.faults import Notice
-from ..star.reader import Findings, OnBadValue, Options
-from .join import TiltSchema, fits, join_tilts, tilt_schema
-from .layout import Part, PartWriter, partition_folder, write_table
+from ..star.tables import Findings, OnBadValue, Options
+from .layout import write_table
 from .manifest import Manifest, SourceInfo, TableInfo, column_infos, write_manifest
+from .report import Report, summarise
 from .staging import check_target, staged
+from .tilts import Job, Progress, write_tilts
 
 OnMissing = Literal["error", "skip"]
 
-#: Called with the number of tomograms done, and of all.
-Progress = Callable[[int, int], None]
-
-#: Tilt-series files are read in slabs of about this much text.
-_SLAB_BYTES = 16 << 20
-
 #: More folders than this are refused: one file a tomogram makes a dataset 30 to 80 times slower.
 _MOST_PARTITIONS = 1000
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class WarningSummary:
-    """All notices of one kind."""
-
-    code: str
-    message: str
-    count: int
-    files: int
-    first: str
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a conversion did.
-
-    Attributes
-    ----------
-    dataset, project : str
-    project_how : str
-        How the project directory was found.
-    tomograms, tilts : int
-        Rows of the two tables.
-    missing : int
-        Tomograms whose tilt-series file is not there.
-    files, bytes : int
-        Parquet files written, and their size.
-    source_files, source_bytes : int
-    seconds : float
-    rejects : int
-        What was left out; listed in the table ``rejects``.
-    warnings : list of WarningSummary
-    """
-
-    dataset: str
-    kind: str
-    project: str
-    project_how: str
-    tomograms: int
-    tilts: int
-    missing: int
-    files: int
-    bytes: int
-    source_files: int
-    source_bytes: int
-    seconds: float
-    rejects: int
-    warnings: list[WarningSummary] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        """0, or 1 where something was left out."""
-        return 1 if self.rejects else 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain values, for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What is known before tilt series are read."""
-
-    path: Path
-    table: GlobalTable
-    project: Project
-    options: Options
-    present: NDArray[np.int64]
-    files: list[SeriesFile]
-    sources: list[SourceInfo]
-
-
-class _SchemaGrew(Exception):
-    """A slab has a column, or a type, that earlier slabs did not have."""
 
 
 def convert(
@@ -187,23 +90,24 @@ def convert(
     check_target(target, force=force)
     found = Findings()
     job = _prepare(Path(source), project, Options(LABELS, {}, on_bad_value), missing, found)
-    if partition_by is not None:
-        _check_partition(job, partition_by)
+    _check_partition(job.table, partition_by)
+    job = replace(job, threads=threads or os.cpu_count() or 1, partition_by=partition_by)
     with staged(target, force=force) as staging:
-        parts, rows_in, schema, counts, seen = _write_tilts(job, staging, partition_by, threads, progress)
-        found.notices += seen.notices
-        found.rejects += seen.rejects
+        written = write_tilts(job, staging, progress)
+        found.add(written.found)
         if strict:
             raise_gathered([_refused(notice) for notice in found.notices], "{n} warnings, refused by strict:")
-        rows_out = sum(part.rows for part in parts)
-        if rows_in != rows_out:
-            raise DatasetError(f"{rows_in} tilts were read but {rows_out} written: this is a bug, nothing was kept")
-        tables = {"tilts": TableInfo(rows_out, column_infos(schema.schema, schema.origins), parts, partition_by)}
-        tables["tomograms"] = _write_tomograms(job, counts, staging)
+        rows = sum(part.rows for part in written.parts)
+        if rows != written.rows_read:
+            raise DatasetError(f"{written.rows_read} tilts were read, {rows} written: a bug; nothing was kept")
+        columns = column_infos(written.schema.schema, written.schema.origins)
+        folders_by = written.schema.column_of(job.partition_by)
+        tables = {"tilts": TableInfo(rows, columns, written.parts, folders_by)}
+        tables["tomograms"] = _write_tomograms(job, written.tilt_counts, staging)
         tables |= _write_others(job, staging, found)
         if found.rejects:
             tables["rejects"] = _write_rejects(found.rejects, staging)
-        warnings = _summarise(found.notices)
+        warnings = summarise(found.notices)
         manifest = Manifest(
             written_by=f"tomoarrow {__version__}",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -223,7 +127,7 @@ def convert(
         project=manifest.project,
         project_how=job.project.how,
         tomograms=job.table.table.num_rows,
-        tilts=rows_out,
+        tilts=rows,
         missing=job.table.table.num_rows - len(job.present),
         files=len(files),
         bytes=sum(part.bytes for part in files),
@@ -237,7 +141,7 @@ def convert(
 
 def _prepare(
     path: Path, project: str | os.PathLike[str] | None, options: Options, missing: OnMissing, found: Findings
-) -> _Job:
+) -> Job:
     """Read the global table, find the project and the tilt-series files."""
     table = read_global(path, options)
     found.notices += table.document.warnings
@@ -245,137 +149,45 @@ def _prepare(
     home = find_project(path, table.paths, Path(project) if project is not None else None)
     absent = [_absent(path, table, home, row) for row in home.missing]
     if missing == "error":
-        tried = ", ".join(map(str, home.tried))
-        raise_gathered(
-            absent, f"{{n}} of the {len(table.names)} tilt-series files are not there (looked for from: {tried}):"
-        )
+        raise_gathered(absent, f"{{n}} of the {len(table.names)} tilt-series files are not there:")
     for row, error in zip(home.missing, absent, strict=True):
         place = Place(str(path), block=table.names[row], label=SERIES_FILE)
         found.rejects.append(Reject(place, SERIES_FILE, table.paths[row], error.problem, row))
     present = np.setdiff1d(np.arange(len(table.names)), np.array(home.missing, np.int64))
-    files = [SeriesFile(table.names[r], table.paths[r], home.directory / table.paths[r]) for r in present.tolist()]
+    files = [
+        SeriesFile(table.names[row], table.paths[row], os.path.join(home.directory, table.paths[row]))
+        for row in present.tolist()
+    ]
     sources = [_stat(str(path), path), *(_stat(file.path, file.file) for file in files)]
-    return _Job(path, table, home, options, present, files, sources)
+    return Job(path, table, home, options, None, 1, present, files, sources)
 
 
 def _absent(path: Path, table: GlobalTable, home: Project, row: int) -> MissingFileError:
+    others = [str(folder) for folder in home.tried if folder != home.directory]
+    also = f"; looked for from {', '.join(others)} too" if others and len(home.missing) == len(table.names) else ""
     return MissingFileError(
         f"the tilt-series file of tomogram {table.names[row]!r} is not there",
         place=Place(str(path), label=SERIES_FILE, text=table.paths[row]),
-        expected=str(home.directory / table.paths[row]),
+        expected=f"{home.directory / table.paths[row]}{also}",
         remedy="correct the path, name the project with --project DIR, or leave it out with --missing skip",
     )
 
 
-def _stat(name: str, path: Path) -> SourceInfo:
-    status = path.stat()
+def _stat(name: str, path: str | Path) -> SourceInfo:
+    status = os.stat(path)
     return SourceInfo(name, status.st_size, status.st_mtime_ns)
 
 
-def _slabs(job: _Job) -> list[range]:
-    """Cut the tilt-series files, in their order, into ranges of about `_SLAB_BYTES` of text."""
-    sizes = np.array([source.bytes for source in job.sources[1:]], np.int64)
-    number = np.cumsum(sizes) // _SLAB_BYTES
-    begins = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(sizes)]
-    return [range(begin, end) for begin, end in zip(begins[:-1], begins[1:], strict=True) if begin < end]
-
-
-def _write_tilts(
-    job: _Job, staging: Path, partition_by: str | None, threads: int | None, progress: Progress | None
-) -> tuple[list[Part], int, TiltSchema, NDArray[np.int64], Findings]:
-    """Write ``tilts/``: its parts, the number of rows read, its columns, the tilts of each tomogram, notices.
-
-    The columns are taken from the first slab. Where a later one does not fit, all files are looked through for
-    their columns and types, without reading values, and the work begins again.
-    """
-    try:
-        return _write_tilts_once(job, job.options, None, staging, partition_by, threads, progress)
-    except _SchemaGrew:
-        parts = [series_types([job.files[i] for i in slab], job.options) for slab in _slabs(job)]
-        types = join_types(parts)
-        options = Options(job.options.labels, types, job.options.on_bad_value)
-        fields = [_field(job, label, ARROW_TYPES[kind]) for label, kind in types.items()]
-        schema = tilt_schema(fields, job.table.table)
-        return _write_tilts_once(job, options, schema, staging, partition_by, threads, progress)
-
-
-def _field(job: _Job, label: str, kind: pa.DataType) -> pa.Field:
-    known = job.options.labels.get(label)
-    metadata = {"unit": known.unit, "description": known.description} if known else {}
-    return pa.field(label, kind, metadata={key: value for key, value in metadata.items() if value} or None)
-
-
-def _write_tilts_once(
-    job: _Job,
-    options: Options,
-    schema: TiltSchema | None,
-    staging: Path,
-    partition_by: str | None,
-    threads: int | None,
-    progress: Progress | None,
-) -> tuple[list[Part], int, TiltSchema, NDArray[np.int64], Findings]:
-    def read(slab: range) -> tuple[Series, Findings]:
-        seen = Findings()
-        return read_series([job.files[i] for i in slab], options, seen), seen
-
-    everything = Findings()
-    counts = np.zeros(len(job.files), np.int64)
-    done = 0
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(threads or os.cpu_count() or 1))
-        writers: dict[str, PartWriter] = {}
-        slabs = _slabs(job)
-        for slab, (series, seen) in zip(slabs, _in_order(pool, read, slabs, (threads or 2) + 1), strict=True):
-            everything.notices += seen.notices
-            everything.rejects += seen.rejects
-            everything.errors += seen.errors
-            counts[slab.start : slab.stop] = series.tilt_counts
-            done += len(slab)
-            if not everything.errors:
-                schema = schema or tilt_schema(list(series.table.schema), job.table.table)
-                if not fits(schema, series.table):
-                    raise _SchemaGrew
-                rows = job.present[slab.start : slab.stop]
-                joined = join_tilts(series.table, series.tilt_counts, rows, job.table.table, schema)
-                for folder, piece in _partitions(joined, schema, partition_by):
-                    if folder not in writers:
-                        writer = PartWriter(staging / "tilts" / folder, staging, piece.schema)
-                        writers[folder] = stack.enter_context(writer)
-                    writers[folder].write(piece)
-            if progress is not None:
-                progress(done, len(job.files))
-        raise_gathered(everything.errors, "{n} errors in tilt-series files; nothing was written:")
-        schema = schema or tilt_schema([], job.table.table)
-        if not writers:
-            writers[""] = stack.enter_context(PartWriter(staging / "tilts", staging, _without(schema, partition_by)))
-    parts = [part for writer in writers.values() for part in writer.parts]
-    return parts, int(counts.sum()), schema, counts, everything
-
-
-def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
-    """Results of a function, in the order of its arguments, a few of which are worked on at a time."""
-    waiting: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _check_partition(job: _Job, label: str) -> None:
-    table = job.table.table
-    if label not in table.column_names:
-        raise UsageError(
-            f"no label {label} in the global table to partition by", expected=f"one of: {', '.join(table.column_names)}"
-        )
-    if pa.types.is_list(table.schema.field(label).type):
+def _check_partition(table: GlobalTable, label: str | None) -> None:
+    """Refuse to partition by what is not there, or would make a bad dataset."""
+    if label is None:
+        return
+    if label not in table.table.column_names:
+        there = ", ".join(table.table.column_names)
+        raise UsageError(f"no label {label} in the global table to partition by", expected=f"one of: {there}")
+    if pa.types.is_list(table.table.schema.field(label).type):
         raise UsageError(f"{label} holds vectors: it cannot name folders", expected="another label to partition by")
-    n_values = len(table.column(label).unique())
+    n_values = len(table.table.column(label).unique())
     if n_values > _MOST_PARTITIONS:
         raise UsageError(
             f"{label} has {n_values} values: that many folders would make the dataset very slow",
@@ -384,32 +196,7 @@ def _check_partition(job: _Job, label: str) -> None:
         )
 
 
-def _column_of(schema: TiltSchema, partition_by: str) -> str:
-    return NAME if partition_by == NAME else schema.global_names[partition_by]
-
-
-def _without(schema: TiltSchema, partition_by: str | None) -> pa.Schema:
-    if partition_by is None:
-        return schema.schema
-    return schema.schema.remove(schema.schema.get_field_index(_column_of(schema, partition_by)))
-
-
-def _partitions(table: pa.Table, schema: TiltSchema, partition_by: str | None) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of each folder. The column goes into the folder's name, not into its files, as Hive has it."""
-    if partition_by is None:
-        yield "", table
-        return
-    name = _column_of(schema, partition_by)
-    column = table.column(name)
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    rest = table.drop_columns([name])
-    for value in column.unique():
-        same = pa.compute.is_null(column) if not value.is_valid else pa.compute.equal(column, value)
-        yield partition_folder(name, value.as_py()), rest.filter(same)
-
-
-def _write_tomograms(job: _Job, counts: NDArray[np.int64], staging: Path) -> TableInfo:
+def _write_tomograms(job: Job, counts: NDArray[np.int64], staging: Path) -> TableInfo:
     """Write ``tomograms/``: the global table, and how many tilts there are of each tomogram."""
     table = job.table.table
     tilt_counts: list[int | None] = [None] * table.num_rows
@@ -423,7 +210,7 @@ def _write_tomograms(job: _Job, counts: NDArray[np.int64], staging: Path) -> Tab
     return TableInfo(table.num_rows, column_infos(table.schema, origins), parts)
 
 
-def _write_others(job: _Job, staging: Path, found: Findings) -> dict[str, TableInfo]:
+def _write_others(job: Job, staging: Path, found: Findings) -> dict[str, TableInfo]:
     """Write ``optics/``, which older imports keep beside the global table; say which blocks are not kept."""
     tables = {}
     for block in job.table.others:
@@ -464,24 +251,7 @@ def _write_rejects(rejects: Sequence[Reject], staging: Path) -> TableInfo:
     return TableInfo(table.num_rows, column_infos(table.schema, {}), write_table(table, staging / "rejects", staging))
 
 
-def _summarise(notices: Sequence[Notice]) -> list[WarningSummary]:
-    """One line for each kind of notice."""
-    kinds: dict[str, list[Notice]] = {}
-    for notice in notices:
-        kinds.setdefault(notice.code, []).append(notice)
-    return [
-        WarningSummary(
-            code,
-            same[0].message,
-            sum(notice.count for notice in same),
-            len({notice.place.path for notice in same}),
-            str(same[0].place),
-        )
-        for code, same in kinds.items()
-    ]
-
-
-def _refused(notice: Notice) -> StarSyntaxError | SchemaError:
+def _refused(notice: Notice) -> StarSyntaxError:
     return StarSyntaxError(
         f"{notice.message} [{notice.code}]", place=notice.place, remedy="mend the file, or convert without strict"
     )

@@ -44,6 +44,10 @@ class TiltSchema:
     global_names: dict[str, str]
     schema: pa.Schema
 
+    def column_of(self, label: str | None) -> str | None:
+        """What a label of the global table is called in ``tilts/``."""
+        return label if label is None or label == NAME else self.global_names[label]
+
     @property
     def origins(self) -> dict[str, str]:
         """For each column the table and label that it came from."""

@@ -76,4 +76,4 @@ def find_project(star_file: Path, paths: Sequence[str], given: Path | None = Non
 
 
 def _missing(directory: Path, paths: Sequence[str]) -> tuple[int, ...]:
-    return tuple(i for i, path in enumerate(paths) if not path or not os.path.exists(directory / path))
+    return tuple(i for i, path in enumerate(paths) if not path or not os.path.exists(os.path.join(directory, path)))

@@ -17,12 +17,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import Place, SchemaError, raise_gathered
-from ..star.columns import LabelType, infer, read_column
+from ..star.columns import LabelType, settle_type, widest
 from ..star.document import Block, Document
 from ..star.faults import Notice
-from ..star.reader import Findings, Options, check_loop, loop_cells, read_cells, read_star
+from ..star.reader import read_star
 from ..star.source import read_slab
 from ..star.structure import Structure, analyse
+from ..star.tables import Findings, Options, check_loop, loop_cells, read_cells
 
 NAME = "rlnTomoName"
 SERIES_FILE = "rlnTomoTiltSeriesStarFile"
@@ -51,11 +52,14 @@ class GlobalTable:
 
 @dataclass(frozen=True, slots=True)
 class SeriesFile:
-    """A tilt-series file: of which tomogram, what the global table calls it, and where it is."""
+    """A tilt-series file: of which tomogram, what the global table calls it, and where it is.
+
+    (A plain string says where: objects of pathlib cost more than reading a small file.)
+    """
 
     tomogram: str
     path: str
-    file: Path
+    file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +161,7 @@ def series_types(files: Sequence[SeriesFile], options: Options) -> dict[str, set
     for labels, loops in slab.groups().items():
         cells = loop_cells(slab.structure, loops)
         for index, label in enumerate(labels):
-            known = options.type_of(label)
-            if known is None:
-                kind = infer(cells, index)
-            elif known in ("int64", "list<int64>"):
-                kind = read_column(cells, index, known).type
-            else:
-                kind = known
+            kind = settle_type(cells, index, options.type_of(label))
             types.setdefault(label, set()).add(kind)
     raise_gathered(found.errors, "{n} tilt-series files cannot be read:")
     return types
@@ -260,18 +258,4 @@ def join_types(parts: Sequence[Mapping[str, set[LabelType]]]) -> dict[str, Label
     for part in parts:
         for label, types in part.items():
             joined.setdefault(label, set()).update(types)
-    return {label: _widest(types) for label, types in joined.items()}
-
-
-def _widest(types: set[LabelType]) -> LabelType:
-    ladder: tuple[LabelType, ...] = (
-        "list<int64>",
-        "list<float64>",
-        "bool",
-        "int64",
-        "float64",
-        "name",
-        "path",
-        "string",
-    )
-    return max(types, key=ladder.index)
+    return {label: widest(types) for label, types in joined.items()}

@@ -6,7 +6,7 @@ float64, else string. What a value cannot be is never guessed: it is reported, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -108,6 +108,31 @@ class Column:
     type: LabelType
     bad: tuple[Bad, ...] = ()
     notices: dict[str, int] = field(default_factory=dict)
+
+
+#: Types in the order in which one takes the values of another.
+_LADDER: tuple[LabelType, ...] = (
+    "list<int64>",
+    "list<float64>",
+    "bool",
+    "int64",
+    "float64",
+    "name",
+    "path",
+    "string",
+)
+
+
+def widest(types: Iterable[LabelType]) -> LabelType:
+    """The one type that fits values of all of these."""
+    return max(types, key=_LADDER.index)
+
+
+def settle_type(cells: Cells, column: int, known: LabelType | None) -> LabelType:
+    """The type that a column will have been read as, without keeping its values."""
+    if known is None:
+        return infer(cells, column)
+    return read_column(cells, column, known).type if known in ("int64", "list<int64>") else known
 
 
 def read_column(cells: Cells, column: int, wanted: LabelType | None) -> Column:
@@ -282,12 +307,12 @@ def _spans_of(cells: Cells, column: int) -> NDArray[np.int64]:
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
-def field_of(name: str, column: Column, label: Label | None) -> pa.Field:
+def field_of(name: str, type_: pa.DataType, label: Label | None) -> pa.Field:
     """The Arrow field of a column, with unit and meaning in its metadata."""
     metadata = {}
     if label is not None:
         metadata = {key: value for key, value in (("unit", label.unit), ("description", label.description)) if value}
-    return pa.field(name, column.array.type, metadata=metadata or None)
+    return pa.field(name, type_, metadata=metadata or None)
 
 
 def check_labels(labels: Sequence[str]) -> str | None:

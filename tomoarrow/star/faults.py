@@ -62,7 +62,7 @@ class Tokens:
     @property
     def is_end(self) -> NDArray[np.bool_]:
         """Whether each token ends a file."""
-        return (self.kinds == tokenize.END) | (self.kinds == tokenize.FAULT)
+        return np.isin(self.kinds, (tokenize.END, tokenize.FAULT))
 
 
 _NOTICES = {

@@ -7,7 +7,6 @@ import stat
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -97,7 +96,7 @@ def read_text(source: Source) -> Text:
     return text
 
 
-def read_slab(paths: Sequence[Path], names: Sequence[str]) -> tuple[Text, list[TomoarrowError]]:
+def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[TomoarrowError]]:
     """Read many files into one buffer.
 
     Returns
@@ -111,7 +110,7 @@ def read_slab(paths: Sequence[Path], names: Sequence[str]) -> tuple[Text, list[T
     files = []
     for path, name in zip(paths, names, strict=True):
         try:
-            files.append((name, _read_path(os.fspath(path), only_regular=True)))
+            files.append((name, _read_path(path, only_regular=True)))
         except TomoarrowError as error:
             errors.append(error)
             files.append((name, b""))

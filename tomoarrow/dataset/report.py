@@ -1,0 +1,84 @@
+"""What a conversion did, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..star.faults import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class WarningSummary:
+    """All notices of one kind."""
+
+    code: str
+    message: str
+    count: int
+    files: int
+    first: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a conversion did.
+
+    Attributes
+    ----------
+    dataset, project : str
+    project_how : str
+        How the project directory was found.
+    tomograms, tilts : int
+        Rows of the two tables.
+    missing : int
+        Tomograms whose tilt-series file is not there.
+    files, bytes : int
+        Parquet files written, and their size.
+    source_files, source_bytes : int
+    seconds : float
+    rejects : int
+        What was left out; listed in the table ``rejects``.
+    warnings : list of WarningSummary
+    """
+
+    dataset: str
+    kind: str
+    project: str
+    project_how: str
+    tomograms: int
+    tilts: int
+    missing: int
+    files: int
+    bytes: int
+    source_files: int
+    source_bytes: int
+    seconds: float
+    rejects: int
+    warnings: list[WarningSummary] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 where something was left out."""
+        return 1 if self.rejects else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, for JSON."""
+        return asdict(self)
+
+
+def summarise(notices: Sequence[Notice]) -> list[WarningSummary]:
+    """One line for each kind of notice."""
+    kinds: dict[str, list[Notice]] = {}
+    for notice in notices:
+        kinds.setdefault(notice.code, []).append(notice)
+    return [
+        WarningSummary(
+            code,
+            same[0].message,
+            sum(notice.count for notice in same),
+            len({notice.place.path for notice in same}),
+            str(same[0].place),
+        )
+        for code, same in kinds.items()
+    ]

@@ -1,0 +1,188 @@
+"""``tilts/``: tilt-series files in slabs, read on threads, joined with the global table, written in order."""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..errors import raise_gathered
+from ..relion.project import Project
+from ..relion.tomogram_set import (
+    GlobalTable,
+    Series,
+    SeriesFile,
+    join_types,
+    read_series,
+    series_types,
+)
+from ..star.columns import ARROW_TYPES, field_of
+from ..star.tables import Findings, Options
+from .join import TiltSchema, fits, join_tilts, tilt_schema
+from .layout import Part, PartWriter, partition_folder
+from .manifest import SourceInfo
+
+#: Called with the number of tomograms done, and of all.
+Progress = Callable[[int, int], None]
+
+#: Tilt-series files are read in slabs of about this much text.
+_SLAB_BYTES = 16 << 20
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is known before tilt series are read.
+
+    Attributes
+    ----------
+    path : Path
+        The global file.
+    table : GlobalTable
+    project : Project
+    options : Options
+    partition_by : str or None
+        A label of the global table.
+    threads : int
+    present : int64[tomograms whose file is there]
+        Their rows in the global table.
+    files : list of SeriesFile
+        Their files.
+    sources : list of SourceInfo
+        The global file, then `files`.
+    """
+
+    path: Path
+    table: GlobalTable
+    project: Project
+    options: Options
+    partition_by: str | None
+    threads: int
+    present: NDArray[np.int64]
+    files: list[SeriesFile]
+    sources: list[SourceInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """``tilts/`` as it was written.
+
+    Attributes
+    ----------
+    parts : list of Part
+    rows_read : int
+        Rows of all tilt-series tables, as the reader counted them.
+    tilt_counts : int64[files]
+    schema : TiltSchema
+    found : Findings
+    """
+
+    parts: list[Part]
+    rows_read: int
+    tilt_counts: NDArray[np.int64]
+    schema: TiltSchema
+    found: Findings
+
+
+class _SchemaGrew(Exception):
+    """A slab has a column, or a type, that earlier slabs did not have."""
+
+
+def _slabs(job: Job) -> list[range]:
+    """Cut the tilt-series files, in their order, into ranges of about `_SLAB_BYTES` of text."""
+    sizes = np.array([source.bytes for source in job.sources[1:]], np.int64)
+    number = np.cumsum(sizes) // _SLAB_BYTES
+    begins = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(sizes)]
+    return [range(begin, end) for begin, end in pairwise(begins) if begin < end]
+
+
+def write_tilts(job: Job, staging: Path, progress: Progress | None) -> Written:
+    """Write ``tilts/`` into a folder.
+
+    The columns are taken from the first slab. Where a later one does not fit, all files are looked through for
+    their columns and types, without keeping values, and the work begins again.
+    """
+    try:
+        return _write(job, None, staging, progress)
+    except _SchemaGrew:
+        shutil.rmtree(staging / "tilts", ignore_errors=True)
+        types = join_types([series_types([job.files[i] for i in slab], job.options) for slab in _slabs(job)])
+        fields = [field_of(label, ARROW_TYPES[kind], job.options.labels.get(label)) for label, kind in types.items()]
+        pinned = replace(job, options=replace(job.options, types=types))
+        return _write(pinned, tilt_schema(fields, job.table.table), staging, progress)
+
+
+def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progress | None) -> Written:
+    """Write ``tilts/`` with the columns of a schema, or of the first slab."""
+
+    def read(slab: range) -> tuple[range, Series, Findings]:
+        found = Findings()
+        return slab, read_series([job.files[i] for i in slab], job.options, found), found
+
+    everything = Findings()
+    counts = np.zeros(len(job.files), np.int64)
+    writers: dict[str, PartWriter] = {}
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(job.threads))
+        for slab, series, found in _in_order(pool, read, _slabs(job), job.threads + 1):
+            everything.add(found)
+            counts[slab.start : slab.stop] = series.tilt_counts
+            if not everything.errors:
+                schema = schema or tilt_schema(list(series.table.schema), job.table.table)
+                if not fits(schema, series.table):
+                    raise _SchemaGrew
+                rows = job.present[slab.start : slab.stop]
+                joined = join_tilts(series.table, series.tilt_counts, rows, job.table.table, schema)
+                for folder, piece in _partitions(joined, schema.column_of(job.partition_by)):
+                    if folder not in writers:
+                        writers[folder] = stack.enter_context(PartWriter(staging / folder, staging, piece.schema))
+                    writers[folder].write(piece)
+            if progress is not None:
+                progress(slab.stop, len(job.files))
+        raise_gathered(everything.errors, "{n} errors in tilt-series files; nothing was written:")
+        schema = schema or tilt_schema([], job.table.table)
+        if not writers:
+            writers["tilts"] = stack.enter_context(PartWriter(staging / "tilts", staging, schema.schema))
+    parts = [part for writer in writers.values() for part in writer.parts]
+    return Written(parts, int(counts.sum()), counts, schema, everything)
+
+
+def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+    """Results of a function, in the order of its arguments, a few of which are worked on at a time."""
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _partitions(table: pa.Table, name: str | None) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each folder. The column goes into the folder's name, not into its files, as Hive has it."""
+    if name is None:
+        yield "tilts", table
+        return
+    column = table.column(name)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    rest = table.drop_columns([name])
+    for value in column.unique():
+        same = pa.compute.equal(column, value) if value.is_valid else pa.compute.is_null(column)
+        yield f"tilts/{partition_folder(name, value.as_py())}", rest.filter(same)

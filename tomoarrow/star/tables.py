@@ -1,0 +1,218 @@
+"""Loops to Arrow tables; values that do not fit become errors or rejects, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import SchemaError, StarSyntaxError, TomoarrowError
+from .columns import (
+    Cells,
+    Column,
+    Label,
+    LabelType,
+    check_labels,
+    field_of,
+    read_column,
+    settle_type,
+    widest,
+)
+from .document import Reject
+from .faults import Notice
+from .structure import Structure
+
+OnBadValue = Literal["error", "null"]
+
+#: Loops of more text than this are read in pieces: Arrow's string offsets are 32 bits wide.
+_MOST_TEXT = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How values are read.
+
+    Attributes
+    ----------
+    labels : mapping
+        What is known of labels, by name.
+    types : mapping
+        Types that go before those of `labels`.
+    on_bad_value : "error" or "null"
+    """
+
+    labels: Mapping[str, Label] = field(default_factory=dict)
+    types: Mapping[str, LabelType] = field(default_factory=dict)
+    on_bad_value: OnBadValue = "error"
+
+    def type_of(self, label: str) -> LabelType | None:
+        known = self.labels.get(label)
+        return self.types.get(label, known.type if known else None)
+
+
+@dataclass(slots=True)
+class Findings:
+    """What reading came upon, gathered as it goes."""
+
+    notices: list[Notice] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    errors: list[TomoarrowError] = field(default_factory=list)
+
+    def add(self, other: Findings) -> None:
+        """Append what another reading came upon."""
+        self.notices += other.notices
+        self.rejects += other.rejects
+        self.errors += other.errors
+
+
+def loop_cells(structure: Structure, loops: Iterable[int]) -> Cells:
+    """The cells of loops that have the same labels, one loop after the other."""
+    numbers = np.fromiter(loops, np.int64)
+    width = int(structure.loop_width[numbers[0]])
+    return Cells(
+        structure.text.buffer,
+        structure.spans,
+        structure.loop_cells[numbers],
+        structure.loop_values[numbers] // width,
+        width,
+        structure.escapes,
+        structure.dialect == "star",
+    )
+
+
+def read_cells(
+    structure: Structure,
+    cells: Cells,
+    labels: Sequence[str],
+    options: Options,
+    chosen: frozenset[str] | None,
+    found: Findings,
+) -> pa.Table:
+    """Read the columns of a table; what does not fit is added to `found`."""
+    arrays, fields = [], []
+    for index, label in enumerate(labels):
+        if chosen is not None and label not in chosen:
+            continue
+        column = read_column(cells, index, options.type_of(label))
+        report_column(structure, cells, index, label, column, options, found)
+        arrays.append(column.array)
+        fields.append(field_of(label, column.array.type, options.labels.get(label)))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Findings) -> bool:
+    """Whether the labels of a loop are distinct and its values fill whole rows; else an error is added."""
+    name = structure.name(int(structure.loop_container[loop]))
+    repeated = check_labels(labels)
+    if repeated is not None:
+        index = len(labels) - 1 - list(reversed(labels)).index(repeated)
+        place = structure.place_of_label(int(structure.loop_tags[loop]) + index, int(structure.loop_container[loop]))
+        found.errors.append(
+            StarSyntaxError("the label stands twice in one loop", place=place, remedy="rename or remove one column")
+        )
+        return False
+    width, values = int(structure.loop_width[loop]), int(structure.loop_values[loop])
+    if values % width:
+        last = int(structure.loop_cells[loop]) + values - 1
+        found.errors.append(
+            StarSyntaxError(
+                f"a loop of {width} labels has {values} values, {values % width} beyond its last whole row",
+                place=structure.text.place(structure.start(last), name),
+                expected=f"a multiple of {width} values",
+                remedy="add or remove values; a value with blanks needs quotes",
+            )
+        )
+        return False
+    return True
+
+
+def read_loop(
+    structure: Structure, loop: int, options: Options, chosen: frozenset[str] | None, found: Findings
+) -> pa.Table:
+    """Read one loop, in pieces where its text is long."""
+    labels = structure.labels(loop)
+    pieces = _pieces(loop_cells(structure, [loop]))
+    if len(pieces) > 1:
+        wanted = [(i, label) for i, label in enumerate(labels) if chosen is None or label in chosen]
+        types = {
+            label: widest(settle_type(piece, i, options.type_of(label)) for piece in pieces) for i, label in wanted
+        }
+        options = replace(options, types={**options.types, **types})
+    tables = [read_cells(structure, piece, labels, options, chosen, found) for piece in pieces]
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
+
+
+def _pieces(cells: Cells) -> list[Cells]:
+    """A loop, cut into pieces of rows whose text Arrow's string offsets can count."""
+    n_rows = cells.n_rows
+    if n_rows == 0:
+        return [cells]
+    first, last = int(cells.first[0]), int(cells.first[0]) + n_rows * cells.width - 1
+    extent = (int(cells.spans[last]) >> 24) - (int(cells.spans[first]) >> 24)
+    n_pieces = extent // _MOST_TEXT + 1
+    bounds = np.linspace(0, n_rows, n_pieces + 1).astype(np.int64).tolist()
+    return [
+        Cells(
+            cells.buffer,
+            cells.spans,
+            np.array([first + begin * cells.width]),
+            np.array([end - begin]),
+            cells.width,
+            cells.escapes,
+            cells.nulls,
+        )
+        for begin, end in pairwise(bounds)
+    ]
+
+
+_COLUMN_NOTICES = {
+    "widened": "numbers that are no integers in an integer label; read as float64",
+    "not-finite": "nan or inf, which RELION would read as 0",
+    "missing": "words for a missing value, read as null; RELION would read 0",
+    "boolean-word": "True or False, of which RELION would read both as false",
+}
+
+
+def report_column(
+    structure: Structure,
+    cells: Cells,
+    index: int,
+    label: str,
+    column: Column,
+    options: Options,
+    found: Findings,
+    *,
+    is_pair: bool = False,
+) -> None:
+    """Turn what one column came upon into notices, and into errors or rejects."""
+    if not column.notices and not column.bad:
+        return
+    container = _container_of(structure, cells.span_of(0, index))
+    if structure.dialect == "relion":
+        for code, count in column.notices.items():
+            place = structure.place(cells.span_of(0, index), container, label)
+            found.notices.append(Notice(code, _COLUMN_NOTICES[code], place, count))
+    for bad in column.bad:
+        span = cells.span_of(bad.row, index)
+        place = structure.place(span, _container_of(structure, span), label)
+        text = structure.string(span)
+        if options.on_bad_value == "null":
+            found.rejects.append(Reject(place, label, text, bad.reason, -1 if is_pair else bad.row))
+            continue
+        found.errors.append(
+            SchemaError(
+                f"{text!r} is {bad.reason}" if "not" in bad.reason else f"{text!r}: {bad.reason}",
+                place=place,
+                expected=f"{options.type_of(label)}",
+                remedy='correct the value, or read it as null with on_bad_value="null"',
+            )
+        )
+
+
+def _container_of(structure: Structure, span: int) -> int | None:
+    found = int(np.searchsorted(structure.heading, span, side="right")) - 1
+    return found if found >= 0 else None
