@@ -480,7 +480,7 @@ class _RelionReader:
         self.notice(k.SEMICOLON_COMMENT, line.begin)
 
     def take_stray(self, line: Line) -> None:
-        """Values where none are due: skipped before the first block, a ragged row in a loop, else left to the parser."""
+        """Values where none are due: skipped before the first block, a ragged row in a loop, else kept."""
         first = line.words[0].start
         if self.where is Where.PREAMBLE:
             self.notice(k.PREAMBLE, first)

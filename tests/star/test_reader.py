@@ -8,8 +8,17 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from tomoarrow import Block, BlockNotFoundError, Document, SchemaError, StarSyntaxError, TomoarrowError, UsageError
-from tomoarrow import read_star, read_table
+from tomoarrow import (
+    Block,
+    BlockNotFoundError,
+    Document,
+    SchemaError,
+    StarSyntaxError,
+    TomoarrowError,
+    UsageError,
+    read_star,
+    read_table,
+)
 
 PARTICLES = b"""
 # version 50001

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -179,9 +180,17 @@ def _errors_told(*, as_json: bool = False) -> Iterator[None]:
         yield
     except TomoarrowError as error:
         _fail(error, as_json=as_json)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(TomoarrowError(f"{where}{error.strerror or error}; nothing was written"), as_json=as_json)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         raise typer.Exit(130) from None
+    except Exception:
+        # Python's own exit code for this would be 1, which here means that something was left out.
+        traceback.print_exc()
+        print("tomoarrow: this is a bug, please report it; nothing was written", file=sys.stderr)
+        raise typer.Exit(3) from None
 
 
 def _fail(error: TomoarrowError, *, as_json: bool) -> NoReturn:

@@ -132,7 +132,7 @@ class PartWriter:
 def _cuts(table: pa.Table, first_wanted: int) -> Iterator[int]:
     """The rows at which row groups end: the first tomogram begun after enough rows, and so on."""
     starts = np.flatnonzero(table.column(TILT_INDEX).to_numpy() == 0)
-    wanted = max(first_wanted, 1)
+    wanted = first_wanted
     while True:
         at = int(np.searchsorted(starts, wanted))
         if at == len(starts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
@@ -68,7 +69,8 @@ def read_star(
     found = Findings(list(structure.notices))
     wanted = _choose_blocks(structure, blocks)
     chosen = None if columns is None else frozenset(columns)
-    document = [_read_block(structure, container, options, chosen, found) for container in wanted]
+    reading = _reading(structure, options, chosen, found)
+    document = [_read_block(reading, container) for container in wanted]
     raise_gathered(found.errors, "{n} values or labels do not fit:")
     if chosen is not None:
         _check_columns(document, chosen, text)
@@ -150,26 +152,56 @@ def _roots(structure: Structure) -> NDArray[np.int64]:
     return np.flatnonzero(structure.parent < 0)
 
 
-def _read_block(
-    structure: Structure, container: int, options: Options, chosen: frozenset[str] | None, found: Findings
-) -> Block:
-    name = structure.name(container)
-    loops = []
-    for loop in np.flatnonzero(structure.loop_container == container).tolist():
-        if check_loop(structure, loop, structure.labels(loop), found):
-            loops.append(read_loop(structure, loop, options, chosen, found))
-    frames = np.flatnonzero(structure.parent == container).tolist()
-    return Block(
-        name,
-        _read_pairs(structure, container, options, found),
-        tuple(loops),
-        tuple(_read_block(structure, frame, options, chosen, found) for frame in frames),
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What every block is read with.
+
+    Attributes
+    ----------
+    loops, pairs, frames : list of list of int
+        For each container, its loops, the label spans of its pairs, and its save frames.
+    """
+
+    structure: Structure
+    options: Options
+    chosen: frozenset[str] | None
+    found: Findings
+    loops: list[list[int]]
+    pairs: list[list[int]]
+    frames: list[list[int]]
+
+
+def _reading(structure: Structure, options: Options, chosen: frozenset[str] | None, found: Findings) -> _Reading:
+    n = len(structure.heading)
+    loops = _by_owner(structure.loop_container, range(len(structure.loop_container)), n)
+    pairs = _by_owner(structure.pair_container, structure.pair_tag.tolist(), n)
+    frames = _by_owner(structure.parent, range(n), n)
+    return _Reading(structure, options, chosen, found, loops, pairs, frames)
+
+
+def _by_owner(owners: NDArray[np.int64], items: Sequence[int], n: int) -> list[list[int]]:
+    owned: list[list[int]] = [[] for _ in range(n)]
+    for owner, item in zip(owners.tolist(), items, strict=True):
+        if owner >= 0:
+            owned[owner].append(item)
+    return owned
+
+
+def _read_block(reading: _Reading, container: int) -> Block:
+    structure, found = reading.structure, reading.found
+    loops = tuple(
+        read_loop(structure, loop, reading.options, reading.chosen, found)
+        for loop in reading.loops[container]
+        if check_loop(structure, loop, structure.labels(loop), found)
     )
+    frames = tuple(_read_block(reading, frame) for frame in reading.frames[container])
+    return Block(structure.name(container), _read_pairs(reading, container), loops, frames)
 
 
-def _read_pairs(structure: Structure, container: int, options: Options, found: Findings) -> dict[str, Value]:
+def _read_pairs(reading: _Reading, container: int) -> dict[str, Value]:
+    structure, options, found = reading.structure, reading.options, reading.found
     pairs: dict[str, Value] = {}
-    for tag in structure.pair_tag[structure.pair_container == container].tolist():
+    for tag in reading.pairs[container]:
         label = structure.string(tag)
         if label in pairs:
             place = structure.place_of_label(tag, container)

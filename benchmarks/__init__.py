@@ -1,0 +1,1 @@
+"""How fast the conversion is, as ratios measured in one run."""

@@ -1,0 +1,437 @@
+"""The main job: what comes out, what is refused, and that nothing is written when it is."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+import pytest
+
+from tests.dataset.projects import loop, tilts, write_project
+from tomoarrow import DatasetError, MissingFileError, SchemaError, StarSyntaxError, TomoarrowError, UsageError, convert
+from tomoarrow.dataset import layout
+from tomoarrow.dataset.manifest import read_manifest
+from tomoarrow.example import Example, make_project
+
+
+def read_tilts(dataset: Path) -> pl.DataFrame:
+    return pl.read_parquet(dataset / "tilts" / "**" / "*.parquet")
+
+
+def test_a_project_becomes_one_dataset(small_project: Example, tmp_path: Path) -> None:
+    done: list[tuple[int, int]] = []
+    report = convert(small_project.tomograms_star, tmp_path / "ds", progress=lambda *numbers: done.append(numbers))
+    assert (report.tomograms, report.tilts, report.rejects, report.exit_code) == (7, 35, 0, 0)
+    assert report.warnings == []
+    assert done[-1] == (7, 7)
+    frame = read_tilts(tmp_path / "ds")
+    assert frame.columns[:2] == ["rlnTomoName", "tilt_index"]
+    assert frame["rlnTomoName"].cast(pl.String).to_list() == [f"TS_0{i}" for i in range(1, 8) for _ in range(5)]
+    assert frame["tilt_index"].to_list() == list(range(5)) * 7
+    assert frame["rlnVoltage"].unique().to_list() == [300.0]
+    tomograms = pl.read_parquet(tmp_path / "ds" / "tomograms")
+    assert tomograms["tilt_count"].to_list() == [5] * 7
+    assert sorted(path.name for path in (tmp_path / "ds").iterdir()) == ["manifest.json", "tilts", "tomograms"]
+    assert os.listdir(tmp_path) == ["ds"]
+
+
+def test_the_manifest_says_what_is_there(small_project: Example, tmp_path: Path) -> None:
+    convert(small_project.tomograms_star, tmp_path / "ds")
+    manifest = read_manifest(tmp_path / "ds")
+    assert manifest["kind"] == "tomogram set"
+    assert manifest["project"] == str(small_project.directory)
+    for table in manifest["tables"].values():
+        assert table["rows"] == sum(file["rows"] for file in table["files"])
+        for file in table["files"]:
+            path = tmp_path / "ds" / file["path"]
+            assert path.stat().st_size == file["bytes"]
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == file["sha256"]
+            assert pq.read_metadata(path).num_rows == file["rows"]
+            assert pq.read_schema(path).names == [column["name"] for column in table["columns"]]
+    columns = {column["name"]: column for column in manifest["tables"]["tilts"]["columns"]}
+    assert columns["rlnDefocusU"]["unit"] == "angstrom"
+    assert columns["rlnDefocusU"]["origin"] == "tilt_series/rlnDefocusU"
+    assert columns["rlnTomoSizeX"]["origin"] == "global/rlnTomoSizeX"
+    assert columns["tilt_index"]["origin"] == "position"
+    assert len(manifest["sources"]) == 8
+    source = manifest["sources"][1]
+    assert (small_project.directory / source["path"]).stat().st_size == source["bytes"]
+
+
+def test_field_metadata_carries_unit_and_meaning(small_project: Example, tmp_path: Path) -> None:
+    convert(small_project.tomograms_star, tmp_path / "ds")
+    for table, label in (
+        ("tilts", "rlnDefocusU"),
+        ("tilts", "rlnTomoSizeX"),
+        ("tomograms", "rlnTomoTiltSeriesPixelSize"),
+    ):
+        field = pads.dataset(tmp_path / "ds" / table).schema.field(label)
+        assert field.metadata[b"unit"] in (b"angstrom", b"pixel")
+        assert field.metadata[b"description"]
+
+
+def test_row_groups_and_files_hold_whole_tomograms_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    star = make_project(tmp_path / "p", tomograms=100, tilts=41).tomograms_star
+    monkeypatch.setattr(layout, "ROW_GROUP_ROWS", 200)
+    monkeypatch.setattr(layout, "FILE_ROWS", 1000)
+    monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", 150_000)
+    convert(star, tmp_path / "ds")
+    files = sorted((tmp_path / "ds" / "tilts").iterdir())
+    assert len(files) == 4
+    seen = []
+    for file in files:
+        parquet = pq.ParquetFile(file)
+        for g in range(parquet.num_row_groups):
+            group = parquet.metadata.row_group(g)
+            names = parquet.read_row_group(g, ["rlnTomoName"]).column(0).to_pylist()
+            statistics = group.column(0).statistics
+            assert (statistics.min, statistics.max) == (min(names), max(names))
+            assert group.num_rows == 205 or file == files[-1]
+            assert len(names) == 41 * len(set(names))
+            seen += names
+    assert seen == [f"TS_{i:03d}" for i in range(1, 101) for _ in range(41)]
+
+
+def test_default_row_groups_of_a_large_project(tmp_path: Path) -> None:
+    star = make_project(tmp_path / "p", tomograms=1000, tilts=41).tomograms_star
+    report = convert(star, tmp_path / "ds")
+    assert report.tilts == 41_000
+    files = list((tmp_path / "ds" / "tilts").iterdir())
+    assert len(files) == 1
+    metadata = pq.read_metadata(files[0])
+    assert [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)] == [8200] * 5
+    one = pl.scan_parquet(files[0]).filter(pl.col("rlnTomoName").cast(pl.String) == "TS_0500").collect()
+    assert one.height == 41
+
+
+def test_partition_by_makes_hive_folders(small_project: Example, tmp_path: Path) -> None:
+    convert(small_project.tomograms_star, tmp_path / "plain")
+    report = convert(small_project.tomograms_star, tmp_path / "ds", partition_by="rlnOpticsGroupName")
+    folders = sorted(path.name for path in (tmp_path / "ds" / "tilts").iterdir())
+    assert folders == ["rlnOpticsGroupName=optics1", "rlnOpticsGroupName=optics2"]
+    assert report.tilts == 35
+    plain = read_tilts(tmp_path / "plain").with_columns(pl.col(pl.Categorical).cast(pl.String))
+    key = ["rlnTomoName", "tilt_index"]
+    hive = pl.scan_parquet(tmp_path / "ds" / "tilts" / "**" / "*.parquet", hive_partitioning=True).collect()
+    hive = hive.with_columns(pl.col(pl.Categorical).cast(pl.String)).sort(key).select(plain.columns)
+    assert hive.equals(plain.sort(key))
+    arrow = pads.dataset(tmp_path / "ds" / "tilts", partitioning="hive").to_table(columns=["rlnOpticsGroupName"])
+    assert sorted(arrow.column(0).to_pylist()) == sorted(plain["rlnOpticsGroupName"].to_list())
+    query = f"SELECT rlnOpticsGroupName, count(*) FROM '{tmp_path}/ds/tilts/*/*.parquet' GROUP BY 1 ORDER BY 1"
+    assert duckdb.sql(query).fetchall() == [("optics1", 20), ("optics2", 15)]
+    assert read_manifest(tmp_path / "ds")["tables"]["tilts"]["partition_by"] == "rlnOpticsGroupName"
+
+
+def test_partition_values_of_any_kind(tmp_path: Path) -> None:
+    series = {name: tilts(name, 2) for name in ("a", "b", "c")}
+    values = {"a": ["'x/y z'", 1.5], "b": ["..", "None"], "c": ["é", 1.5]}
+    star = write_project(tmp_path / "p", series, more_labels=["labGroup", "rlnVoltage"], more_values=values)
+    convert(star, tmp_path / "by_text", partition_by="labGroup")
+    assert sorted(os.listdir(tmp_path / "by_text" / "tilts")) == ["labGroup=%C3%A9", "labGroup=..", "labGroup=x%2Fy z"]
+    frame = pl.read_parquet(tmp_path / "by_text" / "tilts" / "**" / "*.parquet", hive_partitioning=True)
+    assert sorted(frame["labGroup"].unique().to_list()) == ["..", "x/y z", "é"]
+    convert(star, tmp_path / "by_number", partition_by="rlnVoltage")
+    frame = pl.read_parquet(tmp_path / "by_number" / "tilts" / "**" / "*.parquet", hive_partitioning=True)
+    assert frame.group_by("rlnVoltage").len().sort("rlnVoltage").rows() == [(None, 2), (1.5, 4)]
+
+
+@pytest.mark.parametrize(
+    ("label", "message"), [("rlnNone", "no label rlnNone"), ("labVector", "vectors"), ("labMany", "3 values")]
+)
+def test_partitions_that_make_no_sense_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str, message: str
+) -> None:
+    monkeypatch.setattr("tomoarrow.dataset.convert._MOST_PARTITIONS", 2)
+    series = {name: tilts(name, 1) for name in ("a", "b", "c")}
+    values = {name: ["[1,2]", name] for name in series}
+    star = write_project(tmp_path / "p", series, more_labels=["rlnTomoIceVector", "labMany"], more_values=values)
+    text = star.read_text().replace("rlnTomoIceVector", "rlnTomoProjX")
+    star.write_text(text)
+    label = "rlnTomoProjX" if label == "labVector" else label
+    with pytest.raises(UsageError, match=message):
+        convert(star, tmp_path / "ds", partition_by=label)
+    assert not (tmp_path / "ds").exists()
+
+
+# ---- The project ---------------------------------------------------------------------------------------------------
+
+
+def test_the_project_directory_is_found(
+    small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    star = small_project.tomograms_star
+    monkeypatch.chdir(tmp_path)
+    assert convert(star, "a").project_how == "above the STAR file"
+    monkeypatch.chdir(small_project.directory)
+    report = convert(star.relative_to(small_project.directory), tmp_path / "b")
+    assert (report.project_how, report.project) == ("current directory", str(small_project.directory))
+    moved = tmp_path / "elsewhere" / "tomograms.star"
+    moved.parent.mkdir()
+    moved.write_bytes(star.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingFileError, match="7 of the 7 tilt-series files are not there") as refused:
+        convert(moved, "c")
+    assert len(refused.value.errors) == 7
+    assert "--project" in str(refused.value)
+    assert convert(moved, "c", project=small_project.directory).project_how == "given"
+    with pytest.raises(MissingFileError, match="not a directory"):
+        convert(moved, "d", project=tmp_path / "none")
+
+
+def test_dangling_references_are_refused_together_or_skipped(tmp_path: Path) -> None:
+    series = {name: tilts(name, 3) for name in ("a", "b", "c", "d")}
+    star = write_project(tmp_path / "p", series)
+    (tmp_path / "p" / "tilt_series" / "1.star").unlink()
+    (tmp_path / "p" / "tilt_series" / "3.star").unlink()
+    with pytest.raises(MissingFileError, match="2 of the 4 tilt-series files are not there") as refused:
+        convert(star, tmp_path / "ds")
+    assert [error.place.text for error in refused.value.errors] == ["tilt_series/1.star", "tilt_series/3.star"]
+    assert os.listdir(tmp_path) == ["p"]
+    report = convert(star, tmp_path / "ds", missing="skip")
+    assert (report.tomograms, report.missing, report.tilts, report.rejects, report.exit_code) == (4, 2, 6, 2, 1)
+    tomograms = pl.read_parquet(tmp_path / "ds" / "tomograms")
+    assert tomograms["tilt_count"].to_list() == [3, None, 3, None]
+    rejects = pl.read_parquet(tmp_path / "ds" / "rejects")
+    assert rejects.select("block", "label", "text").rows() == [
+        ("b", "rlnTomoTiltSeriesStarFile", "tilt_series/1.star"),
+        ("d", "rlnTomoTiltSeriesStarFile", "tilt_series/3.star"),
+    ]
+    assert "not there" in rejects["reason"][0]
+    for name in "ac":
+        (tmp_path / "p" / "tilt_series" / f"{'abcd'.index(name)}.star").unlink()
+    report = convert(star, tmp_path / "none", missing="skip")
+    assert (report.tilts, report.missing) == (0, 4)
+    assert read_tilts(tmp_path / "none").height == 0
+
+
+def test_series_of_no_tilts(tmp_path: Path) -> None:
+    series = {
+        "a": tilts("a", 2),
+        "b": "data_b\n\nloop_\n_rlnMicrographPreExposure\n\n",
+        "c": "data_c\n",
+        "d": tilts("d", 1),
+    }
+    report = convert(write_project(tmp_path / "p", series), tmp_path / "ds")
+    assert report.tilts == 3
+    assert pl.read_parquet(tmp_path / "ds" / "tomograms")["tilt_count"].to_list() == [2, 0, 0, 1]
+    assert read_tilts(tmp_path / "ds")["rlnTomoName"].cast(pl.String).to_list() == ["a", "a", "d"]
+
+
+def test_a_block_of_another_name_is_taken_with_a_warning(tmp_path: Path) -> None:
+    series = {"TS_01": tilts("TS_1", 2), "TS_02": tilts("TS_02", 1) + tilts("other", 5)}
+    report = convert(write_project(tmp_path / "p", series), tmp_path / "ds")
+    assert sorted((warning.code, warning.count) for warning in report.warnings) == [
+        ("block-name", 1),
+        ("other-blocks", 1),
+    ]
+    assert read_tilts(tmp_path / "ds")["rlnTomoName"].cast(pl.String).to_list() == ["TS_01", "TS_01", "TS_02"]
+    with pytest.raises(StarSyntaxError, match="block-name"):
+        convert(tmp_path / "p" / "tomograms.star", tmp_path / "strict", strict=True)
+    assert not (tmp_path / "strict").exists()
+
+
+def test_the_optics_table_beside_the_global_one_is_kept(tmp_path: Path) -> None:
+    extra = loop("optics", ["rlnOpticsGroup", "rlnVoltage"], [[1, 300]]) + "data_other\n_rlnA 1\n"
+    star = write_project(tmp_path / "p", {"a": tilts("a", 1)}, extra=extra)
+    report = convert(star, tmp_path / "ds")
+    assert pl.read_parquet(tmp_path / "ds" / "optics").rows() == [(1, 300.0)]
+    assert [warning.code for warning in report.warnings] == ["other-blocks"]
+
+
+def test_labels_of_both_tables_and_reserved_names(tmp_path: Path) -> None:
+    series = {
+        "a": loop("a", ["rlnVoltage", "rlnTomoName", "tilt_index"], [[200, "x", 7]]),
+        "b": loop("b", ["rlnVoltage"], [[100]]),
+    }
+    star = write_project(tmp_path / "p", series, more_labels=["rlnVoltage"], more_values={"a": [300], "b": [300]})
+    convert(star, tmp_path / "ds")
+    frame = read_tilts(tmp_path / "ds").with_columns(pl.col(pl.Categorical).cast(pl.String))
+    assert frame.select(
+        "rlnTomoName", "tilt_index", "rlnVoltage", "rlnVoltage_global", "rlnTomoName_tilt", "tilt_index_tilt"
+    ).rows() == [
+        ("a", 0, 200.0, 300.0, "x", 7),
+        ("b", 0, 100.0, 300.0, None, None),
+    ]
+    origins = {c["name"]: c["origin"] for c in read_manifest(tmp_path / "ds")["tables"]["tilts"]["columns"]}
+    assert origins["rlnVoltage_global"] == "global/rlnVoltage"
+    assert origins["rlnVoltage"] == "tilt_series/rlnVoltage"
+    assert origins["tilt_index_tilt"] == "tilt_series/tilt_index"
+
+
+# ---- Bad input: refused with its place, and nothing is written -----------------------------------------------------
+
+BAD_SERIES = {
+    "ragged": (loop("b", ["rlnA", "rlnB"], [[1, 2], [3]]), StarSyntaxError, "a row of 1 value in a loop of 2 labels"),
+    "bad value": (loop("b", ["rlnVoltage"], [["high"]]), SchemaError, "'high' is not a number"),
+    "label twice": (loop("b", ["rlnA", "rlnA"], [[1, 2]]), StarSyntaxError, "stands twice"),
+    "wrong block": (tilts("x", 1) + tilts("y", 1), SchemaError, "no blocks are named as the tomogram, 'b'"),
+    "block twice": (tilts("b", 1) + tilts("b", 1), SchemaError, "2 blocks are named"),
+    "two loops": (tilts("b", 1) + "loop_\n_rlnB\n1\n", SchemaError, "2 loops"),
+    "empty": ("", SchemaError, "no blocks are named"),
+    "binary": ("\0\0\0\0", StarSyntaxError, "byte 0x00"),
+    "open quote": ("data_b\n_rlnA 'x\n", StarSyntaxError, "not closed"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SERIES, ids=str)
+def test_a_bad_tilt_series_is_refused(tmp_path: Path, case: str) -> None:
+    text, error, message = BAD_SERIES[case]
+    star = write_project(tmp_path / "p", {"a": tilts("a", 2), "b": text, "c": tilts("c", 2)})
+    with pytest.raises(error) as refused:
+        convert(star, tmp_path / "ds")
+    assert message in str(refused.value)
+    assert refused.value.place.path == "tilt_series/1.star"
+    assert os.listdir(tmp_path) == ["p"]
+
+
+def test_all_bad_tilt_series_are_reported_together(tmp_path: Path) -> None:
+    series = {f"t{i}": (BAD_SERIES["ragged"][0] if i % 3 == 0 else tilts(f"t{i}", 1)) for i in range(60)}
+    (tmp_path / "p").mkdir()
+    star = write_project(tmp_path / "p" / "q", series)
+    with pytest.raises(StarSyntaxError, match="20 errors in tilt-series files") as refused:
+        convert(star, tmp_path / "ds")
+    assert [error.place.path for error in refused.value.errors] == [f"tilt_series/{i}.star" for i in range(0, 60, 3)]
+
+
+def test_tilt_series_that_are_no_files(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {"a": tilts("a", 1), "b": tilts("b", 1)})
+    os.unlink(tmp_path / "p" / "tilt_series" / "1.star")
+    os.mkfifo(tmp_path / "p" / "tilt_series" / "1.star")
+    with pytest.raises(MissingFileError, match="not a regular file"):
+        convert(star, tmp_path / "ds")
+    star.write_text(star.read_text().replace("tilt_series/1.star", "tilt_series"))
+    with pytest.raises(MissingFileError, match="not a regular file"):
+        convert(star, tmp_path / "ds")
+
+
+def test_bad_values_become_null_and_are_listed_where_asked_for(tmp_path: Path) -> None:
+    series = {"a": tilts("a", 2), "b": loop("b", ["rlnMicrographPreExposure"], [["x"], [3.0], ["None"]])}
+    report = convert(write_project(tmp_path / "p", series), tmp_path / "ds", on_bad_value="null")
+    assert (report.tilts, report.rejects, report.exit_code) == (5, 1, 1)
+    assert read_tilts(tmp_path / "ds")["rlnMicrographPreExposure"].to_list() == [0.0, 1.0, None, 3.0, None]
+    rejects = pl.read_parquet(tmp_path / "ds" / "rejects").to_dicts()
+    assert rejects == [
+        {
+            "file": "tilt_series/1.star",
+            "line": 5,
+            "column": 1,
+            "block": "b",
+            "label": "rlnMicrographPreExposure",
+            "text": "x",
+            "reason": "not a number",
+        }
+    ]
+
+
+BAD_GLOBAL = {
+    "no global table": ("data_x\nloop_\n_rlnMicrographName\na.mrc\n", "not a RELION 5 tomogram set"),
+    "empty": ("", "this file holds: no block"),
+    "particles": (loop("particles", ["rlnTomoName", "rlnCoordinateX"], [["a", 1]]), "data_particles (_rlnTomoName"),
+    "names repeat": (
+        loop("global", ["rlnTomoName", "rlnTomoTiltSeriesStarFile"], [["a", "x"], ["b", "x"], ["a", "y"]]),
+        "1 tomogram names repeat: a",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_GLOBAL, ids=str)
+def test_a_bad_global_file_is_refused(tmp_path: Path, case: str) -> None:
+    star = tmp_path / "tomograms.star"
+    star.write_text(BAD_GLOBAL[case][0])
+    with pytest.raises(SchemaError) as refused:
+        convert(star, tmp_path / "ds")
+    assert BAD_GLOBAL[case][1] in str(refused.value)
+    assert os.listdir(tmp_path) == ["tomograms.star"]
+
+
+@pytest.mark.parametrize("option", [{"missing": "ignore"}, {"on_bad_value": "drop"}, {"threads": 0}], ids=str)
+def test_wrong_calls(small_project: Example, tmp_path: Path, option: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        convert(small_project.tomograms_star, tmp_path / "ds", **option)  # type: ignore[arg-type]
+
+
+# ---- The target ----------------------------------------------------------------------------------------------------
+
+
+def test_a_dataset_is_replaced_only_with_force(small_project: Example, tmp_path: Path) -> None:
+    target = tmp_path / "ds"
+    convert(small_project.tomograms_star, target)
+    first = (target / "manifest.json").read_bytes()
+    with pytest.raises(DatasetError, match="--force"):
+        convert(small_project.tomograms_star, target)
+    assert (target / "manifest.json").read_bytes() == first
+    convert(small_project.tomograms_star, target, force=True, partition_by="rlnOpticsGroupName")
+    assert (target / "tilts" / "rlnOpticsGroupName=optics1").is_dir()
+    assert os.listdir(tmp_path) == ["ds"]
+
+
+@pytest.mark.parametrize("what", ["folder of other things", "file", "link"])
+def test_what_is_no_dataset_is_never_replaced(small_project: Example, tmp_path: Path, what: str) -> None:
+    target = tmp_path / "ds"
+    if what == "file":
+        target.write_text("precious")
+    elif what == "link":
+        (tmp_path / "real").mkdir()
+        target.symlink_to(tmp_path / "real")
+    else:
+        target.mkdir()
+        (target / "precious.txt").write_text("precious")
+    before = sorted(os.listdir(tmp_path))
+    for force in (False, True):
+        with pytest.raises(DatasetError):
+            convert(small_project.tomograms_star, target, force=force)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_an_empty_folder_is_a_fine_target(small_project: Example, tmp_path: Path) -> None:
+    (tmp_path / "ds").mkdir()
+    convert(small_project.tomograms_star, tmp_path / "ds")
+    assert (tmp_path / "ds" / "manifest.json").exists()
+
+
+def test_a_failure_half_way_leaves_the_old_dataset(
+    small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "ds"
+    convert(small_project.tomograms_star, target)
+    first = read_tilts(target)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tomoarrow.dataset.convert.write_manifest", full)
+    with pytest.raises(OSError, match="No space"):
+        convert(small_project.tomograms_star, target, force=True)
+    assert os.listdir(tmp_path) == ["ds"]
+    assert read_tilts(target).equals(first)
+
+
+def test_rows_are_counted_before_the_commit(
+    small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = layout.PartWriter.write
+    monkeypatch.setattr(layout.PartWriter, "write", lambda self, table: write(self, table.slice(5)))
+    with pytest.raises(DatasetError, match="35 tilts were read, 30 written"):
+        convert(small_project.tomograms_star, tmp_path / "ds")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "not the manifest"),
+        (json.dumps({"format": "tomoarrow dataset", "format_version": 99}), "update tomoarrow"),
+    ],
+)
+def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(TomoarrowError) as refused:
+        read_manifest(tmp_path)
+    assert message in str(refused.value)
+    with pytest.raises(DatasetError, match=r"no manifest\.json"):
+        read_manifest(tmp_path / "none")

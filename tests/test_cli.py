@@ -1,0 +1,171 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.dataset.projects import loop, tilts, write_project
+from tomoarrow.example import Example
+
+
+def run(
+    *arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tomoarrow", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", **(env or {})},
+    )
+
+
+def test_convert(small_project: Example, tmp_path: Path) -> None:
+    done = run("convert", small_project.tomograms_star, tmp_path / "ds")
+    assert done.returncode == 0, done.stderr
+    assert "7 tomograms, 35 tilts in 2 files" in done.stdout
+    assert f"project directory: {small_project.directory} (above the STAR file)" in done.stdout
+    again = run("convert", small_project.tomograms_star, tmp_path / "ds")
+    assert again.returncode == 3
+    assert "a dataset is there already" in again.stderr
+    assert "Traceback" not in again.stderr
+    assert again.stdout == ""
+
+
+def test_options_as_relion_users_type_them(small_project: Example, tmp_path: Path) -> None:
+    done = run("convert", "--i", small_project.tomograms_star, "--o", tmp_path / "ds", "--j", 2)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "ds" / "manifest.json").exists()
+
+
+def test_json_is_one_report_and_nothing_else(small_project: Example, tmp_path: Path) -> None:
+    done = run("convert", small_project.tomograms_star, tmp_path / "ds", "--json")
+    report = json.loads(done.stdout)
+    assert (report["tomograms"], report["tilts"], report["rejects"], report["warnings"]) == (7, 35, 0, [])
+    assert done.stderr == ""
+    failed = run("convert", tmp_path / "none.star", tmp_path / "ds2", "--json")
+    assert failed.returncode == 3
+    error = json.loads(failed.stdout)
+    assert (error["error"], error["exit_code"]) == ("MissingFileError", 3)
+    assert error["errors"][0]["path"].endswith("none.star")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convert"],
+        ["convert", "x.star"],
+        ["convert", "a", "b", "--missing", "maybe"],
+        ["convert", "a", "b", "--j", "0"],
+        ["no"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_2(arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_what_was_left_out_is_1_and_said(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {"a": tilts("a", 2), "b": tilts("b", 2)})
+    (tmp_path / "p" / "tilt_series" / "1.star").unlink()
+    refused = run("convert", star, tmp_path / "ds")
+    assert refused.returncode == 3
+    assert "the tilt-series file of tomogram 'b' is not there" in refused.stderr
+    assert "--missing skip" in refused.stderr
+    skipped = run("convert", star, tmp_path / "ds", "--missing", "skip")
+    assert skipped.returncode == 1
+    assert "left out: 1 tomograms" in skipped.stdout
+    assert "rejects: 1" in skipped.stdout
+
+
+def test_a_bad_row_is_3_with_its_place(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {"a": loop("a", ["rlnA", "rlnB"], [[1, 2], [3]])})
+    done = run("convert", star, tmp_path / "ds")
+    assert done.returncode == 3
+    assert "tilt_series/0.star:7:1 (block 'data_a'): a row of 1 value in a loop of 2 labels" in done.stderr
+    assert not (tmp_path / "ds").exists()
+
+
+def test_inspect_a_star_file_and_a_dataset(small_project: Example, tmp_path: Path) -> None:
+    done = run("inspect", small_project.tomograms_star)
+    assert done.returncode == 0, done.stderr
+    assert "data_global: 7 rows" in done.stdout
+    assert "rlnTomoTiltSeriesPixelSize" in done.stdout
+    assert "angstrom" in done.stdout
+    run("convert", small_project.tomograms_star, tmp_path / "ds")
+    shown = run("inspect", tmp_path / "ds")
+    assert "tilts: 35 rows in 1 file" in shown.stdout
+    described = json.loads(run("inspect", tmp_path / "ds", "--json").stdout)
+    assert {table["name"]: table["rows"] for table in described["tables"]} == {"tilts": 35, "tomograms": 7}
+    blocks = json.loads(run("inspect", small_project.tomograms_star, "--json").stdout)["blocks"]
+    assert blocks[0]["loops"][0]["columns"][0]["name"] == "rlnTomoName"
+    assert run("inspect", tmp_path).returncode == 3
+
+
+def test_example_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        done = run("example", tmp_path / name, "--tomograms", 3, "--tilts", 4)
+        assert done.returncode == 0
+        assert "3 tomograms, 12 tilts" in done.stdout
+    texts = [
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.star")}
+        for name in ("a", "b")
+    ]
+    assert texts[0] == texts[1]
+    assert len(texts[0]) == 4
+    assert run("example", tmp_path / "a").returncode == 3
+
+
+def test_demo(tmp_path: Path) -> None:
+    done = run("demo", env={"TMPDIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert "40 tomograms, 1640 tilts" in done.stdout
+    assert "scan_parquet" in done.stdout
+    assert done.stdout.count("TS_") >= 5
+
+
+@pytest.mark.timeout(600)
+def test_warmup_fills_a_cache(tmp_path: Path) -> None:
+    done = run("warmup", "--cache-dir", tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    assert "kernels ready" in done.stdout
+    assert len(list((tmp_path / "cache").rglob("*.nbc"))) >= 12
+
+
+def test_version() -> None:
+    from tomoarrow import __version__
+
+    assert run("--version").stdout == f"tomoarrow {__version__}\n"
+
+
+def test_one_progress_bar_on_a_terminal(small_project: Example, tmp_path: Path) -> None:
+    import pty
+
+    main, side = pty.openpty()
+    done = subprocess.Popen(
+        [sys.executable, "-m", "tomoarrow", "convert", str(small_project.tomograms_star), str(tmp_path / "ds")],
+        stderr=side,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(side)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(main, 4096)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    assert done.communicate()[0]
+    assert done.returncode == 0
+    assert b"7/7" in shown
+    assert b"tomograms" in shown
