@@ -272,7 +272,7 @@ def test_a_column_of_more_than_one_piece(monkeypatch: pytest.MonkeyPatch) -> Non
     text = b"data_x\nloop_\n_rlnTomoName\n_a\n_b\n" + b"".join(b"TS_%d %d x%d\n" % (i % 3, i, i) for i in range(300))
     text += b"TS_1 1.5 y\n"
     whole = read_table(text)
-    monkeypatch.setattr("tomoarrow.star.reader._MOST_TEXT", 500)
+    monkeypatch.setattr("tomoarrow.star.tables._MOST_TEXT", 500)
     pieces = read_table(text)
     assert pieces.column(1).num_chunks > 3
     assert pieces.schema == whole.schema

@@ -22,11 +22,10 @@ from ..relion.tomogram_set import (
     GlobalTable,
     Series,
     SeriesFile,
-    join_types,
     read_series,
-    series_types,
+    series_evidence,
 )
-from ..star.columns import ARROW_TYPES, field_of
+from ..star.columns import ARROW_TYPES, field_of, settle
 from ..star.tables import Findings, Options
 from .join import TiltSchema, fits, join_tilts, tilt_schema
 from .layout import Part, PartWriter, partition_folder
@@ -118,9 +117,15 @@ def write_tilts(job: Job, staging: Path, progress: Progress | None) -> Written:
         return _write(job, None, staging, progress)
     except _SchemaGrew:
         shutil.rmtree(staging / "tilts", ignore_errors=True)
-        types = join_types([series_types([job.files[i] for i in slab], job.options) for slab in _slabs(job)])
-        fields = [field_of(label, ARROW_TYPES[kind], job.options.labels.get(label)) for label, kind in types.items()]
-        pinned = replace(job, options=replace(job.options, types=types))
+        evidence: dict[str, int] = {}
+        for slab in _slabs(job):
+            for label, bits in series_evidence([job.files[i] for i in slab], job.options).items():
+                evidence[label] = evidence.get(label, 0) | bits
+        fields = [
+            field_of(label, ARROW_TYPES[settle(job.options.type_of(label), bits)], job.options.labels.get(label))
+            for label, bits in evidence.items()
+        ]
+        pinned = replace(job, options=replace(job.options, evidence=evidence))
         return _write(pinned, tilt_schema(fields, job.table.table), staging, progress)
 
 

@@ -22,7 +22,10 @@ f8 = np.float64
 GOOD, MISSING, NOT_FINITE, BAD, HARD, RANGE, FRACTION, WORD = range(8)
 
 # What a column holds: bits of the result of `classify`.
-HAS_INT, HAS_FLOAT, HAS_TEXT, HAS_MISSING = 1, 2, 4, 8
+HAS_INT, HAS_FLOAT, HAS_TEXT, HAS_MISSING, HAS_LARGE = 1, 2, 4, 8, 16
+
+#: Doubles hold every integer up to this one.
+EXACT = 2**53
 
 _MIN_Q, _MAX_Q = -342, 308
 
@@ -364,10 +367,10 @@ def bools(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tally
 
 @kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1)
 def classify(buf, spans, seg_first, seg_rows, width, column, cif):
-    """Say what a column of an unknown label holds: HAS_INT, HAS_FLOAT, HAS_TEXT and HAS_MISSING, or-ed.
+    """Say what a column of an unknown label holds: the bits HAS_INT, HAS_FLOAT and so on, or-ed.
 
-    A quoted value, a number with a leading zero (`01`) and an integer beyond int64 are text. Stops at the
-    first text.
+    A quoted value, a number with a leading zero (`01`) and an integer beyond int64 are text. HAS_LARGE is an
+    integer that no double holds. Stops at the first text.
     """
     seen = 0
     values = np.empty(1, np.float64)
@@ -392,6 +395,8 @@ def classify(buf, spans, seg_first, seg_rows, width, column, cif):
                     return seen | HAS_TEXT
                 # A negative zero is a float: no integer keeps its sign.
                 seen |= HAS_FLOAT if whole[0] == 0 and buf[start] == 45 else HAS_INT
+                if whole[0] > EXACT or whole[0] < -EXACT:
+                    seen |= HAS_LARGE
                 continue
             status = _parse_float(buf, start, length, 0, values, bits)
             if status == BAD and _is_missing(buf, start, length, cif):

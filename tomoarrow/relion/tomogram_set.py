@@ -8,8 +8,8 @@ which has one block, named as the tomogram, with a row a tilt image
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import Place, SchemaError, raise_gathered
-from ..star.columns import LabelType, settle_type, widest
+from ..star.columns import gather_evidence
 from ..star.document import Block, Document
 from ..star.faults import Notice
 from ..star.reader import read_star
@@ -137,34 +137,40 @@ def read_series(files: Sequence[SeriesFile], options: Options, found: Findings) 
         Notices, rejects and errors are added. The rows of a file with an error are left out.
     """
     slab = _Slab(files, found)
+    groups = slab.groups()
+    if len(groups) > 1 and not options.evidence:
+        options = replace(options, evidence=_evidence(slab, options))
     tables, owners = [], []
-    for labels, loops in slab.groups().items():
+    for labels, loops in groups.items():
         cells = loop_cells(slab.structure, loops)
         tables.append(read_cells(slab.structure, cells, labels, options, None, found))
         owners.append(np.repeat(slab.file_of(loops), cells.rows))
     owner = np.concatenate(owners) if owners else np.empty(0, np.int64)
-    joined = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+    joined = pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
     if len(tables) > 1:
         order = np.argsort(owner, kind="stable")
         joined, owner = joined.take(pa.array(order)), owner[order]
     return Series(joined, np.bincount(owner, minlength=len(files)).astype(np.int64))
 
 
-def series_types(files: Sequence[SeriesFile], options: Options) -> dict[str, set[LabelType]]:
-    """The types of the labels of tilt-series files, in the order of first appearance, without reading values.
+def series_evidence(files: Sequence[SeriesFile], options: Options) -> dict[str, int]:
+    """What tilt-series files hold that the types of their columns depend on, by label, in the order of appearance.
 
-    The type of a label that is known is known, except that integers may have to become floats.
+    See `tomoarrow.star.columns.gather_evidence`.
     """
     found = Findings()
-    slab = _Slab(files, found)
-    types: dict[str, set[LabelType]] = {}
+    evidence = _evidence(_Slab(files, found), options)
+    raise_gathered(found.errors, "{n} tilt-series files cannot be read:")
+    return evidence
+
+
+def _evidence(slab: _Slab, options: Options) -> dict[str, int]:
+    evidence: dict[str, int] = {}
     for labels, loops in slab.groups().items():
         cells = loop_cells(slab.structure, loops)
         for index, label in enumerate(labels):
-            kind = settle_type(cells, index, options.type_of(label))
-            types.setdefault(label, set()).add(kind)
-    raise_gathered(found.errors, "{n} tilt-series files cannot be read:")
-    return types
+            evidence[label] = evidence.get(label, 0) | gather_evidence(cells, index, options.type_of(label))
+    return evidence
 
 
 class _Slab:
@@ -179,7 +185,11 @@ class _Slab:
         found.errors += [fault for fault in self.structure.faults if fault.place.path not in unreadable]
         found.notices += self.structure.notices
         faulty = unreadable | {fault.place.path for fault in self.structure.faults}
-        self._loops = self._loops_of([file.tomogram for file in files], faulty)
+        self._groups = self._by_labels(self._loops_of([file.tomogram for file in files], faulty))
+
+    def groups(self) -> dict[tuple[str, ...], list[int]]:
+        """The loops by their labels, both in the order of the files."""
+        return self._groups
 
     def _loops_of(self, names: Sequence[str], skip: set[str]) -> list[int]:
         """The loop in the block of its tomogram, for each file that has one."""
@@ -232,11 +242,10 @@ class _Slab:
         )
         return None
 
-    def groups(self) -> dict[tuple[str, ...], list[int]]:
-        """The loops by their labels, both in the order of the files."""
+    def _by_labels(self, loops_of_files: Sequence[int]) -> dict[tuple[str, ...], list[int]]:
         structure = self.structure
         by_text: dict[bytes, list[int]] = {}
-        for loop in self._loops:
+        for loop in loops_of_files:
             by_text.setdefault(structure.header(loop), []).append(loop)
         groups: dict[tuple[str, ...], list[int]] = {}
         for loops in by_text.values():
@@ -250,12 +259,3 @@ class _Slab:
         """The file of each loop."""
         containers = self.structure.loop_container[np.array(loops)]
         return np.asarray(self.structure.file[containers], np.int64)
-
-
-def join_types(parts: Sequence[Mapping[str, set[LabelType]]]) -> dict[str, LabelType]:
-    """One type for each label, that all of its values fit: the union over parts of a set."""
-    joined: dict[str, set[LabelType]] = {}
-    for part in parts:
-        for label, types in part.items():
-            joined.setdefault(label, set()).update(types)
-    return {label: widest(types) for label, types in joined.items()}

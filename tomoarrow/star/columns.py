@@ -6,7 +6,7 @@ float64, else string. What a value cannot be is never guessed: it is reported, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,9 +30,6 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "list<float64>": pa.list_(pa.float64()),
     "list<int64>": pa.list_(pa.int64()),
 }
-
-#: Doubles hold every integer up to this one.
-_EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,64 +107,67 @@ class Column:
     notices: dict[str, int] = field(default_factory=dict)
 
 
-#: Types in the order in which one takes the values of another.
-_LADDER: tuple[LabelType, ...] = (
-    "list<int64>",
-    "list<float64>",
-    "bool",
-    "int64",
-    "float64",
-    "name",
-    "path",
-    "string",
-)
-
-
-def widest(types: Iterable[LabelType]) -> LabelType:
-    """The one type that fits values of all of these."""
-    return max(types, key=_LADDER.index)
-
-
-def settle_type(cells: Cells, column: int, known: LabelType | None) -> LabelType:
-    """The type that a column will have been read as, without keeping its values."""
-    if known is None:
-        return infer(cells, column)
-    return read_column(cells, column, known).type if known in ("int64", "list<int64>") else known
-
-
-def read_column(cells: Cells, column: int, wanted: LabelType | None) -> Column:
+def read_column(cells: Cells, column: int, known: LabelType | None, evidence: int | None = None) -> Column:
     """Read one column of a table.
 
     Parameters
     ----------
     cells : Cells
     column : int
-    wanted : LabelType or None
-        None infers the type.
+    known : LabelType or None
+        The type of the label; None infers it.
+    evidence : int, optional
+        What the column holds here and in other tables that must get the same type: see `gather_evidence`. By
+        default, what it holds here.
     """
-    kind: LabelType = infer(cells, column) if wanted is None else wanted
+    if known == "int64" or known == "list<int64>":
+        widen = None if evidence is None else settle(known, evidence) != known
+        return _read_ints(cells, column, widen) if known == "int64" else _read_vectors(cells, column, known, widen)
+    kind = known or settle(None, gather_evidence(cells, column, None) if evidence is None else evidence)
     if kind == "float64":
         return _read_floats(cells, column)
     if kind == "int64":
-        return _read_ints(cells, column)
+        return _read_ints(cells, column, False)
     if kind == "bool":
         return _read_bools(cells, column)
-    if kind == "list<float64>" or kind == "list<int64>":
-        return _read_vectors(cells, column, kind)
+    if kind == "list<float64>":
+        return _read_vectors(cells, column, kind, True)
     strings = _read_strings(cells, column)
     return Column(strings.dictionary_encode() if kind == "name" else strings, kind)
 
 
-def infer(cells: Cells, column: int) -> LabelType:
-    """The type of a column whose label is not known: int64, float64 or string, from all values."""
-    seen = numbers.classify(*cells.arguments(column), cells.nulls)
-    if seen & numbers.HAS_TEXT or not seen & (numbers.HAS_INT | numbers.HAS_FLOAT):
+def gather_evidence(cells: Cells, column: int, known: LabelType | None) -> int:
+    """What a column holds that its type depends on: bits of `tomoarrow.kernels.numbers`.
+
+    Bits of several tables may be or-ed: `settle` then gives the one type that fits all their values.
+    """
+    if known is None:
+        return int(numbers.classify(*cells.arguments(column), cells.nulls))
+    if known == "int64":
+        return numbers.HAS_FLOAT if _read_ints(cells, column, None).type == "float64" else numbers.HAS_INT
+    if known == "list<int64>":
+        widened = _read_vectors(cells, column, known, None).type == "list<float64>"
+        return numbers.HAS_FLOAT if widened else numbers.HAS_INT
+    return 0
+
+
+def settle(known: LabelType | None, evidence: int) -> LabelType:
+    """The type of a column: that of its label, except that integers give way to floats where there are any.
+
+    For a label that is not known: int64, else float64, else string. Where integers that no double holds meet
+    floats, only the text keeps both.
+    """
+    if known == "int64":
+        return "float64" if evidence & numbers.HAS_FLOAT else "int64"
+    if known == "list<int64>":
+        return "list<float64>" if evidence & numbers.HAS_FLOAT else "list<int64>"
+    if known is not None:
+        return known
+    if evidence & numbers.HAS_TEXT or not evidence & (numbers.HAS_INT | numbers.HAS_FLOAT):
         return "string"
-    if not seen & numbers.HAS_FLOAT:
+    if not evidence & numbers.HAS_FLOAT:
         return "int64"
-    if seen & numbers.HAS_INT and _read_ints_exactly(cells, column)[2]:
-        return "string"
-    return "float64"
+    return "string" if evidence & numbers.HAS_LARGE else "float64"
 
 
 _REASONS = {
@@ -218,32 +218,30 @@ def _read_floats(cells: Cells, column: int) -> Column:
     return Column(array, "float64", _bad(issues, _REASONS), _counted(tally))
 
 
-def _read_ints_exactly(
-    cells: Cells, column: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint8], list[int], NDArray[np.int64], NDArray[np.int64]]:
-    """Integers, validity, the rows of those a double could not hold, tally and issues."""
+def _read_ints(cells: Cells, column: int, widen: bool | None) -> Column:
+    """Integers; as floats where told to, or (None) where there is a number that is none."""
     out = np.empty(cells.n_rows, np.int64)
     valid, tally, issues = _run(numbers.ints, cells, column, out)
-    large = np.flatnonzero((out > _EXACT) | (out < -_EXACT)).tolist()
-    large += [issue >> 4 for issue in issues.tolist() if issue & 15 == numbers.RANGE]
-    return out, valid, large, tally, issues
-
-
-def _read_ints(cells: Cells, column: int) -> Column:
-    out, valid, large, tally, issues = _read_ints_exactly(cells, column)
-    if tally[numbers.FRACTION]:
-        floats = _read_floats(cells, column)
-        bad = {b.row: b for b in floats.bad} | {row: Bad(row, "out of range among fractions") for row in large}
-        array = floats.array
-        if large:
-            mask = np.zeros(len(array), bool)
-            mask[large] = True
-            array = pa.compute.if_else(pa.array(mask), pa.scalar(None, pa.float64()), array)
-        notices = floats.notices | {"widened": int(tally[numbers.FRACTION])}
-        return Column(array, "float64", tuple(bad[row] for row in sorted(bad)), notices)
-    n_null = int(tally[[numbers.MISSING, numbers.BAD, numbers.RANGE]].sum())
+    if widen or (widen is None and tally[numbers.FRACTION]):
+        # No integer is rounded on the way: what a double cannot hold is refused.
+        large = np.flatnonzero((out > numbers.EXACT) | (out < -numbers.EXACT)).tolist()
+        large += [issue >> 4 for issue in issues.tolist() if issue & 15 == numbers.RANGE]
+        return _widened(_read_floats(cells, column), large, int(tally[numbers.FRACTION]))
+    n_null = int(tally[[numbers.MISSING, numbers.BAD, numbers.RANGE, numbers.FRACTION]].sum())
     array = _array(pa.int64(), out, valid, len(out), n_null)
     return Column(array, "int64", _bad(issues, _REASONS), _counted(tally))
+
+
+def _widened(floats: Column, large: list[int], fractions: int) -> Column:
+    """Integers read as floats; `large` are the rows of those that would be rounded."""
+    array = floats.array
+    bad = {b.row: b for b in floats.bad} | {row: Bad(row, "out of range among fractions") for row in large}
+    if large:
+        mask = np.zeros(len(array), bool)
+        mask[large] = True
+        array = pa.compute.if_else(pa.array(mask), pa.scalar(None, pa.float64()), array)
+    notices = floats.notices | ({"widened": fractions} if fractions else {})
+    return Column(array, "float64", tuple(bad[row] for row in sorted(bad)), notices)
 
 
 def _read_bools(cells: Cells, column: int) -> Column:
@@ -267,7 +265,7 @@ def _read_strings(cells: Cells, column: int) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), n_rows, [None, pa.py_buffer(offsets), pa.py_buffer(data)], 0)
 
 
-def _read_vectors(cells: Cells, column: int, kind: LabelType) -> Column:
+def _read_vectors(cells: Cells, column: int, known: LabelType, widen: bool | None) -> Column:
     """Vectors as RELION writes them, ``[a,b,c]``; without brackets too, as RELION reads them."""
     n_rows = cells.n_rows
     offsets = np.empty(n_rows + 1, np.int64)
@@ -275,7 +273,7 @@ def _read_vectors(cells: Cells, column: int, kind: LabelType) -> Column:
     element_spans = np.empty(n_elements, np.int64)
     numbers.vector_spans(*cells.arguments(column), element_spans)
     elements = Cells(cells.buffer, element_spans, np.zeros(1, np.int64), np.array([n_elements]), 1, False, cells.nulls)
-    read = _read_floats(elements, 0) if kind == "list<float64>" else _read_ints(elements, 0)
+    read = _read_floats(elements, 0) if known == "list<float64>" else _read_ints(elements, 0, widen)
 
     spans = _spans_of(cells, column)
     starts, lengths = spans >> SPAN_BITS, spans & SPAN_MASK

@@ -18,9 +18,8 @@ from .columns import (
     LabelType,
     check_labels,
     field_of,
+    gather_evidence,
     read_column,
-    settle_type,
-    widest,
 )
 from .document import Reject
 from .faults import Notice
@@ -40,18 +39,19 @@ class Options:
     ----------
     labels : mapping
         What is known of labels, by name.
-    types : mapping
-        Types that go before those of `labels`.
+    evidence : mapping
+        What columns hold in other tables that must get the same types, by label.
     on_bad_value : "error" or "null"
     """
 
     labels: Mapping[str, Label] = field(default_factory=dict)
-    types: Mapping[str, LabelType] = field(default_factory=dict)
+    evidence: Mapping[str, int] = field(default_factory=dict)
     on_bad_value: OnBadValue = "error"
 
     def type_of(self, label: str) -> LabelType | None:
+        """The type of a label, None where it is not known."""
         known = self.labels.get(label)
-        return self.types.get(label, known.type if known else None)
+        return known.type if known else None
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ def read_cells(
     for index, label in enumerate(labels):
         if chosen is not None and label not in chosen:
             continue
-        column = read_column(cells, index, options.type_of(label))
+        column = read_column(cells, index, options.type_of(label), options.evidence.get(label))
         report_column(structure, cells, index, label, column, options, found)
         arrays.append(column.array)
         fields.append(field_of(label, column.array.type, options.labels.get(label)))
@@ -138,10 +138,11 @@ def read_loop(
     pieces = _pieces(loop_cells(structure, [loop]))
     if len(pieces) > 1:
         wanted = [(i, label) for i, label in enumerate(labels) if chosen is None or label in chosen]
-        types = {
-            label: widest(settle_type(piece, i, options.type_of(label)) for piece in pieces) for i, label in wanted
-        }
-        options = replace(options, types={**options.types, **types})
+        evidence: dict[str, int] = {}
+        for piece in pieces:
+            for index, label in wanted:
+                evidence[label] = evidence.get(label, 0) | gather_evidence(piece, index, options.type_of(label))
+        options = replace(options, evidence=evidence)
     tables = [read_cells(structure, piece, labels, options, chosen, found) for piece in pieces]
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
 
