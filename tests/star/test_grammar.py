@@ -77,7 +77,7 @@ def kernel_error(files: list[list[int]]) -> list[int | None]:
                 owners.append(f)
     tables = grammar.tables()
     faults = np.full(2 * len(files), -1, np.int64)
-    stack, starts = np.zeros((2, len(kinds) + 8), np.int64)
+    stack, starts = np.zeros((2, 2 * len(kinds) + 8), np.int64)
     nodes, state = np.zeros(3 * len(kinds), np.int64), np.zeros(1, np.int64)
     run_lengths = np.array(counts)
     lalr.parse(

@@ -97,6 +97,11 @@ def test_an_image_is_no_star_file() -> None:
         read_star(b"data_x\n_rlnA 1\n" + bytes(100))
 
 
+def test_no_files_make_an_empty_buffer() -> None:
+    text, errors = join([])
+    assert (len(text.buffer), len(text.begins), len(text.ends), errors) == (0, 0, 0, [])
+
+
 def test_files_in_one_buffer_are_apart() -> None:
     text, errors = join([("a", b"data_a"), ("b", b""), ("c", b"\xff"), ("d", gzip.compress(b"data_d"))])
     assert [text.cut(b, e) for b, e in zip(text.begins.tolist(), text.ends.tolist(), strict=True)] == [

@@ -30,7 +30,7 @@ def parse(kinds, counts, action, goto, rules, shape, stack, starts, nodes, fault
         For each rule: its length, its nonterminal, and the kind of node it makes (0 for none).
     shape : int64[4]
         Number of terminals, number of nonterminals, start state, the value of `action` that accepts.
-    stack, starts : int64[n_tokens + 8]
+    stack, starts : int64[2 * n_tokens + 8]
         Scratch: states, and the token at which each symbol of the stack begins.
     nodes : int64[3 * n_tokens]
         Filled with (kind, first token, past last token), in the order in which the nodes end.

@@ -129,7 +129,7 @@ def join(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowError]
             errors.append(error)
             contents.append(b"")
     sizes = np.fromiter((len(data) for data in contents), np.int64, len(contents))
-    begins = np.concatenate([[0], np.cumsum(sizes + PADDING)[:-1]]).astype(np.int64)
+    begins = np.cumsum(sizes + PADDING) - (sizes + PADDING)
     buffer = np.empty(int((sizes + PADDING).sum()), np.uint8)
     for data, begin in zip(contents, begins.tolist(), strict=True):
         end = begin + len(data)

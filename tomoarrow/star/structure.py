@@ -179,7 +179,7 @@ def _parse(tokens: Tokens, n_files: int) -> tuple[NDArray[np.int64], NDArray[np.
     """Run the grammar: nodes [n, 3] and faults [2 * n_files], as `tomoarrow.kernels.lalr` has them."""
     tables = grammar.tables()
     n_tokens = len(tokens.kinds)
-    stack, starts = np.zeros(n_tokens + 8, np.int64), np.zeros(n_tokens + 8, np.int64)
+    stack, starts = np.zeros(2 * n_tokens + 8, np.int64), np.zeros(2 * n_tokens + 8, np.int64)
     nodes = np.empty(3 * n_tokens, np.int64)
     faults = np.full(2 * n_files, -1, np.int64)
     state = np.zeros(1, np.int64)
