@@ -217,6 +217,7 @@ def test_series_of_no_tilts(tmp_path: Path) -> None:
     }
     report = convert(write_project(tmp_path / "p", series), tmp_path / "ds")
     assert report.tilts == 3
+    assert [(warning.code, warning.count) for warning in report.warnings] == [("no-tilts", 2)]
     assert pl.read_parquet(tmp_path / "ds" / "tomograms")["tilt_count"].to_list() == [2, 0, 0, 1]
     assert read_tilts(tmp_path / "ds")["rlnTomoName"].cast(pl.String).to_list() == ["a", "a", "d"]
 
@@ -271,6 +272,8 @@ BAD_SERIES = {
     "wrong block": (tilts("x", 1) + tilts("y", 1), SchemaError, "no blocks are named as the tomogram, 'b'"),
     "block twice": (tilts("b", 1) + tilts("b", 1), SchemaError, "2 blocks are named"),
     "two loops": (tilts("b", 1) + "loop_\n_rlnB\n1\n", SchemaError, "2 loops"),
+    "a list": ("data_b\n_rlnMicrographPreExposure 3.0\n", SchemaError, "outside a loop"),
+    "a list and a loop": ("data_b\n_rlnA 3.0\n" + tilts("b", 1).split("\n", 2)[2], SchemaError, "outside a loop"),
     "empty": ("", SchemaError, "no blocks are named"),
     "binary": ("\0\0\0\0", StarSyntaxError, "byte 0x00"),
     "open quote": ("data_b\n_rlnA 'x\n", StarSyntaxError, "not closed"),

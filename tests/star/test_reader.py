@@ -1,6 +1,7 @@
 """Documents: blocks in order, pairs and loops, selection, and what is refused with its place."""
 
 import gc
+from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -132,6 +133,15 @@ def test_read_table_takes_the_one_loop_or_the_block_named() -> None:
         read_table(PARTICLES, "general")
     with pytest.raises(SchemaError, match="0 blocks with a loop"):
         read_table(b"")
+
+
+def test_messages_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.star"
+    path.write_bytes(b"data_x\nloop_\n_rlnVoltage\nhigh\n")
+    for read in (read_star, read_table):
+        with pytest.raises(SchemaError) as refused:
+            read(path)
+        assert str(refused.value).startswith(f"{path}:4:1 (block 'data_x', label _rlnVoltage): 'high' is not a number")
 
 
 def test_a_block_may_hold_pairs_and_several_loops() -> None:

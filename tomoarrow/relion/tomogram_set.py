@@ -137,7 +137,7 @@ def read_series(files: Sequence[SeriesFile], options: Options, found: Findings) 
         Notices, rejects and errors are added. The rows of a file with an error are left out.
     """
     slab = _Slab(files, found)
-    groups = slab.groups()
+    groups = slab.groups
     if len(groups) > 1 and not options.evidence:
         options = replace(options, evidence=_evidence(slab, options))
     tables, owners = [], []
@@ -166,7 +166,7 @@ def series_evidence(files: Sequence[SeriesFile], options: Options) -> dict[str, 
 
 def _evidence(slab: _Slab, options: Options) -> dict[str, int]:
     evidence: dict[str, int] = {}
-    for labels, loops in slab.groups().items():
+    for labels, loops in slab.groups.items():
         cells = loop_cells(slab.structure, loops)
         for index, label in enumerate(labels):
             evidence[label] = evidence.get(label, 0) | gather_evidence(cells, index, options.type_of(label))
@@ -185,17 +185,15 @@ class _Slab:
         found.errors += [fault for fault in self.structure.faults if fault.place.path not in unreadable]
         found.notices += self.structure.notices
         faulty = unreadable | {fault.place.path for fault in self.structure.faults}
-        self._groups = self._by_labels(self._loops_of([file.tomogram for file in files], faulty))
-
-    def groups(self) -> dict[tuple[str, ...], list[int]]:
-        """The loops by their labels, both in the order of the files."""
-        return self._groups
+        #: The loops by their labels, both in the order of the files.
+        self.groups = self._by_labels(self._loops_of([file.tomogram for file in files], faulty))
 
     def _loops_of(self, names: Sequence[str], skip: set[str]) -> list[int]:
         """The loop in the block of its tomogram, for each file that has one."""
         structure = self.structure
         by_file = np.searchsorted(structure.file, np.arange(len(names) + 1))
         by_container = np.searchsorted(structure.loop_container, np.arange(len(structure.heading) + 1))
+        with_pairs = set(structure.pair_container.tolist())
         chosen = []
         for f, name in enumerate(names):
             if structure.text.names[f] in skip:
@@ -204,16 +202,23 @@ class _Slab:
             if container is None:
                 continue
             loops = range(by_container[container], by_container[container + 1])
-            if len(loops) > 1:
+            if len(loops) > 1 or container in with_pairs:
                 self._found.errors.append(
                     SchemaError(
-                        f"the block has {len(loops)} loops",
+                        "labels with one value each, outside a loop"
+                        if container in with_pairs
+                        else f"the block has {len(loops)} loops",
                         place=structure.place_of_heading(container),
-                        expected="one loop with a row a tilt image",
+                        expected="one loop with a row a tilt image, and nothing else",
+                        remedy="write the tilt series as a loop; check that this is a tilt-series file",
                     )
                 )
-            elif len(loops) == 1:
+            elif len(loops) == 1 and structure.loop_values[loops[0]]:
                 chosen.append(loops[0])
+            else:
+                message = "a tilt series without tilts, which RELION refuses"
+                self._found.notices.append(Notice("no-tilts", message, structure.place_of_heading(container)))
+                chosen += loops
         return chosen
 
     def _container_of(self, f: int, name: str, containers: range) -> int | None:
@@ -243,6 +248,7 @@ class _Slab:
         return None
 
     def _by_labels(self, loops_of_files: Sequence[int]) -> dict[tuple[str, ...], list[int]]:
+        """The loops by their labels. Files of one writer have the same header bytes: labels are read once for all."""
         structure = self.structure
         by_text: dict[bytes, list[int]] = {}
         for loop in loops_of_files:

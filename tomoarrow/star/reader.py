@@ -14,7 +14,7 @@ from ..errors import SchemaError, StarSyntaxError, UsageError, raise_gathered
 from .columns import Cells, Label, read_column
 from .document import Block, Document, Value
 from .faults import Notice
-from .source import Source, Text, read_text
+from .source import Source, read_text
 from .structure import Dialect, Structure, analyse
 from .tables import Findings, OnBadValue, Options, check_loop, read_loop, report_column
 
@@ -57,27 +57,8 @@ def read_star(
     SchemaError
         A value does not fit its label's type, a label repeats, or a block or column is not there.
     """
-    if dialect not in get_args(Dialect):
-        raise UsageError(f"no dialect {dialect!r}", expected=" or ".join(map(repr, get_args(Dialect))))
-    if on_bad_value not in get_args(OnBadValue):
-        raise UsageError(f"no on_bad_value {on_bad_value!r}", expected=" or ".join(map(repr, get_args(OnBadValue))))
-    text = read_text(source)
-    structure = analyse(text, dialect)
-    for fault in structure.faults:
-        raise fault
-    options = Options(labels or {}, {}, on_bad_value)
-    found = Findings(list(structure.notices))
-    wanted = _choose_blocks(structure, blocks)
-    chosen = None if columns is None else frozenset(columns)
-    reading = _reading(structure, options, chosen, found)
-    document = [_read_block(reading, container) for container in wanted]
-    raise_gathered(found.errors, "{n} values or labels do not fit:")
-    if chosen is not None:
-        _check_columns(document, chosen, text)
-    found.notices += _repeated_names(structure)
-    if strict:
-        raise_gathered([_as_error(notice) for notice in found.notices], "{n} warnings, refused by strict=True:")
-    return Document(tuple(document), tuple(found.notices), tuple(found.rejects))
+    structure = _analysed(source, dialect, on_bad_value)
+    return _document(structure, blocks, columns, strict, Options(labels or {}, {}, on_bad_value))
 
 
 def read_table(
@@ -95,38 +76,60 @@ def read_table(
     Parameters and errors are those of `read_star`; besides, a `SchemaError` says which blocks there are where
     the file has several loops, or none.
     """
+    structure = _analysed(source, dialect, on_bad_value)
     if block is None:
-        text = read_text(source)
-        structure = analyse(text, dialect)
-        for fault in structure.faults:
-            raise fault
-        with_loops = sorted(set(structure.loop_container.tolist()))
-        if len(with_loops) != 1:
-            names = ", ".join(f"'data_{structure.name(c)}'" for c in with_loops) or "none"
-            raise SchemaError(
-                f"{text.names[0]} has {len(with_loops)} blocks with a loop, not one",
-                expected="a file with one table, or the name of a block",
-                remedy=f"name one of the blocks with a loop: {names}",
-            )
-        block = (
-            int(np.flatnonzero(_roots(structure) == with_loops[0])[0]) if with_loops[0] in _roots(structure) else None
+        block = _block_with_the_loop(structure)
+    (found,) = _document(structure, block, columns, strict, Options(labels or {}, {}, on_bad_value))
+    if found.table is None:
+        raise SchemaError(f"block 'data_{found.name}' has no loop", remedy="read its pairs with read_star")
+    return found.table
+
+
+def _analysed(source: Source, dialect: Dialect, on_bad_value: OnBadValue) -> Structure:
+    """Read a source and take it apart."""
+    if dialect not in get_args(Dialect):
+        raise UsageError(f"no dialect {dialect!r}", expected=" or ".join(map(repr, get_args(Dialect))))
+    if on_bad_value not in get_args(OnBadValue):
+        raise UsageError(f"no on_bad_value {on_bad_value!r}", expected=" or ".join(map(repr, get_args(OnBadValue))))
+    structure = analyse(read_text(source), dialect)
+    for fault in structure.faults:
+        raise fault
+    return structure
+
+
+def _document(
+    structure: Structure,
+    blocks: str | int | Sequence[str | int] | None,
+    columns: Sequence[str] | None,
+    strict: bool,
+    options: Options,
+) -> Document:
+    """Read the values of the blocks and columns asked for."""
+    found = Findings([*structure.notices, *_repeated_names(structure)])
+    chosen = None if columns is None else frozenset(columns)
+    reading = _reading(structure, options, chosen, found)
+    read = tuple(_read_block(reading, container) for container in _choose_blocks(structure, blocks))
+    raise_gathered(found.errors, "{n} values or labels do not fit:")
+    if chosen is not None:
+        _check_columns(read, chosen, structure)
+    if strict:
+        raise_gathered([_as_error(notice) for notice in found.notices], "{n} warnings, refused by strict=True:")
+    return Document(read, tuple(found.notices), tuple(found.rejects))
+
+
+def _block_with_the_loop(structure: Structure) -> int:
+    """The position of the one block that holds a loop."""
+    roots = _roots(structure).tolist()
+    with_loops = set(structure.loop_container.tolist())
+    positions = [position for position, root in enumerate(roots) if root in with_loops]
+    if len(positions) != 1:
+        there = ", ".join(f"'data_{structure.name(roots[position])}'" for position in positions) or "none"
+        raise SchemaError(
+            f"{structure.text.names[0]}: {len(positions)} blocks with a loop, not one",
+            expected="a file with one table, or the name of a block",
+            remedy=f"name one of the blocks with a loop: {there}",
         )
-        if block is None:
-            raise SchemaError("the one loop is in a save frame", remedy="use read_star and .frames")
-        source = text.buffer[int(text.begins[0]) : int(text.ends[0])].tobytes()
-    document = read_star(
-        source,
-        dialect=dialect,
-        blocks=block,
-        columns=columns,
-        strict=strict,
-        on_bad_value=on_bad_value,
-        labels=labels,
-    )
-    table = document[0].table
-    if table is None:
-        raise SchemaError(f"block 'data_{document[0].name}' has no loop", remedy="read its pairs with read_star")
-    return table
+    return positions[0]
 
 
 def _choose_blocks(structure: Structure, blocks: str | int | Sequence[str | int] | None) -> list[int]:
@@ -224,12 +227,12 @@ def _read_pairs(reading: _Reading, container: int) -> dict[str, Value]:
     return pairs
 
 
-def _check_columns(document: Sequence[Block], chosen: frozenset[str], text: Text) -> None:
+def _check_columns(document: Sequence[Block], chosen: frozenset[str], structure: Structure) -> None:
     there = {name for block in document for loop in block.loops for name in loop.column_names}
     missing = sorted(chosen - there)
     if missing:
         raise SchemaError(
-            f"{text.names[0]}: no column {', '.join(missing)} in the blocks that were read",
+            f"{structure.text.names[0]}: no column {', '.join(missing)} in the blocks that were read",
             remedy="read without columns= to see which there are",
         )
 
