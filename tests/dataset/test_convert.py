@@ -14,7 +14,7 @@ import pytest
 from tests.dataset.projects import loop, tilts, write_project
 from tomoarrow import DatasetError, MissingFileError, SchemaError, StarSyntaxError, TomoarrowError, UsageError, convert
 from tomoarrow.dataset import layout
-from tomoarrow.dataset.manifest import read_manifest
+from tomoarrow.dataset.manifest import Manifest, read_manifest, write_manifest
 from tomoarrow.example import Example, make_project
 
 
@@ -134,23 +134,36 @@ def test_partition_values_of_any_kind(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "by_text" / "tilts")) == ["labGroup=%C3%A9", "labGroup=..", "labGroup=x%2Fy z"]
     frame = pl.read_parquet(tmp_path / "by_text" / "tilts" / "**" / "*.parquet", hive_partitioning=True)
     assert sorted(frame["labGroup"].unique().to_list()) == ["..", "x/y z", "é"]
+    star.write_text(
+        star.read_text() + "d tilt_series/0.star z nan\ne tilt_series/1.star z -0.0\nf tilt_series/1.star z 0\n"
+    )
+    report = convert(star, tmp_path / "odd", partition_by="rlnVoltage")
+    assert report.tilts == 12
+    star.write_text("".join(line for line in star.read_text().splitlines(True) if line[:2] not in ("d ", "e ", "f ")))
     convert(star, tmp_path / "by_number", partition_by="rlnVoltage")
     frame = pl.read_parquet(tmp_path / "by_number" / "tilts" / "**" / "*.parquet", hive_partitioning=True)
     assert frame.group_by("rlnVoltage").len().sort("rlnVoltage").rows() == [(None, 2), (1.5, 4)]
 
 
 @pytest.mark.parametrize(
-    ("label", "message"), [("rlnNone", "no label rlnNone"), ("labVector", "vectors"), ("labMany", "3 values")]
+    ("label", "message"),
+    [
+        ("rlnNone", "no label rlnNone"),
+        ("labVector", "vectors"),
+        ("labMany", "3 values"),
+        ("rlnTomoName", "one file each"),
+        ("labLong", "too long"),
+        ("labHive", "Hive takes for a missing one"),
+    ],
 )
 def test_partitions_that_make_no_sense_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str, message: str
 ) -> None:
     monkeypatch.setattr("tomoarrow.dataset.convert._MOST_PARTITIONS", 2)
     series = {name: tilts(name, 1) for name in ("a", "b", "c")}
-    values = {name: ["[1,2]", name] for name in series}
-    star = write_project(tmp_path / "p", series, more_labels=["rlnTomoIceVector", "labMany"], more_values=values)
-    text = star.read_text().replace("rlnTomoIceVector", "rlnTomoProjX")
-    star.write_text(text)
+    values = {name: ["[1,2]", name, "x" * 300, "__HIVE_DEFAULT_PARTITION__"] for name in series}
+    more = ["rlnTomoProjX", "labMany", "labLong", "labHive"]
+    star = write_project(tmp_path / "p", series, more_labels=more, more_values=values)
     label = "rlnTomoProjX" if label == "labVector" else label
     with pytest.raises(UsageError, match=message):
         convert(star, tmp_path / "ds", partition_by=label)
@@ -243,6 +256,23 @@ def test_the_optics_table_beside_the_global_one_is_kept(tmp_path: Path) -> None:
     assert [warning.code for warning in report.warnings] == ["other-blocks"]
 
 
+def test_column_names_stay_unique(tmp_path: Path) -> None:
+    labels = ["rlnTomoName", "rlnTomoName_tilt", "rlnVoltage", "rlnVoltage_global", "tilt_index"]
+    series = {"a": loop("a", labels, [["x", "y", 1, 2, 3]])}
+    more = ["rlnVoltage", "rlnVoltage_global", "tilt_count", "tilt_index"]
+    star = write_project(tmp_path / "p", series, more_labels=more, more_values={"a": [300, 4, 5, 6]})
+    convert(star, tmp_path / "ds")
+    row = read_tilts(tmp_path / "ds").with_columns(pl.col(pl.Categorical).cast(pl.String)).to_dicts()[0]
+    assert [row[label] for label in ("rlnTomoName", "rlnTomoName_tilt_tilt", "rlnTomoName_tilt")] == ["a", "x", "y"]
+    assert [row[label] for label in ("rlnVoltage", "rlnVoltage_global")] == [1.0, 2]
+    origins = {c["origin"]: c["name"] for c in read_manifest(tmp_path / "ds")["tables"]["tilts"]["columns"]}
+    assert row[origins["global/rlnVoltage"]] == 300.0
+    assert row[origins["global/rlnVoltage_global"]] == 4
+    assert (row[origins["global/tilt_index"]], row[origins["tilt_series/tilt_index"]], row["tilt_index"]) == (6, 3, 0)
+    tomograms = pl.read_parquet(tmp_path / "ds" / "tomograms")
+    assert (tomograms["tilt_count"][0], tomograms["tilt_count_of_series"][0]) == (5, 1)
+
+
 def test_labels_of_both_tables_and_reserved_names(tmp_path: Path) -> None:
     series = {
         "a": loop("a", ["rlnVoltage", "rlnTomoName", "tilt_index"], [[200, "x", 7]]),
@@ -300,6 +330,22 @@ def test_all_bad_tilt_series_are_reported_together(tmp_path: Path) -> None:
     assert [error.place.path for error in refused.value.errors] == [f"tilt_series/{i}.star" for i in range(0, 60, 3)]
 
 
+def test_warnings_name_the_file_and_row_they_are_in(tmp_path: Path) -> None:
+    series = {
+        name: loop(name, ["rlnVoltage", "rlnTomoTiltMovieFrameCount"], [[300, 8], [second, third]])
+        for name, second, third in (("a", 300, 8), ("b", "nan", 8), ("c", 300, 2.5), ("d", "inf", 8))
+    }
+    star = write_project(tmp_path / "p", series)
+    report = convert(star, tmp_path / "ds")
+    assert [(warning.code, warning.count, warning.files, warning.first) for warning in report.warnings] == [
+        ("not-finite", 2, 2, "tilt_series/1.star:7:1 (block 'data_b', label _rlnVoltage)"),
+        ("widened", 1, 1, "tilt_series/2.star:7:5 (block 'data_c', label _rlnTomoTiltMovieFrameCount)"),
+    ]
+    with pytest.raises(StarSyntaxError) as refused:
+        convert(star, tmp_path / "strict", strict=True)
+    assert [error.place.path for error in refused.value.errors] == [f"tilt_series/{i}.star" for i in (1, 3, 2)]
+
+
 def test_tilt_series_that_are_no_files(tmp_path: Path) -> None:
     star = write_project(tmp_path / "p", {"a": tilts("a", 1), "b": tilts("b", 1)})
     os.unlink(tmp_path / "p" / "tilt_series" / "1.star")
@@ -333,6 +379,7 @@ def test_bad_values_become_null_and_are_listed_where_asked_for(tmp_path: Path) -
 BAD_GLOBAL = {
     "no global table": ("data_x\nloop_\n_rlnMicrographName\na.mrc\n", "not a RELION 5 tomogram set"),
     "empty": ("", "this file holds: no block"),
+    "a list": ("data_global\n_rlnTomoName a\n_rlnTomoTiltSeriesStarFile x\n", "written as a list"),
     "particles": (loop("particles", ["rlnTomoName", "rlnCoordinateX"], [["a", 1]]), "data_particles (_rlnTomoName"),
     "names repeat": (
         loop("global", ["rlnTomoName", "rlnTomoTiltSeriesStarFile"], [["a", "x"], ["b", "x"], ["a", "y"]]),
@@ -372,7 +419,9 @@ def test_a_dataset_is_replaced_only_with_force(small_project: Example, tmp_path:
     assert os.listdir(tmp_path) == ["ds"]
 
 
-@pytest.mark.parametrize("what", ["folder of other things", "file", "link"])
+@pytest.mark.parametrize(
+    "what", ["folder of other things", "file", "link", "another manifest", "a project in a dataset"]
+)
 def test_what_is_no_dataset_is_never_replaced(small_project: Example, tmp_path: Path, what: str) -> None:
     target = tmp_path / "ds"
     if what == "file":
@@ -380,14 +429,63 @@ def test_what_is_no_dataset_is_never_replaced(small_project: Example, tmp_path: 
     elif what == "link":
         (tmp_path / "real").mkdir()
         target.symlink_to(tmp_path / "real")
+    elif what == "a project in a dataset":
+        convert(small_project.tomograms_star, target)
+        (target / "notes.txt").write_text("precious")
     else:
         target.mkdir()
         (target / "precious.txt").write_text("precious")
-    before = sorted(os.listdir(tmp_path))
+        if what == "another manifest":
+            (target / "manifest.json").write_text('{"name": "my web app"}')
+    before = sorted(tmp_path.rglob("*"))
     for force in (False, True):
         with pytest.raises(DatasetError):
             convert(small_project.tomograms_star, target, force=force)
-    assert sorted(os.listdir(tmp_path)) == before
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_appears_at_the_target_meanwhile_is_kept(
+    small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "ds"
+
+    def meanwhile(manifest: Manifest, folder: Path) -> None:
+        write_manifest(manifest, folder)
+        target.mkdir()
+        (target / "thesis.txt").write_text("precious")
+
+    monkeypatch.setattr("tomoarrow.dataset.convert.write_manifest", meanwhile)
+    with pytest.raises(DatasetError):
+        convert(small_project.tomograms_star, target)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["ds", "thesis.txt"]
+
+
+def test_folders_made_for_a_dataset_go_when_it_fails(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {"a": BAD_SERIES["ragged"][0]})
+    with pytest.raises(StarSyntaxError):
+        convert(star, tmp_path / "x" / "y" / "ds")
+    assert os.listdir(tmp_path) == ["p"]
+
+
+def test_a_target_that_cannot_be_made(small_project: Example) -> None:
+    with pytest.raises(DatasetError, match="cannot write the dataset"):
+        convert(small_project.tomograms_star, "/proc/nowhere/ds")
+
+
+def test_the_current_folder_is_a_fine_target(
+    small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ds").mkdir()
+    monkeypatch.chdir(tmp_path / "ds")
+    convert(small_project.tomograms_star, ".")
+    assert (tmp_path / "ds" / "manifest.json").exists()
+
+
+def test_a_project_whose_path_is_not_utf8(tmp_path: Path) -> None:
+    folder = os.path.join(os.fsencode(tmp_path), b"x\xe9")
+    star = write_project(Path(os.fsdecode(folder)), {"a": tilts("a", 2)})
+    report = convert(star, tmp_path / "ds")
+    assert read_manifest(tmp_path / "ds")["project"] == report.project
 
 
 def test_an_empty_folder_is_a_fine_target(small_project: Example, tmp_path: Path) -> None:
@@ -407,7 +505,7 @@ def test_a_failure_half_way_leaves_the_old_dataset(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tomoarrow.dataset.convert.write_manifest", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DatasetError, match="No space"):
         convert(small_project.tomograms_star, target, force=True)
     assert os.listdir(tmp_path) == ["ds"]
     assert read_tilts(target).equals(first)

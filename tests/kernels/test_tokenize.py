@@ -249,6 +249,7 @@ RELION = [
     Case("pair with an empty value", "data_x\n_a ''\n", "data_x _a ="),
     Case("value with blanks", 'data_x\n_a ¶my  "own" 3 # c\n', 'data_x _a =my␣␣"own"␣3', "", "PAIR_REST"),
     Case("value behind a string", "data_x\n_a 'b c' §d\n", "data_x", "BAD_PAIR 2/1"),
+    Case("value behind a string in double quotes", "data_x\n_a \"b c\" '§' e\n", "data_x", "BAD_PAIR 3/1"),
     Case("pair before a block", "_a 1\ndata_x\n", "_a =1 data_x"),
     Case("values in a block", "data_x\n1 2\n3\n", "data_x =1 =2 =3"),
     # comments and text that RELION takes for something else
@@ -467,7 +468,9 @@ _contents = st.sampled_from(
 _strings = st.builds(lambda quote, content: quote + content + quote, st.sampled_from("'\""), _contents)
 _text_fields = st.sampled_from(["\n;a\nb\n;", "\n;\n;", "\n; 'a\n\n ;\n;", "\n;a\n;b"])
 _values = st.one_of(_plain, _plain, _plain, _strings)
-_pair_values = st.one_of(_values, _values, _values, st.sampled_from(["two words", "'b c' d"]), _text_fields)
+_pair_values = st.one_of(
+    _values, _values, _values, st.sampled_from(["two words", "'b c' d", '"b c" d e']), _text_fields
+)
 _gaps = st.sampled_from([" "] * 6 + ["\t", "  ", " \t ", "\x0b"])
 _tails = _mostly(["", "", "", "", " ", " # c"], ["\t", " #", " # it's data_ loop_"])
 _fillers = _mostly(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tomoarrow import MissingFileError, StarSyntaxError, read_star, read_table
+from tomoarrow import MissingFileError, StarSyntaxError, UsageError, read_star, read_table
 from tomoarrow.star.source import PADDING, join
 
 TEXT = b"\ndata_x\n\nloop_ \n_rlnTomoName #1 \n_rlnVoltage #2 \nTS_01 300.0 \nTS_02 200.0 \n \n"
@@ -62,8 +62,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_star(tmp_path / "none.star")
     with pytest.raises(MissingFileError, match="directory"):
         read_star(tmp_path)
-    with pytest.raises(TypeError, match="binary"):
-        read_star(io.StringIO("data_x"))  # type: ignore[arg-type]
+    for source in (io.StringIO("data_x"), None, 5):
+        with pytest.raises(UsageError, match="binary"):
+            read_star(source)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -95,12 +95,13 @@ def convert(
                 strict=strict,
                 progress=progress,
             )
-        if as_json:
-            print(json.dumps(report.to_dict(), ensure_ascii=False))
-        else:
-            from .show import show_report
+    # Outside: what goes wrong from here on is not the conversion.
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        from .show import show_report
 
-            show_report(report)
+        show_report(report)
     raise typer.Exit(report.exit_code)
 
 
@@ -116,7 +117,7 @@ def inspect(
 
         description = describe(path, dialect)
         if as_json:
-            print(json.dumps(description, ensure_ascii=False))
+            print(json.dumps(description, allow_nan=False))
         else:
             show_description(description)
 
@@ -182,14 +183,14 @@ def _errors_told(*, as_json: bool = False) -> Iterator[None]:
         _fail(error, as_json=as_json)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _fail(TomoarrowError(f"{where}{error.strerror or error}; nothing was written"), as_json=as_json)
+        _fail(TomoarrowError(f"{where}{error.strerror or error}"), as_json=as_json)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         raise typer.Exit(130) from None
     except Exception:
         # Python's own exit code for this would be 1, which here means that something was left out.
         traceback.print_exc()
-        print("tomoarrow: this is a bug, please report it; nothing was written", file=sys.stderr)
+        print("tomoarrow: this is a bug, please report it", file=sys.stderr)
         raise typer.Exit(3) from None
 
 
@@ -202,7 +203,7 @@ def _fail(error: TomoarrowError, *, as_json: bool) -> NoReturn:
             | {"expected": e.expected, "remedy": e.remedy}
             for e in error.errors
         ]
-        print(json.dumps({"error": kind, "exit_code": error.exit_code, "errors": single}, ensure_ascii=False))
+        print(json.dumps({"error": kind, "exit_code": error.exit_code, "errors": single}))
     else:
         print(f"tomoarrow: {error}", file=sys.stderr)
     raise typer.Exit(error.exit_code)

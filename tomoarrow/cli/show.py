@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def describe(path: Path, dialect: Dialect) -> dict[str, Any]:
     blocks = [
         {
             "name": block.name,
-            "pairs": dict(block.pairs),
+            "pairs": {label: _plain(value) for label, value in block.pairs.items()},
             "loops": [
                 {
                     "rows": loop.num_rows,
@@ -75,6 +76,13 @@ def describe(path: Path, dialect: Dialect) -> dict[str, Any]:
         "bad_values": [f"{reject.place}: {reject.text!r} is {reject.reason}" for reject in document.rejects],
         "blocks": blocks,
     }
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON has: not finite numbers as text."""
+    if isinstance(value, list):
+        return [_plain(element) for element in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def show_description(description: dict[str, Any]) -> None:
@@ -105,7 +113,10 @@ def show_description(description: dict[str, Any]) -> None:
 
 
 def _columns_table(title: str, columns: list[dict[str, str]]) -> Table:
-    shown = Table("column", "type", "unit", "meaning", title=title, title_justify="left")
+    shown = Table(title=title, title_justify="left")
+    shown.add_column("column", no_wrap=True)
+    for heading in ("type", "unit", "meaning"):
+        shown.add_column(heading)
     for column in columns:
         kind = column["type"].replace("dictionary<values=string, indices=int32, ordered=0>", "string (dictionary)")
         shown.add_row(column["name"], kind, column["unit"], column["description"])

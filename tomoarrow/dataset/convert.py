@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +19,11 @@ from .._version import __version__
 from ..errors import DatasetError, MissingFileError, Place, StarSyntaxError, UsageError, raise_gathered
 from ..relion.labels import LABELS
 from ..relion.project import Project, find_project
-from ..relion.tomogram_set import SERIES_FILE, GlobalTable, SeriesFile, read_global
+from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, SeriesFile, read_global
 from ..star.document import Reject
 from ..star.faults import Notice
 from ..star.tables import Findings, OnBadValue, Options
+from .join import free_name
 from .layout import write_table
 from .manifest import Manifest, SourceInfo, TableInfo, column_infos, write_manifest
 from .report import Report, summarise
@@ -86,13 +88,13 @@ def convert(
     _check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
     if threads is not None and threads < 1:
         raise UsageError(f"threads={threads}", expected="1 or more")
-    target = Path(dataset)
+    target = Path(os.path.abspath(dataset))
     check_target(target, force=force)
     found = Findings()
     job = _prepare(Path(source), project, Options(LABELS, {}, on_bad_value), missing, found)
     _check_partition(job.table, partition_by)
     job = replace(job, threads=threads or os.cpu_count() or 1, partition_by=partition_by)
-    with staged(target, force=force) as staging:
+    with _told(target), staged(target, force=force) as staging:
         written = write_tilts(job, staging, progress)
         found.add(written.found)
         if strict:
@@ -122,7 +124,7 @@ def convert(
         write_manifest(manifest, staging)
     files = [part for table in tables.values() for part in table.files]
     return Report(
-        dataset=str(target),
+        dataset=os.fspath(dataset),
         kind=manifest.kind,
         project=manifest.project,
         project_how=job.project.how,
@@ -146,6 +148,8 @@ def _prepare(
     table = read_global(path, options)
     found.notices += table.document.warnings
     found.rejects += table.document.rejects
+    if not table.names:
+        found.notices.append(Notice("no-tomograms", "a tomogram set without tomograms", Place(str(path))))
     home = find_project(path, table.paths, Path(project) if project is not None else None)
     absent = [_absent(path, table, home, row) for row in home.missing]
     if missing == "error":
@@ -187,6 +191,12 @@ def _check_partition(table: GlobalTable, label: str | None) -> None:
         raise UsageError(f"no label {label} in the global table to partition by", expected=f"one of: {there}")
     if pa.types.is_list(table.table.schema.field(label).type):
         raise UsageError(f"{label} holds vectors: it cannot name folders", expected="another label to partition by")
+    if label == NAME:
+        raise UsageError(
+            f"{NAME} has a value for each tomogram: one file each would make the dataset very slow",
+            expected="another label to partition by",
+            remedy="leave --partition-by out: tomograms are found fast by the statistics of row groups",
+        )
     n_values = len(table.table.column(label).unique())
     if n_values > _MOST_PARTITIONS:
         raise UsageError(
@@ -203,9 +213,10 @@ def _write_tomograms(job: Job, counts: NDArray[np.int64], staging: Path) -> Tabl
     for row, count in zip(job.present.tolist(), counts.tolist(), strict=True):
         tilt_counts[row] = count
     description = "Number of tilt images; null where the tilt-series file is missing"
-    column = pa.field("tilt_count", pa.int64(), metadata={"description": description, "unit": "count"})
+    name = free_name("tilt_count", "_of_series", set(table.column_names), table.column_names)
+    column = pa.field(name, pa.int64(), metadata={"description": description, "unit": "count"})
     table = table.append_column(column, pa.array(tilt_counts, pa.int64()))
-    origins = {name: f"global/{name}" for name in job.table.table.column_names} | {"tilt_count": "count"}
+    origins = {label: f"global/{label}" for label in job.table.table.column_names} | {name: "count"}
     parts = write_table(table, staging / "tomograms", staging)
     return TableInfo(table.num_rows, column_infos(table.schema, origins), parts)
 
@@ -255,6 +266,16 @@ def _refused(notice: Notice) -> StarSyntaxError:
     return StarSyntaxError(
         f"{notice.message} [{notice.code}]", place=notice.place, remedy="mend the file, or convert without strict"
     )
+
+
+@contextmanager
+def _told(target: Path) -> Iterator[None]:
+    """Turn what the file system refuses into an error that says what was going on."""
+    try:
+        yield
+    except OSError as error:
+        where = Place(str(error.filename or target))
+        raise DatasetError(f"cannot write the dataset: {error.strerror or error}", place=where) from error
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,13 +62,23 @@ def tilt_schema(tilt_fields: Sequence[pa.Field], table: pa.Table) -> TiltSchema:
     A label of both tables keeps its name for the tilt's value; the global one becomes ``<label>_global``. The
     two columns that are always there keep theirs: a tilt-series table's own becomes ``<label>_tilt``.
     """
-    tilt_names = {f.name: f"{f.name}_tilt" if f.name in (NAME, TILT_INDEX) else f.name for f in tilt_fields}
-    taken = {NAME, TILT_INDEX, *tilt_names.values()}
-    global_names = {f.name: f"{f.name}_global" if f.name in taken else f.name for f in table.schema if f.name != NAME}
+    labels = {field.name for field in tilt_fields} | set(table.column_names)
+    taken = {NAME, TILT_INDEX}
+    tilt_names = {field.name: free_name(field.name, "_tilt", taken, labels) for field in tilt_fields}
+    global_names = {name: free_name(name, "_global", taken, labels) for name in table.column_names if name != NAME}
     fields = [_NAME_FIELD, _INDEX_FIELD]
     fields += [f.with_name(tilt_names[f.name]) for f in tilt_fields]
     fields += [table.schema.field(label).with_name(name) for label, name in global_names.items()]
     return TiltSchema(tuple(tilt_fields), tilt_names, global_names, pa.schema(fields))
+
+
+def free_name(label: str, suffix: str, taken: set[str], labels: Collection[str]) -> str:
+    """A name for a column: the label, with a suffix as long as another column has the name. It is taken then."""
+    name = label
+    while name in taken or (name != label and name in labels):
+        name += suffix
+    taken.add(name)
+    return name
 
 
 def fits(schema: TiltSchema, table: pa.Table) -> bool:

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..errors import UsageError
+
 #: A row group ends with the first tomogram that reaches this many rows: small enough to shuffle for training,
 #: large enough to scan.
 ROW_GROUP_ROWS = 8192
@@ -25,6 +27,9 @@ TILT_INDEX = "tilt_index"
 
 #: What Hive calls the folder of a missing value.
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+#: The longest name of a file or folder, in bytes, on all file systems in use.
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,20 @@ def write_table(table: pa.Table, folder: Path, root: Path) -> list[Part]:
 
 
 def partition_folder(label: str, value: object) -> str:
-    """The name of a Hive folder."""
+    """The name of a Hive folder.
+
+    Raises
+    ------
+    UsageError
+        The value is too long for the name of a folder, or is what Hive calls a missing one.
+    """
+    if value == _HIVE_NULL:
+        raise UsageError(f"{label} has the value {value}, which Hive takes for a missing one")
     text = _HIVE_NULL if value is None else str(value)
-    return f"{quote(label, safe='')}={quote(text, safe=' ')}"
+    name = f"{quote(label, safe='')}={quote(text, safe=' ')}"
+    if len(name) > _LONGEST_NAME:
+        raise UsageError(f"a value of {label} is too long to name a folder", expected=f"{_LONGEST_NAME} bytes at most")
+    return name
 
 
 class PartWriter:

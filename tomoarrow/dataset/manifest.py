@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,8 @@ def column_infos(schema: pa.Schema, origins: dict[str, str]) -> list[ColumnInfo]
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest and flush it to disk."""
-    with (folder / FILE_NAME).open("w", encoding="utf-8") as file:
+    # Paths may hold bytes that are no UTF-8, which Python has as lone surrogates: written as JSON escapes.
+    with (folder / FILE_NAME).open("w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(asdict(manifest), file, indent=1, ensure_ascii=False)
         file.write("\n")
         file.flush()
@@ -103,11 +104,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DatasetError("not a tomoarrow dataset: it has no manifest.json", place=Place(str(folder))) from error
+        raise DatasetError(
+            "the folder is not a tomoarrow dataset: it has no manifest.json",
+            place=Place(str(folder)),
+            remedy="choose another folder",
+        ) from error
     except (OSError, ValueError) as error:
         raise DatasetError(f"the manifest cannot be read: {error}", place=Place(str(path))) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DatasetError("not the manifest of a tomoarrow dataset", place=Place(str(path)))
+    missing = {field.name for field in fields(Manifest)} - set(manifest)
+    if not isinstance(manifest.get("format_version"), int) or (
+        missing and manifest["format_version"] <= FORMAT_VERSION
+    ):
+        raise DatasetError("the manifest is damaged: parts of it are missing", place=Place(str(path)))
     if manifest["format_version"] > FORMAT_VERSION:
         raise DatasetError(
             f"the dataset has format version {manifest['format_version']}",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import DatasetError, Place
 from .layout import flush_folders
-from .manifest import FILE_NAME
+from .manifest import FILE_NAME, read_manifest
+
+logger = logging.getLogger("tomoarrow")
 
 
 def check_target(target: Path, *, force: bool) -> None:
@@ -20,7 +23,7 @@ def check_target(target: Path, *, force: bool) -> None:
     Raises
     ------
     DatasetError
-        Something is there, and it may not or, being no dataset, must not be replaced.
+        Something is there, and it may not or, being more than a dataset, must not be replaced.
     """
     if not target.exists() and not target.is_symlink():
         return
@@ -29,11 +32,14 @@ def check_target(target: Path, *, force: bool) -> None:
         raise DatasetError("something that is not a folder is in the way", place=place, remedy="choose another name")
     if not any(target.iterdir()):
         return
-    if not (target / FILE_NAME).is_file():
+    manifest = read_manifest(target)
+    listed = {file["path"] for table in manifest["tables"].values() for file in table["files"]} | {FILE_NAME}
+    there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
+    if there - listed:
         raise DatasetError(
-            "the folder is not empty and is not a tomoarrow dataset: it is never replaced",
+            f"the dataset's folder holds other files too, such as {min(there - listed)}: it is never replaced",
             place=place,
-            remedy="choose another name for the dataset",
+            remedy="move those files away, or choose another name for the dataset",
         )
     if not force:
         raise DatasetError(
@@ -49,28 +55,44 @@ def staged(target: Path, *, force: bool) -> Iterator[Path]:
     fails, the folder is removed and the target is as it was.
     """
     check_target(target, force=force)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    made = [folder for folder in [*target.parents][::-1] if not folder.exists()]
     mark = secrets.token_hex(4)
-    staging = target.parent / f".{target.name}.staging-{mark}"
-    staging.mkdir()
+    staging = target.parent / f".{target.name[:200]}.staging-{mark}"
+    done = False
     try:
+        staging.mkdir(parents=True)
         yield staging
         flush_folders([Path(folder) for folder, _, _ in os.walk(staging)])
+        # What has appeared meanwhile is looked at as what was there before.
+        check_target(target, force=force)
         _replace(staging, target, mark)
+        done = True
         flush_folders([target.parent])
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if not done:
+            shutil.rmtree(staging, ignore_errors=True)
+            for folder in made[::-1]:
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 def _replace(staging: Path, target: Path, mark: str) -> None:
-    if not target.exists():
-        staging.rename(target)
+    """Rename; a folder that is not empty is moved aside first."""
+    place = Place(str(target))
+    if not target.exists() or not any(target.iterdir()):
+        try:
+            staging.rename(target)
+        except OSError as error:
+            raise DatasetError(f"cannot take its place: {error.strerror}", place=place) from error
         return
-    old = target.parent / f".{target.name}.replaced-{mark}"
+    old = target.parent / f".{target.name[:200]}.replaced-{mark}"
     target.rename(old)
     try:
         staging.rename(target)
     except OSError:
         old.rename(target)
         raise
-    shutil.rmtree(old)
+    try:
+        shutil.rmtree(old)
+    except OSError as error:
+        logger.warning("the dataset was replaced, but the old one could not be removed: %s (%s)", old, error)

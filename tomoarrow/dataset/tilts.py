@@ -185,9 +185,12 @@ def _partitions(table: pa.Table, name: str | None) -> Iterator[tuple[str, pa.Tab
         yield "tilts", table
         return
     column = table.column(name)
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    values = column.unify_dictionaries().combine_chunks()
+    # By code, not by value: each row has one, also where the value is nan, which equals nothing.
+    codes = values.indices.fill_null(-1).to_numpy()
     rest = table.drop_columns([name])
-    for value in column.unique():
-        same = pa.compute.equal(column, value) if value.is_valid else pa.compute.is_null(column)
-        yield f"tilts/{partition_folder(name, value.as_py())}", rest.filter(same)
+    for code in np.unique(codes).tolist():
+        value = None if code < 0 else values.dictionary[code].as_py()
+        yield f"tilts/{partition_folder(name, value)}", rest.filter(pa.array(codes == code))

@@ -213,7 +213,7 @@ def _parse_float(buf, start, length, row, values, bits):
 
 @inlined
 def _parse_int(buf, start, length, row, out):
-    """Read an integer, also one written as `2.000` or `1e3`, into ``out[row]``; return what it is."""
+    """Read an integer, also one written as `2.000`, or (a WORD, which RELION reads as 1) `1e3`; return what it is."""
     i = start
     stop = start + length
     negative = False
@@ -229,23 +229,29 @@ def _parse_int(buf, start, length, row, out):
         over |= value > u8(922337203685477580) or (value == u8(922337203685477580) and d > u8(7 + negative))
         value = value * u8(10) + d
         i += 1
-    if i == stop and i > first:
+    end = i
+    if i < stop and i > first and buf[i] == 46:
+        i += 1
+        while i < stop and buf[i] == 48:
+            i += 1
+    if i == stop and end > first:
         if over:
             return RANGE
         out[row] = -i8(value) if negative else i8(value)
         return GOOD
     scratch = np.empty(1, np.float64)
     status = _parse_float(buf, start, length, 0, scratch, scratch.view(np.uint64))
-    if status == HARD:
+    if status == BAD or status == RANGE:
+        return status
+    while i < stop and buf[i] | 32 != 101:
+        i += 1
+    # What has no exponent has a fraction, or is no finite number. Few digits and an exponent are read exactly.
+    if status != GOOD or i == stop or i - start > 16 or scratch[0] != np.floor(scratch[0]):
         return FRACTION
-    if status != GOOD:
-        return FRACTION if status == NOT_FINITE else status
-    if scratch[0] != np.floor(scratch[0]):
-        return FRACTION
-    if abs(scratch[0]) > 9007199254740992.0:
+    if abs(scratch[0]) > EXACT:
         return RANGE
     out[row] = i8(scratch[0])
-    return GOOD
+    return WORD
 
 
 @inlined
@@ -260,8 +266,8 @@ def _clear(valid, row):
     valid[row >> 3] &= u1(255 ^ (1 << (row & 7)))
 
 
-@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_F8, OUT_U1, OUT_I8, OUT_I8)
-def floats(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tally, issues):
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_F8, OUT_U1, OUT_I8)
+def floats(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issues):
     """Read a column of floats.
 
     Parameters
@@ -269,10 +275,8 @@ def floats(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tall
     out : float64[rows]
     valid : uint8[(rows + 7) // 8]
         Arrow's validity bitmap, all bits set; those of missing and of bad values are cleared.
-    tally : int64[8]
-        Filled with how many values there are of each status.
     issues : int64[capacity]
-        Filled with ``row << 4 | status`` of values that are BAD, RANGE, HARD.
+        Filled with ``row << 4 | status`` of values that are not simply GOOD, as many as fit.
 
     Returns
     -------
@@ -281,7 +285,6 @@ def floats(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tall
     bits = out.view(np.uint64)
     n_issues = 0
     row = 0
-    tally[:] = 0
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):
@@ -295,20 +298,17 @@ def floats(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tall
                     bits[row] = 0
                     if status != HARD:
                         _clear(valid, row)
-                    if status != MISSING:
-                        n_issues = _note(issues, n_issues, row, status)
-            tally[status] += 1
+                n_issues = _note(issues, n_issues, row, status)
             row += 1
             cell += width
     return n_issues
 
 
-@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_I8, OUT_U1, OUT_I8, OUT_I8)
-def ints(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tally, issues):
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_I8, OUT_U1, OUT_I8)
+def ints(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issues):
     """Read a column of integers. As `floats`; a number that is no integer is a FRACTION, with bit cleared."""
     n_issues = 0
     row = 0
-    tally[:] = 0
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):
@@ -318,25 +318,23 @@ def ints(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tally,
             if status != GOOD:
                 if status == BAD and _is_missing(buf, start, length, cif):
                     status = MISSING
-                out[row] = 0
-                _clear(valid, row)
-                if status != MISSING:
-                    n_issues = _note(issues, n_issues, row, status)
-            tally[status] += 1
+                if status != WORD:
+                    out[row] = 0
+                    _clear(valid, row)
+                n_issues = _note(issues, n_issues, row, status)
             row += 1
             cell += width
     return n_issues
 
 
-@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_U1, OUT_U1, OUT_I8, OUT_I8)
-def bools(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tally, issues):
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_U1, OUT_U1, OUT_I8)
+def bools(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issues):
     """Read a column of booleans into a bitmap, all bits zero: `0`, other integers (true), `True`, `False`.
 
-    As `floats`; `True` and `False` are tallied as WORD, because RELION reads both as false.
+    As `floats`; `True` and `False` are WORDs, because RELION reads both as false.
     """
     n_issues = 0
     row = 0
-    tally[:] = 0
     scratch = np.empty(1, np.int64)
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
@@ -350,16 +348,14 @@ def bools(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, tally
             elif status == BAD and _is_word(buf, start, length, b"false"):
                 scratch[0] = 0
                 status = WORD
-            if status == GOOD or status == WORD:
-                if scratch[0] != 0:
-                    out[row >> 3] |= u1(1 << (row & 7))
-            else:
-                if status == BAD and _is_missing(buf, start, length, cif):
-                    status = MISSING
+            if status == BAD and _is_missing(buf, start, length, cif):
+                status = MISSING
+            if status != GOOD and status != WORD:
                 _clear(valid, row)
-                if status != MISSING:
-                    n_issues = _note(issues, n_issues, row, status)
-            tally[status] += 1
+            elif scratch[0] != 0:
+                out[row >> 3] |= u1(1 << (row & 7))
+            if status != GOOD:
+                n_issues = _note(issues, n_issues, row, status)
             row += 1
             cell += width
     return n_issues
@@ -410,8 +406,20 @@ def classify(buf, spans, seg_first, seg_rows, width, column, cif):
 
 @inlined
 def _is_separator(c):
-    """RELION splits vectors at any of these (``src/metadata_container.cpp``); Python writes blanks too."""
-    return c == 91 or c == 44 or c == 93 or c == 32
+    """RELION writes commas (``src/metadata_container.cpp``), Python a blank as well."""
+    return c == 44 or c == 32
+
+
+@inlined
+def _inside(buf, span):
+    """Where the elements of a vector begin and end: between the brackets, where there are any."""
+    start = span >> SPAN_BITS
+    stop = start + (span & SPAN_MASK)
+    if stop > start and buf[start] == 91:
+        start += 1
+    if stop > start and buf[stop - 1] == 93:
+        stop -= 1
+    return start, stop
 
 
 @kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, OUT_I8)
@@ -423,9 +431,9 @@ def vector_offsets(buf, spans, seg_first, seg_rows, width, column, offsets):
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):
-            start = spans[cell] >> SPAN_BITS
+            start, stop = _inside(buf, spans[cell])
             inside = False
-            for i in range(start, start + (spans[cell] & SPAN_MASK)):
+            for i in range(start, stop):
                 separator = _is_separator(buf[i])
                 if inside and separator:
                     total += 1
@@ -445,9 +453,7 @@ def vector_spans(buf, spans, seg_first, seg_rows, width, column, out):
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):
-            start = spans[cell] >> SPAN_BITS
-            stop = start + (spans[cell] & SPAN_MASK)
-            i = start
+            i, stop = _inside(buf, spans[cell])
             while i < stop:
                 if _is_separator(buf[i]):
                     i += 1

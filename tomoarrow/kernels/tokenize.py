@@ -14,7 +14,8 @@ The `relion` dialect is line by line: words are split by the same rules, then th
 what they are, as RELION's reader does (``src/metadata_table.cpp``: readStarLoop, readStarList). Where that
 reader would lose or change data without a word, the meaning is kept and a notice is left:
 
-- in a loop, a line with as many words as the loop has labels is a row, whatever its first word looks like;
+- in a loop, a line with as many words as the loop has labels is a row, whatever its first word looks like,
+  unless a blank line has ended the rows;
 - blank lines and comment lines do not end a loop;
 - elsewhere `data_` opens a block, `loop_` a loop, and `_label value` is a pair.
 """
@@ -177,6 +178,7 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
                     spans[k] = start << SPAN_BITS | (i - start)
                     if i - start > SPAN_MASK:
                         fault = TOO_LONG
+                        i = start
                         break
                     k += 1
                     tail = i
@@ -250,16 +252,18 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
                 is_loop = length == 5 and _contains(buf, first, first + 5, b"loop_")
             if phase >= _HEADER and n_words == n_labels:
                 looks_other = is_data or is_loop or keyword
-                # One word that looks like a keyword is one, except `_x`, which is nothing else here;
-                # two words are a pair only where a blank line has ended the rows.
+                # One word that looks like a keyword is one, except `_x`, which is nothing else here. Once a
+                # blank line has ended the rows, two words may be a pair, and `data_` opens a block.
                 if not looks_other:
                     is_row = True
                 elif c == 59:
                     is_row = phase == _ROWS and n_labels > 1
+                elif c == 95 and phase == _ROWS:
+                    is_row = n_labels != 2 or blank_at < 0
                 elif c == 95:
-                    is_row = n_labels > 1 if phase == _HEADER else n_labels != 2 or blank_at < 0
-                else:
                     is_row = n_labels > 1
+                else:
+                    is_row = n_labels > 1 and (phase == _HEADER or blank_at < 0)
                 if is_row:
                     if looks_other:
                         _notice(notices, f, KEYWORD_ROW, first)
@@ -284,6 +288,9 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
                     _notice(notices, f, ZERO_ROWS, first)
                 if n_words > 1:
                     _notice(notices, f, HEADING_BLANKS, first)
+                if tail - first > SPAN_MASK:
+                    _fail(faults, f, TOO_LONG, first, 0, 0)
+                    break
                 spans[k0] = (first + 5) << SPAN_BITS | (tail - first - 5)
                 k = k0 + 1
                 t = _put(kinds, counts, firsts, t, DATA_HEADING, 1, k0)
@@ -339,6 +346,9 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
                         start = spans[k0 + 1] >> SPAN_BITS
                         if buf[start - 1] == 34 or buf[start - 1] == 39:
                             _fail(faults, f, BAD_PAIR, spans[k0 + 2] >> SPAN_BITS, n_words - 1, 1)
+                            break
+                        if tail - start > SPAN_MASK:
+                            _fail(faults, f, TOO_LONG, start, 0, 0)
                             break
                         _notice(notices, f, PAIR_REST, start)
                         spans[k0 + 1] = start << SPAN_BITS | (tail - start)

@@ -61,7 +61,7 @@ def find_project(star_file: Path, paths: Sequence[str], given: Path | None = Non
         if not given.is_dir():
             raise MissingFileError("the project directory is not a directory", place=Place(str(given)))
         return Project(given.resolve(), "given", _missing(given, paths), (given,))
-    here = Path.cwd()
+    here = Path(os.path.abspath("."))
     candidates = tuple(dict.fromkeys([here, *star_file.resolve().parents]))
     best = None
     for candidate in candidates:

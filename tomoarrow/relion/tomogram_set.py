@@ -110,6 +110,14 @@ def _global_block(path: Path, document: Document) -> Block:
     named = [block for block in fitting if block.name == "global"]
     if len(named) == 1 or len(fitting) == 1:
         return named[0] if len(named) == 1 else fitting[0]
+    as_list = [block.name for block in document if {NAME, SERIES_FILE} <= set(block.pairs)]
+    if not fitting and as_list:
+        raise SchemaError(
+            "the global table is written as a list of labels with one value each",
+            place=Place(str(path), block=as_list[0]),
+            expected="a loop with a row a tomogram",
+            remedy="write it as a loop: loop_, then the labels, then the values in one row",
+        )
     there = "; ".join(
         f"data_{block.name} ({', '.join('_' + name for name in _labels(block)[:4]) or 'empty'}, ...)"
         for block in document
@@ -178,7 +186,7 @@ class _Slab:
 
     def __init__(self, files: Sequence[SeriesFile], found: Findings) -> None:
         text, errors = read_slab([file.file for file in files], [file.path for file in files])
-        self.structure: Structure = analyse(text, "relion")
+        self.structure: Structure = analyse(text, "relion", hint=False)
         self._found = found
         unreadable = {error.place.path for error in errors}
         found.errors += errors

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..kernels import gather, numbers
@@ -60,15 +61,17 @@ class Cells:
 
     def span_of(self, row: int, column: int) -> int:
         """The index of the span of one cell."""
+        return int(self.spans_of(np.array([row]), column)[0])
+
+    def spans_of(self, rows: NDArray[np.int64], column: int) -> NDArray[np.int64]:
+        """The indices of the spans of cells of one column."""
         ends = np.cumsum(self.rows)
-        g = int(np.searchsorted(ends, row, side="right"))
-        return int(self.first[g]) + (row - int(ends[g] - self.rows[g])) * self.width + column
+        g = np.searchsorted(ends, rows, side="right")
+        return self.first[g] + (rows - ends[g] + self.rows[g]) * self.width + column
 
     def text(self, row: int, column: int) -> str:
         """The text of one cell."""
-        return self.text_of(int(self.spans[self.span_of(row, column)]))
-
-    def text_of(self, span: int) -> str:
+        span = int(self.spans[self.span_of(row, column)])
         start = span >> SPAN_BITS
         return self.buffer[start : start + (span & SPAN_MASK)].tobytes().decode("utf-8", "replace")
 
@@ -97,14 +100,14 @@ class Column:
         What it was read as: an int64 label may have become a float64.
     bad : tuple of Bad
     notices : dict
-        How many values there are, and the first row, of each kind of notice: ``widened``, ``not-finite``,
-        ``missing``, ``boolean-word``.
+        The rows of each kind of notice: ``widened``, ``not-finite``, ``missing``, ``boolean-word``,
+        ``exponent``.
     """
 
     array: pa.Array
     type: LabelType
     bad: tuple[Bad, ...] = ()
-    notices: dict[str, int] = field(default_factory=dict)
+    notices: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 def read_column(cells: Cells, column: int, known: LabelType | None, evidence: int | None = None) -> Column:
@@ -177,20 +180,45 @@ _REASONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Issues:
+    """Values that are not simply good: their rows and statuses (`tomoarrow.kernels.numbers`), in order."""
+
+    rows: NDArray[np.int64]
+    statuses: NDArray[np.int64]
+
+    def rows_of(self, *statuses: int) -> NDArray[np.int64]:
+        if not len(self.rows):
+            return self.rows
+        return self.rows[np.isin(self.statuses, statuses)]
+
+    def bad(self, reasons: dict[int, str]) -> tuple[Bad, ...]:
+        if not len(self.rows):
+            return ()
+        is_bad = np.isin(self.statuses, list(reasons))
+        pairs = zip(self.rows[is_bad].tolist(), self.statuses[is_bad].tolist(), strict=True)
+        return tuple(Bad(row, reasons[status]) for row, status in pairs)
+
+    def notices(self, **statuses: int) -> dict[str, NDArray[np.int64]]:
+        """The rows of each kind of notice; underscores in names become hyphens."""
+        if not len(self.rows):
+            return {}
+        found = {name.replace("_", "-"): self.rows_of(status) for name, status in statuses.items()}
+        return {name: rows for name, rows in found.items() if len(rows)}
+
+
 def _run(
     kernel: Callable[..., int], cells: Cells, column: int, out: NDArray[Any], capacity: int = 64
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-    """Run a kernel of numbers: the validity bitmap, the tally, and the issues, all of them."""
-    n_rows = cells.n_rows
-    valid = np.full((n_rows + 7) // 8, 255, np.uint8)
-    tally = np.zeros(8, np.int64)
+) -> tuple[NDArray[np.uint8], _Issues]:
+    """Run a kernel of numbers: the validity bitmap, and the issues, all of them."""
+    valid = np.full((cells.n_rows + 7) // 8, 255, np.uint8)
     issues = np.empty(capacity, np.int64)
-    n_issues = kernel(*cells.arguments(column), cells.nulls, out, valid, tally, issues)
+    n_issues = kernel(*cells.arguments(column), cells.nulls, out, valid, issues)
     if n_issues > capacity:
         if out.dtype == np.uint8:
             out[:] = 0
         return _run(kernel, cells, column, out, n_issues)
-    return valid, tally, issues[:n_issues]
+    return valid, _Issues(issues[:n_issues] >> 4, issues[:n_issues] & 15)
 
 
 def _array(kind: pa.DataType, out: NDArray[Any], valid: NDArray[np.uint8], n_rows: int, n_null: int) -> pa.Array:
@@ -198,60 +226,54 @@ def _array(kind: pa.DataType, out: NDArray[Any], valid: NDArray[np.uint8], n_row
     return pa.Array.from_buffers(kind, n_rows, [bitmap, pa.py_buffer(out)], n_null)
 
 
-def _bad(issues: NDArray[np.int64], reasons: dict[int, str]) -> tuple[Bad, ...]:
-    return tuple(Bad(issue >> 4, reasons[issue & 15]) for issue in issues.tolist() if issue & 15 != numbers.HARD)
-
-
-def _counted(tally: NDArray[np.int64]) -> dict[str, int]:
-    named = {"not-finite": numbers.NOT_FINITE, "missing": numbers.MISSING, "boolean-word": numbers.WORD}
-    return {name: int(tally[status]) for name, status in named.items() if tally[status]}
-
-
 def _read_floats(cells: Cells, column: int) -> Column:
-    n_rows = cells.n_rows
-    out = np.empty(n_rows, np.float64)
-    valid, tally, issues = _run(numbers.floats, cells, column, out)
-    for row in (issue >> 4 for issue in issues.tolist() if issue & 15 == numbers.HARD):
+    out = np.empty(cells.n_rows, np.float64)
+    valid, issues = _run(numbers.floats, cells, column, out)
+    for row in issues.rows_of(numbers.HARD).tolist():
         out[row] = float(cells.text(row, column))
-    n_null = int(tally[[numbers.MISSING, numbers.BAD, numbers.RANGE]].sum())
-    array = _array(pa.float64(), out, valid, n_rows, n_null)
-    return Column(array, "float64", _bad(issues, _REASONS), _counted(tally))
+    n_null = len(issues.rows_of(numbers.MISSING, numbers.BAD, numbers.RANGE))
+    array = _array(pa.float64(), out, valid, len(out), n_null)
+    notices = issues.notices(not_finite=numbers.NOT_FINITE, missing=numbers.MISSING)
+    return Column(array, "float64", issues.bad(_REASONS), notices)
 
 
 def _read_ints(cells: Cells, column: int, widen: bool | None) -> Column:
     """Integers; as floats where told to, or (None) where there is a number that is none."""
     out = np.empty(cells.n_rows, np.int64)
-    valid, tally, issues = _run(numbers.ints, cells, column, out)
-    if widen or (widen is None and tally[numbers.FRACTION]):
+    valid, issues = _run(numbers.ints, cells, column, out)
+    fractions = issues.rows_of(numbers.FRACTION)
+    if widen or (widen is None and len(fractions)):
         # No integer is rounded on the way: what a double cannot hold is refused.
-        large = np.flatnonzero((out > numbers.EXACT) | (out < -numbers.EXACT)).tolist()
-        large += [issue >> 4 for issue in issues.tolist() if issue & 15 == numbers.RANGE]
-        return _widened(_read_floats(cells, column), large, int(tally[numbers.FRACTION]))
-    n_null = int(tally[[numbers.MISSING, numbers.BAD, numbers.RANGE, numbers.FRACTION]].sum())
+        large = np.flatnonzero((out > numbers.EXACT) | (out < -numbers.EXACT))
+        large = np.concatenate([large, issues.rows_of(numbers.RANGE)])
+        return _widened(_read_floats(cells, column), large, fractions)
+    n_null = len(issues.rows_of(numbers.MISSING, numbers.BAD, numbers.RANGE, numbers.FRACTION))
     array = _array(pa.int64(), out, valid, len(out), n_null)
-    return Column(array, "int64", _bad(issues, _REASONS), _counted(tally))
+    notices = issues.notices(missing=numbers.MISSING, exponent=numbers.WORD)
+    return Column(array, "int64", issues.bad(_REASONS), notices)
 
 
-def _widened(floats: Column, large: list[int], fractions: int) -> Column:
+def _widened(floats: Column, large: NDArray[np.int64], fractions: NDArray[np.int64]) -> Column:
     """Integers read as floats; `large` are the rows of those that would be rounded."""
     array = floats.array
-    bad = {b.row: b for b in floats.bad} | {row: Bad(row, "out of range among fractions") for row in large}
-    if large:
+    bad = {b.row: b for b in floats.bad}
+    bad |= {row: Bad(row, "out of range among fractions") for row in large.tolist()}
+    if len(large):
         mask = np.zeros(len(array), bool)
         mask[large] = True
-        array = pa.compute.if_else(pa.array(mask), pa.scalar(None, pa.float64()), array)
-    notices = floats.notices | ({"widened": fractions} if fractions else {})
+        array = pc.if_else(pa.array(mask), pa.scalar(None, pa.float64()), array)
+    notices = floats.notices | ({"widened": fractions} if len(fractions) else {})
     return Column(array, "float64", tuple(bad[row] for row in sorted(bad)), notices)
 
 
 def _read_bools(cells: Cells, column: int) -> Column:
     n_rows = cells.n_rows
     out = np.zeros((n_rows + 7) // 8, np.uint8)
-    valid, tally, issues = _run(numbers.bools, cells, column, out)
-    n_null = int(tally[[numbers.MISSING, numbers.BAD, numbers.RANGE, numbers.FRACTION]].sum())
+    valid, issues = _run(numbers.bools, cells, column, out)
+    n_null = len(issues.rows_of(numbers.MISSING, *_REASONS))
     array = _array(pa.bool_(), out, valid, n_rows, n_null)
-    reasons = dict.fromkeys(_REASONS, "not 0, 1, True or False")
-    return Column(array, "bool", _bad(issues, reasons), _counted(tally))
+    bad = issues.bad(dict.fromkeys(_REASONS, "not 0, 1, True or False"))
+    return Column(array, "bool", bad, issues.notices(missing=numbers.MISSING, boolean_word=numbers.WORD))
 
 
 def _read_strings(cells: Cells, column: int) -> pa.Array:
@@ -279,10 +301,10 @@ def _read_vectors(cells: Cells, column: int, known: LabelType, widen: bool | Non
     starts, lengths = spans >> SPAN_BITS, spans & SPAN_MASK
     opened = (cells.buffer[starts] == ord("[")) & (lengths > 0)
     closed = (cells.buffer[starts + np.maximum(lengths, 1) - 1] == ord("]")) & (lengths > 0)
-    bad = {row: Bad(row, "a bracket is missing") for row in np.flatnonzero(opened != closed).tolist()}
+    bad = {row: Bad(row, "not a vector: a bracket is missing") for row in np.flatnonzero(opened != closed).tolist()}
     for element in read.bad:
         row = int(np.searchsorted(offsets, element.row, side="right")) - 1
-        bad.setdefault(row, Bad(row, f"an element is {element.reason}"))
+        bad.setdefault(row, Bad(row, f"not a vector: an element is {element.reason}"))
     absent = np.zeros(n_rows, bool)
     if "missing" in read.notices:
         # A cell that is one word for "missing", without brackets, is no vector of one missing element.
@@ -293,7 +315,8 @@ def _read_vectors(cells: Cells, column: int, known: LabelType, widen: bool | Non
     if absent.any():
         array = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), read.array, mask=pa.array(absent))
     read_as: LabelType = "list<float64>" if read.type == "float64" else "list<int64>"
-    return Column(array, read_as, tuple(bad[row] for row in sorted(bad)), read.notices)
+    notices = {code: np.unique(np.searchsorted(offsets, rows, side="right") - 1) for code, rows in read.notices.items()}
+    return Column(array, read_as, tuple(bad[row] for row in sorted(bad)), notices)
 
 
 def _spans_of(cells: Cells, column: int) -> NDArray[np.int64]:

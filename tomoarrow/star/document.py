@@ -94,6 +94,11 @@ class Document:
     blocks: tuple[Block, ...]
     warnings: tuple[Notice, ...] = ()
     rejects: tuple[Reject, ...] = ()
+    _positions: dict[str, list[int]] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for position, block in enumerate(self.blocks):
+            self._positions.setdefault(block.name, []).append(position)
 
     @property
     def names(self) -> list[str]:
@@ -103,16 +108,28 @@ class Document:
     def __getitem__(self, key: str | int) -> Block:
         if isinstance(key, int):
             return self.blocks[key]
-        found = [block for block in self.blocks if block.name == key]
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            there = ", ".join(f"'data_{name}'" for name in self.names) or "none at all"
-            raise BlockNotFoundError(f"no block 'data_{key}'", expected=f"one of those that are there: {there}")
-        positions = [i for i, block in enumerate(self.blocks) if block.name == key]
-        raise SchemaError(
-            f"{len(found)} blocks are named 'data_{key}'", remedy=f"look them up by position: {positions}"
-        )
+        return self.blocks[self.position(key)]
+
+    def position(self, name: str) -> int:
+        """The position of the one block of a name.
+
+        Raises
+        ------
+        BlockNotFoundError
+            There is none.
+        SchemaError
+            There are several.
+        """
+        positions = self._positions.get(name, [])
+        if len(positions) > 1:
+            raise SchemaError(
+                f"{len(positions)} blocks are named 'data_{name}'", remedy=f"look them up by position: {positions[:20]}"
+            )
+        if not positions:
+            there = ", ".join(f"'data_{block.name}'" for block in self.blocks[:20]) or "none at all"
+            more = f" and {len(self.blocks) - 20} more" if len(self.blocks) > 20 else ""
+            raise BlockNotFoundError(f"no block 'data_{name}'", expected=f"one that is there: {there}{more}")
+        return positions[0]
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)
@@ -121,7 +138,7 @@ class Document:
         return len(self.blocks)
 
     def __contains__(self, name: Any) -> bool:
-        return name in self.names
+        return name in self._positions
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The one loop of the document (the Arrow PyCapsule interface)."""

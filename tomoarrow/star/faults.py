@@ -98,17 +98,18 @@ def explain_notices(text: Text, tokens: Tokens) -> tuple[Notice, ...]:
     return tuple(found)
 
 
-_STAR_REMEDY = 'if this is CIF, NMR-STAR or another STAR file, read it with dialect="star"'
+_STAR_HINT = '; if this is CIF, NMR-STAR or another STAR file, read it with dialect="star"'
 
 
-def explain_fault(text: Text, tokens: Tokens, f: int) -> StarSyntaxError:
-    """Turn what stopped the tokenizer in a file into an error."""
+def explain_fault(text: Text, tokens: Tokens, f: int, *, hint: bool) -> StarSyntaxError:
+    """Turn what stopped the tokenizer in a file into an error; `hint` at the other dialect where it may help."""
+    other = _STAR_HINT if hint else ""
     code, position, found, expected = tokens.faults[4 * f : 4 * f + 4].tolist()
     place = text.place(position, _block_before(text, tokens, int(np.flatnonzero(tokens.is_end)[f])))
     byte = int(text.buffer[position])
     in_last_line = position + len(place.text.encode()) >= int(text.ends[f])
     cut_short = "the file may have been cut short when it was copied: copy it again"
-    mend_row = f"mend the row (a value with blanks needs quotes); {_STAR_REMEDY}"
+    mend_row = f"mend the row (a value with blanks needs quotes){other}"
     problem, wanted, remedy = {
         tokenize.BAD_QUOTE: (
             f"a string opened by {chr(byte)} is not closed on its line",
@@ -118,7 +119,7 @@ def explain_fault(text: Text, tokens: Tokens, f: int) -> StarSyntaxError:
         tokenize.BAD_BYTE: (
             f"byte 0x{byte:02x} cannot stand in a STAR file",
             "text",
-            "check that the file is a STAR file, not an image or a file that was damaged when copied",
+            "check that the file is STAR text in UTF-8: not an image, not UTF-16, not damaged when it was copied",
         ),
         tokenize.BAD_ROW: (
             f"a row of {found} value{'s' * (found != 1)} in a loop of {expected} label{'s' * (expected != 1)}",
@@ -126,27 +127,27 @@ def explain_fault(text: Text, tokens: Tokens, f: int) -> StarSyntaxError:
             cut_short if in_last_line and found < expected else mend_row,
         ),
         tokenize.BAD_LABEL: (
-            "a label cannot be read",
+            "a label of a loop with something behind it",
             "_name, alone or with its number as in: _rlnTomoName #1",
-            "mend the label; a value that begins with _ needs quotes",
+            "put a # before the number; a value that begins with _ needs quotes",
         ),
         tokenize.NO_VALUE: (
             "a label without a value",
             "_label value",
-            f'add the value ("" if it is empty); {_STAR_REMEDY}',
+            f'add the value ("" if it is empty){other}',
         ),
         tokenize.BAD_PAIR: ("more than one value after a label", "_label value", "put a value with blanks into quotes"),
-        tokenize.TEXT_LINE: ("a line that begins with ; inside a loop", "a row", f"quote the value; {_STAR_REMEDY}"),
+        tokenize.TEXT_LINE: ("a line that begins with ; inside a loop", "a row", f"quote the value{other}"),
         tokenize.OPEN_TEXT: ("a text field that is not closed", "a line that begins with ;", "close the text field"),
         tokenize.AFTER_TEXT: ("text glued to the ; that closes a text field", "a blank", "add a blank after the ;"),
         tokenize.RESERVED: ("the word global_ is reserved", "", "quote it if it is a value"),
         tokenize.TOO_LONG: ("a value of more than 16 million bytes", "", "check that the file is a STAR file"),
-        tokenize.NO_BLOCK: ("text, but no data block", "data_name", f"check that this is a STAR file; {_STAR_REMEDY}"),
+        tokenize.NO_BLOCK: ("text, but no data block", "data_name", f"check that this is a STAR file{other}"),
     }[code]
     return StarSyntaxError(problem, place=place, expected=wanted, remedy=remedy)
 
 
-def explain_order(text: Text, tokens: Tokens, token: int, repeat: int) -> StarSyntaxError:
+def explain_order(text: Text, tokens: Tokens, token: int, repeat: int, *, hint: bool) -> StarSyntaxError:
     """Turn a token out of order into an error; Lark says what would have been in order.
 
     `repeat` is the place of the offender within the run of equal tokens.
@@ -167,7 +168,7 @@ def explain_order(text: Text, tokens: Tokens, token: int, repeat: int) -> StarSy
         f"{grammar.IN_WORDS[grammar.TERMINALS[kind]]} cannot stand here",
         place=text.place(position, _block_before(text, tokens, token)),
         expected=" or ".join(wanted),
-        remedy=f"mend the file; {_STAR_REMEDY}",
+        remedy=f"mend the file{_STAR_HINT if hint else ''}",
     )
 
 

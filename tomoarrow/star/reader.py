@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -24,7 +24,7 @@ def read_star(
     *,
     dialect: Dialect = "relion",
     blocks: str | int | Sequence[str | int] | None = None,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     strict: bool = False,
     on_bad_value: OnBadValue = "error",
     labels: Mapping[str, Label] | None = None,
@@ -39,8 +39,8 @@ def read_star(
         RELION's, one row a line; or the general language of Hall and CIF 1.1.
     blocks : name, position, or a sequence of these, optional
         Only these blocks; the values of the others are not read.
-    columns : sequence of str, optional
-        Only these labels of loops; the values of the others are not read.
+    columns : str or sequence of str, optional
+        Only these labels of loops, in this order; the values of the others are not read.
     strict : bool
         Refuse what RELION's own reader would read as something else, instead of warning.
     on_bad_value : "error" or "null"
@@ -66,7 +66,7 @@ def read_table(
     block: str | int | None = None,
     *,
     dialect: Dialect = "relion",
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     strict: bool = False,
     on_bad_value: OnBadValue = "error",
     labels: Mapping[str, Label] | None = None,
@@ -100,18 +100,20 @@ def _analysed(source: Source, dialect: Dialect, on_bad_value: OnBadValue) -> Str
 def _document(
     structure: Structure,
     blocks: str | int | Sequence[str | int] | None,
-    columns: Sequence[str] | None,
+    columns: str | Sequence[str] | None,
     strict: bool,
     options: Options,
 ) -> Document:
     """Read the values of the blocks and columns asked for."""
     found = Findings([*structure.notices, *_repeated_names(structure)])
+    columns = [columns] if isinstance(columns, str) else columns
     chosen = None if columns is None else frozenset(columns)
     reading = _reading(structure, options, chosen, found)
     read = tuple(_read_block(reading, container) for container in _choose_blocks(structure, blocks))
     raise_gathered(found.errors, "{n} values or labels do not fit:")
-    if chosen is not None:
-        _check_columns(read, chosen, structure)
+    if columns is not None:
+        _check_columns(read, columns, structure)
+        read = tuple(_in_order(block, columns) for block in read)
     if strict:
         raise_gathered([_as_error(notice) for notice in found.notices], "{n} warnings, refused by strict=True:")
     return Document(read, tuple(found.notices), tuple(found.rejects))
@@ -147,7 +149,7 @@ def _choose_blocks(structure: Structure, blocks: str | int | Sequence[str | int]
                 raise SchemaError(f"no block at position {key}", expected=f"{len(names)} blocks")
             chosen.append(int(roots[key]))
         else:
-            chosen.append(int(roots[outline.blocks.index(outline[key])]))
+            chosen.append(int(roots[outline.position(key)]))
     return chosen
 
 
@@ -227,14 +229,22 @@ def _read_pairs(reading: _Reading, container: int) -> dict[str, Value]:
     return pairs
 
 
-def _check_columns(document: Sequence[Block], chosen: frozenset[str], structure: Structure) -> None:
-    there = {name for block in document for loop in block.loops for name in loop.column_names}
-    missing = sorted(chosen - there)
+def _check_columns(blocks: Sequence[Block], columns: Sequence[str], structure: Structure) -> None:
+    there = {name for block in blocks for loop in block.loops for name in loop.column_names}
+    missing = sorted(set(columns) - there)
     if missing:
         raise SchemaError(
             f"{structure.text.names[0]}: no column {', '.join(missing)} in the blocks that were read",
             remedy="read without columns= to see which there are",
         )
+
+
+def _in_order(block: Block, columns: Sequence[str]) -> Block:
+    """A block whose loops have their columns in the order asked for."""
+    loops = [
+        loop.select([name for name in dict.fromkeys(columns) if name in loop.column_names]) for loop in block.loops
+    ]
+    return replace(block, loops=tuple(loops))
 
 
 def _repeated_names(structure: Structure) -> list[Notice]:

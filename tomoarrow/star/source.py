@@ -6,14 +6,14 @@ import os
 import stat
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import MissingFileError, Place, StarSyntaxError, TomoarrowError
+from ..errors import MissingFileError, Place, StarSyntaxError, TomoarrowError, UsageError
 from ..kernels import gather
 
 #: What `read_star` takes.
@@ -43,6 +43,7 @@ class Text:
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
     names: tuple[str, ...]
+    _line_starts: list[NDArray[np.int64]] = field(default_factory=list, repr=False)
 
     def file_at(self, position: int) -> int:
         """The number of the file that holds a position of the buffer."""
@@ -55,14 +56,23 @@ class Text:
     def place(self, position: int, block: str | None = None, label: str | None = None) -> Place:
         """File, line, column and the text of the line, for a position of the buffer."""
         f = self.file_at(position)
-        begin, end = int(self.begins[f]), int(self.ends[f])
-        before = self.buffer[begin:position].tobytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        line_begin = position - (len(before) - before.rfind(b"\n") - 1)
-        rest = self.buffer[position : min(end, position + 1000)].tobytes()
-        line = self.buffer[line_begin:position].tobytes() + rest.split(b"\n")[0].split(b"\r")[0]
-        column = len(self.cut(line_begin, position)) + 1
-        text = line.decode("utf-8", "replace").strip()
-        return Place(self.names[f], before.count(b"\n") + 1, column, block, label, text)
+        if not self._line_starts:
+            # Once for all places: a file may give thousands of notices.
+            self._line_starts.append(_line_starts(self.buffer))
+        lines = self._line_starts[0]
+        first, this = np.searchsorted(lines, [self.begins[f], position], side="right").tolist()
+        begin = max(int(self.begins[f]), int(lines[this - 1]) if this else 0)
+        end = min(int(lines[this]) if this < len(lines) else len(self.buffer), int(self.ends[f]))
+        column = len(self.cut(begin, position)) + 1
+        text = self.cut(begin, min(end, position + 1000)).strip()
+        return Place(self.names[f], this - first + 1, column, block, label, text)
+
+
+def _line_starts(buffer: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The positions after the ends of lines: LF, CR LF, or CR alone."""
+    is_end = buffer == 10
+    is_end[:-1] |= (buffer[:-1] == 13) & (buffer[1:] != 10)
+    return np.flatnonzero(is_end) + 1
 
 
 def read_text(source: Source) -> Text:
@@ -84,12 +94,14 @@ def read_text(source: Source) -> Text:
         name, data = "<bytes>", bytes(source)
     elif isinstance(source, str | os.PathLike):
         name = os.fspath(source)
-        data = _read_path(name)
-    else:
+        data = _read_path(name, name)
+    elif hasattr(source, "read"):
         name = str(getattr(source, "name", "<file>"))
         data = source.read()
         if not isinstance(data, bytes):
-            raise TypeError(f"a file open in binary mode is needed, {name} gives {type(data).__name__}")
+            raise UsageError(f"{name} is open in text mode", expected="a file open in binary mode")
+    else:
+        raise UsageError(f"cannot read from {type(source).__name__}", expected="a path, bytes or a binary file")
     text, errors = join([(name, data)])
     for error in errors:
         raise error
@@ -110,7 +122,7 @@ def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[To
     files = []
     for path, name in zip(paths, names, strict=True):
         try:
-            files.append((name, _read_path(path, only_regular=True)))
+            files.append((name, _read_path(path, name, only_regular=True)))
         except TomoarrowError as error:
             errors.append(error)
             files.append((name, b""))
@@ -155,16 +167,16 @@ def _holds_nul(text: Text, f: int) -> bool:
     return b"\0" in text.buffer[text.begins[f] : text.ends[f]].tobytes()
 
 
-def _read_path(path: str, *, only_regular: bool = False) -> bytes:
+def _read_path(path: str, name: str, *, only_regular: bool = False) -> bytes:
     try:
         if only_regular and not stat.S_ISREG(os.stat(path).st_mode):
-            raise MissingFileError("not a regular file", place=Place(path), remedy="correct the path")
+            raise MissingFileError("not a regular file", place=Place(name), remedy="correct the path")
         with open(path, "rb", buffering=0) as file:
             return file.read()
     except OSError as error:
         reason = error.strerror or str(error)
         raise MissingFileError(
-            f"cannot read the file: {reason}", place=Place(path), remedy="check the path and its permissions"
+            f"cannot read the file: {reason}", place=Place(name), remedy="check the path and its permissions"
         ) from error
 
 

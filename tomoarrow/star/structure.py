@@ -103,7 +103,7 @@ class Structure:
         return self.text.place(self.start(int(self.heading[container])) - len("data_"), self.name(container))
 
 
-def analyse(text: Text, dialect: Dialect) -> Structure:
+def analyse(text: Text, dialect: Dialect, *, hint: bool = True) -> Structure:
     """Split a text into tokens and these into blocks, loops and pairs.
 
     Parameters
@@ -111,15 +111,18 @@ def analyse(text: Text, dialect: Dialect) -> Structure:
     text : Text
         One file or many.
     dialect : "relion" or "star"
+    hint : bool
+        Whether errors may advise to read the text with the other dialect.
     """
     n_files = len(text.names)
     tokens = split(text, dialect)
     kinds, counts, firsts = tokens.kinds, tokens.counts, tokens.firsts
     nodes, parser_faults = _parse(tokens, n_files)
-    faults = {f: explain_fault(text, tokens, f) for f in np.flatnonzero(tokens.faults[::4]).tolist()}
+    hint = hint and dialect == "relion"
+    faults = {f: explain_fault(text, tokens, f, hint=hint) for f in np.flatnonzero(tokens.faults[::4]).tolist()}
     for f in np.flatnonzero(parser_faults[::2] >= 0).tolist():
         # What the grammar refuses stands before the place at which the tokenizer gave up.
-        faults[f] = explain_order(text, tokens, *parser_faults[2 * f : 2 * f + 2].tolist())
+        faults[f] = explain_order(text, tokens, *parser_faults[2 * f : 2 * f + 2].tolist(), hint=hint)
 
     file_of_token = np.concatenate([[0], np.cumsum(tokens.is_end)])
     nodes = nodes[~np.isin(file_of_token[nodes[:, 1]], list(faults))]

@@ -9,8 +9,10 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ..errors import SchemaError, StarSyntaxError, TomoarrowError
+from ..kernels.tokenize import SPAN_BITS
 from .columns import (
     Cells,
     Column,
@@ -175,6 +177,7 @@ _COLUMN_NOTICES = {
     "not-finite": "nan or inf, which RELION would read as 0",
     "missing": "words for a missing value, read as null; RELION would read 0",
     "boolean-word": "True or False, of which RELION would read both as false",
+    "exponent": "integers with an exponent, of which RELION would read the digits before it only",
 }
 
 
@@ -192,11 +195,9 @@ def report_column(
     """Turn what one column came upon into notices, and into errors or rejects."""
     if not column.notices and not column.bad:
         return
-    container = _container_of(structure, cells.span_of(0, index))
     if structure.dialect == "relion":
-        for code, count in column.notices.items():
-            place = structure.place(cells.span_of(0, index), container, label)
-            found.notices.append(Notice(code, _COLUMN_NOTICES[code], place, count))
+        for code, rows in column.notices.items():
+            found.notices += _notices(structure, code, cells.spans_of(rows, index), label)
     for bad in column.bad:
         span = cells.span_of(bad.row, index)
         place = structure.place(span, _container_of(structure, span), label)
@@ -206,12 +207,23 @@ def report_column(
             continue
         found.errors.append(
             SchemaError(
-                f"{text!r} is {bad.reason}" if "not" in bad.reason else f"{text!r}: {bad.reason}",
+                f"{text!r} is {bad.reason}",
                 place=place,
                 expected=f"{options.type_of(label)}",
                 remedy='correct the value, or read it as null with on_bad_value="null"',
             )
         )
+
+
+def _notices(structure: Structure, code: str, spans: NDArray[np.int64], label: str) -> list[Notice]:
+    """One notice for each file that the cells are in, with the place of its first."""
+    starts = structure.spans[spans] >> SPAN_BITS
+    files = np.searchsorted(structure.text.begins, starts, side="right")
+    _, firsts, counts = np.unique(files, return_index=True, return_counts=True)
+    places = [structure.place(span, _container_of(structure, span), label) for span in spans[firsts].tolist()]
+    return [
+        Notice(code, _COLUMN_NOTICES[code], place, count) for place, count in zip(places, counts.tolist(), strict=True)
+    ]
 
 
 def _container_of(structure: Structure, span: int) -> int | None:
