@@ -385,8 +385,8 @@ class _RelionReader:
         """Whether a line is a row: it has as many words as the loop has labels, whatever they look like.
 
         Where a line could be something else as well: one word that looks like a keyword is one. One label
-        (`_x` alone) is a label in the header, but nothing other than a row further down; two words are a pair
-        where a blank line has ended the rows. A `;` before the first row is no row to RELION.
+        (`_x` alone) is a label in the header, but nothing other than a row further down; where a blank line has
+        ended the rows, two words are a pair and `data_` opens a block. A `;` before the first row is no row to RELION.
         """
         in_loop = self.where in (Where.HEADER, Where.ROWS)
         if not in_loop or len(line.words) != self.n_labels:
@@ -395,7 +395,7 @@ class _RelionReader:
         if looks is Looks.VALUE:
             return True
         if looks in (Looks.DATA, Looks.LOOP):
-            return several
+            return several and (self.where is Where.HEADER or self.blank is None)
         if self.where is Where.HEADER:
             return looks is Looks.LABEL and several
         if looks is Looks.SEMICOLON:
@@ -437,7 +437,7 @@ class _RelionReader:
         self.where = Where.HEADER
         self.n_labels = 0
         for word in line.words[1:]:
-            if word.quoted or not word.text.startswith("_"):
+            if self.where is Where.ROWS or word.quoted or not word.text.startswith("_"):
                 self.put_values([word])
                 self.where = Where.ROWS
             elif word.text == "_":

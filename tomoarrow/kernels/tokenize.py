@@ -302,11 +302,14 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
                 t = _put(kinds, counts, firsts, t, LOOP, 1, k0)
                 phase = _HEADER
                 n_labels = 0
-                # Labels, or even values, on the line of `loop_`: taken word by word, as STAR has it.
+                # Labels on the line of `loop_`, and behind them values: taken word by word, as STAR has it.
                 for j in range(k0 + 1, k):
                     start = spans[j] >> SPAN_BITS
-                    is_tag = buf[start] == 95 and buf[start - 1] <= 32
+                    is_tag = phase == _HEADER and buf[start] == 95 and buf[start - 1] <= 32
                     kind = TAG if is_tag else VALUE
+                    if is_tag and spans[j] & SPAN_MASK == 1:
+                        _fail(faults, f, BAD_LABEL, start, 0, 0)
+                        break
                     if is_tag:
                         spans[j] = (start + 1) << SPAN_BITS | ((spans[j] & SPAN_MASK) - 1)
                         n_labels += 1
@@ -316,6 +319,8 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
                         counts[t - 1] += 1
                     else:
                         t = _put(kinds, counts, firsts, t, kind, 1, j)
+                if faults[4 * f] != 0:
+                    break
             elif c == 95:
                 bare = _bare_label(buf, first + 1, first + length)
                 if bare >= 0:
