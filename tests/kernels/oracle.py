@@ -137,9 +137,6 @@ def _lex(text: str) -> Iterator[tuple[str, re.Match[str]]]:
     """At each position, the first terminal that matches; blanks and comments are left out."""
     at = 0
     while at < len(text):
-        if text[at] == ";" and _begins_line(text, at) and not _closes_text_field(text, at):
-            # No terminal matches here; the pattern of a text field is slow to find out (CR LF matches it two ways).
-            raise _no_match(text, at)
         matches = ((name, pattern.match(text, at)) for name, pattern in lexer_terminals())
         name, match = next(((name, match) for name, match in matches if match), ("", None))
         if match is None:
@@ -169,12 +166,6 @@ def _token(name: str, match: re.Match[str]) -> Token:
 
 def _begins_line(text: str, at: int) -> bool:
     return at == 0 or text[at - 1] in "\r\n"
-
-
-def _closes_text_field(text: str, at: int) -> bool:
-    """Whether the next `;` at the start of a line closes a text field, a blank or the end behind it, no NUL before."""
-    closing = re.compile(r"[^\x00]*?[\r\n];(?=([\t-\r ]|\Z)?)").match(text, at)
-    return closing is not None and closing[1] is not None
 
 
 def _no_match(text: str, at: int) -> SyntaxFault:

@@ -224,6 +224,9 @@ RELION = [
     Case("block behind a comment", _TWO + "1 2\n# c\n¶data_y\n", f"{_T2} =1 =2 data_y", "", "NO_BLANK_BEFORE_BLOCK"),
     Case("block behind a blank line", _TWO + "1 2\n\n# c\ndata_y\n", f"{_T2} =1 =2 data_y"),
     Case("loop without rows", _TWO + "\n¶data_y\n_c 1\n", f"{_T2} data_y _c =1", "", "ZERO_ROWS"),
+    Case("loop without rows, indented block", _TWO + "  ¶data_y\n", f"{_T2} data_y", "", "ZERO_ROWS"),
+    Case("label without a name on the line of loop_", "data_x\nloop_ _a §_\n", f"{_T1}", "BAD_LABEL"),
+    Case("_ behind a value on the line of loop_", "data_x\nloop_ _a 1 _b _\n2\n", f"{_T1} =1 =_b =_ =2"),
     Case("loop without rows, another loop", _TWO + "loop_\n_c\n1\n", f"{_T2} loop_ _c =1"),
     Case("heading with blanks", "¶data_my  own 'name' # c\n", "data_my␣␣own␣'name'", "", "HEADING_BLANKS"),
     Case("heading not at the start", "data_x\nmy data_y\n", "data_x =my =data_y"),
@@ -231,6 +234,7 @@ RELION = [
     # labels
     Case("number glued to a label", "data_x\nloop_\n_a¶#1\n_b #2\n1 2\n", f"{_T2} =1 =2", "", "HASH_IN_LABEL"),
     Case("# in a label", "data_x\nloop_\n_a#b\n_#1\n_c#\n", "data_x loop_ _a#b _#1 _c#"),
+    Case("number of two digits glued to a label", "data_x\nloop_\n_a¶#10\n", _T1, "", "HASH_IN_LABEL"),
     Case("# and number, more than once", "data_x\nloop_\n_a#1¶#12\n", "data_x loop_ _a#1", "", "HASH_IN_LABEL"),
     Case("word behind a label", "data_x\nloop_\n_a §foo #1\n", "data_x loop_", "BAD_LABEL"),
     Case("quoted word behind a label", "data_x\nloop_\n_a '§foo'\n", "data_x loop_", "BAD_LABEL"),
@@ -505,8 +509,9 @@ _items = st.one_of(
     _loops(), _loops(), _pairs, _pairs, st.sampled_from(["\n", "\n", "\n", "# c\n", "save_f\n", "save_\n"])
 )
 _blocks = st.builds(
-    lambda name, tail, items: f"data_{name}{tail}\n{''.join(items)}", _names, _tails, st.lists(_items, max_size=4)
-)
+    lambda indent, name, tail, items: f"{indent}data_{name}{tail}\n{''.join(items)}",
+    _mostly([""], [" "]), _names, _tails, st.lists(_items, max_size=4),
+)  # fmt: skip
 
 
 @st.composite

@@ -62,7 +62,7 @@ def convert(
     partition_by : str, optional
         A label of the global table: its values become Hive folders of ``tilts/``.
     threads : int, optional
-        How many threads read and parse; all cores by default.
+        How many threads read and parse; by default as many as there are cores for this process.
     force : bool
         Replace a dataset that is there.
     missing : "error" or "skip"
@@ -93,7 +93,7 @@ def convert(
     found = Findings()
     job = _prepare(Path(source), project, Options(LABELS, {}, on_bad_value), missing, found)
     _check_partition(job.table, partition_by)
-    job = replace(job, threads=threads or os.cpu_count() or 1, partition_by=partition_by)
+    job = replace(job, threads=threads or _cores(), partition_by=partition_by)
     with _told(target), staged(target, force=force) as staging:
         written = write_tilts(job, staging, progress)
         found.add(written.found)
@@ -180,6 +180,11 @@ def _absent(path: Path, table: GlobalTable, home: Project, row: int) -> MissingF
 def _stat(name: str, path: str | Path) -> SourceInfo:
     status = os.stat(path)
     return SourceInfo(name, status.st_size, status.st_mtime_ns)
+
+
+def _cores() -> int:
+    """How many cores this process may use: a job on a cluster has fewer than its node."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_partition(table: GlobalTable, label: str | None) -> None:

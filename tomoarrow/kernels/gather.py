@@ -6,11 +6,11 @@ The rows of a table lie in segments, one for each loop that it is made of: segme
 
 from __future__ import annotations
 
-from .jit import BYTES, INTS, OUT_I4, OUT_U1, i8, inlined, kernel, u1
+from .jit import BYTES, INTS, OUT_I4, OUT_U1, i8, kernel, subkernel, u1
 from .tokenize import SPAN_BITS, SPAN_MASK
 
 
-@inlined
+@subkernel
 def _is_escape(buf, i, quote):
     return buf[i] == 7 and buf[i + 1] == quote
 

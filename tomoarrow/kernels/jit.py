@@ -74,7 +74,7 @@ def kernel(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Call
 
 
 #: For the small functions that kernels of the same file call.
-inlined = numba.njit(nogil=True, inline="never", error_model="numpy")
+subkernel = numba.njit(nogil=True, inline="never", error_model="numpy")
 
 
 def _compile(signature: Any, python_function: Callable[..., Any]) -> Callable[..., Any]:

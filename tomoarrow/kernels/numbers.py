@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import BYTES, INTS, OUT_F8, OUT_I8, OUT_U1, i8, inlined, kernel, u1
+from .jit import BYTES, INTS, OUT_F8, OUT_I8, OUT_U1, i8, kernel, subkernel, u1
 from .tokenize import SPAN_BITS, SPAN_MASK
 
 u8 = np.uint64
@@ -53,7 +53,7 @@ _FIVES = _powers_of_five()
 _TENS = np.array([10.0**p for p in range(23)])
 
 
-@inlined
+@subkernel
 def _high_product(a, b):
     """The high 64 bits of a 64 x 64 bit product."""
     mask = u8(0xFFFFFFFF)
@@ -65,7 +65,7 @@ def _high_product(a, b):
     return a1 * b1 + (mid >> u8(32)) + (mid2 >> u8(32))
 
 
-@inlined
+@subkernel
 def _decimal_to_bits(mantissa, q):
     """The bits of the double nearest to mantissa * 10**q, without the sign; mantissa below 2**64."""
     if mantissa == u8(0) or q < _MIN_Q:
@@ -107,7 +107,7 @@ def _decimal_to_bits(mantissa, q):
     return (bits & ((u8(1) << u8(52)) - u8(1))) | (u8(power) << u8(52))
 
 
-@inlined
+@subkernel
 def _is_word(buf, at, length, word):
     """Whether a text is this word (bytes, lower case), in any case."""
     if length != len(word):
@@ -118,7 +118,7 @@ def _is_word(buf, at, length, word):
     return True
 
 
-@inlined
+@subkernel
 def _is_missing(buf, at, length, cif):
     """The words that writers of STAR files use for "no value": `None`, `<NA>`, `N/A`, `NA`, `null`."""
     c = buf[at]
@@ -135,7 +135,7 @@ def _is_missing(buf, at, length, cif):
     return cif and length == 1 and (c == 63 or c == 46) and buf[at - 1] != 34 and buf[at - 1] != 39
 
 
-@inlined
+@subkernel
 def _parse_float(buf, start, length, row, values, bits):
     """Read one text into ``values[row]`` (``bits`` is the same memory); return what it is."""
     i = start
@@ -211,7 +211,7 @@ def _parse_float(buf, start, length, row, values, bits):
     return GOOD
 
 
-@inlined
+@subkernel
 def _parse_int(buf, start, length, row, out):
     """Read an integer, also one written as `2.000`, or (a WORD, which RELION reads as 1) `1e3`; return what it is."""
     i = start
@@ -254,14 +254,14 @@ def _parse_int(buf, start, length, row, out):
     return WORD
 
 
-@inlined
+@subkernel
 def _note(issues, n_issues, row, status):
     if n_issues < len(issues):
         issues[n_issues] = row << 4 | status
     return n_issues + 1
 
 
-@inlined
+@subkernel
 def _clear(valid, row):
     valid[row >> 3] &= u1(255 ^ (1 << (row & 7)))
 
@@ -404,13 +404,13 @@ def classify(buf, spans, seg_first, seg_rows, width, column, cif):
     return seen
 
 
-@inlined
+@subkernel
 def _is_separator(c):
     """RELION writes commas (``src/metadata_container.cpp``), Python a blank as well."""
     return c == 44 or c == 32
 
 
-@inlined
+@subkernel
 def _inside(buf, span):
     """Where the elements of a vector begin and end: between the brackets, where there are any."""
     start = span >> SPAN_BITS

@@ -22,7 +22,7 @@ reader would lose or change data without a word, the meaning is kept and a notic
 
 from __future__ import annotations
 
-from .jit import BYTES, INTS, OUT_I8, OUT_U1, inlined, kernel, void
+from .jit import BYTES, INTS, OUT_I8, OUT_U1, kernel, subkernel, void
 
 # Kinds of token. The names are the terminals of grammar/star.lark; END is the end of a file.
 END, DATA_HEADING, SAVE_HEADING, SAVE_END, LOOP, STOP, TAG, VALUE, FAULT = range(9)
@@ -47,7 +47,7 @@ N_TOKENS, N_SPANS, HAS_ESCAPES = range(3)
 _BEFORE, _ITEMS, _HEADER, _ROWS = range(4)
 
 
-@inlined
+@subkernel
 def _starts_with(buf, at, keyword):
     """Whether a keyword (bytes, lower case) stands here, in any case."""
     for j in range(len(keyword)):
@@ -56,7 +56,7 @@ def _starts_with(buf, at, keyword):
     return True
 
 
-@inlined
+@subkernel
 def _contains(buf, at, stop, keyword):
     for i in range(at, stop - len(keyword) + 1):
         for j in range(len(keyword)):
@@ -67,7 +67,7 @@ def _contains(buf, at, stop, keyword):
     return False
 
 
-@inlined
+@subkernel
 def _only_blanks(buf, at, end):
     for i in range(at, end):
         if buf[i] > 32:
@@ -75,7 +75,7 @@ def _only_blanks(buf, at, end):
     return True
 
 
-@inlined
+@subkernel
 def _close_quote(buf, at, escapes):
     """The position of the quote that closes the one at `at`, or minus that of the end of its line.
 
@@ -92,7 +92,7 @@ def _close_quote(buf, at, escapes):
         i += 1
 
 
-@inlined
+@subkernel
 def _fail(faults, f, code, at, found, expected):
     faults[4 * f] = code
     faults[4 * f + 1] = at
@@ -100,7 +100,7 @@ def _fail(faults, f, code, at, found, expected):
     faults[4 * f + 3] = expected
 
 
-@inlined
+@subkernel
 def _notice(notices, f, code, at):
     """Keep the first place of each kind of notice in each file, and count them."""
     at_slot = 2 * (f * N_NOTICES + code)
@@ -109,7 +109,7 @@ def _notice(notices, f, code, at):
     notices[at_slot] += 1
 
 
-@inlined
+@subkernel
 def _bare_label(buf, at, stop):
     """Where a label ends that has `#12` glued to it, else -1."""
     i = stop
@@ -120,7 +120,7 @@ def _bare_label(buf, at, stop):
     return -1
 
 
-@inlined
+@subkernel
 def _put(kinds, counts, firsts, n_tokens, kind, count, first):
     kinds[n_tokens] = kind
     counts[n_tokens] = count
@@ -388,7 +388,7 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
     state[N_SPANS] = k
 
 
-@inlined
+@subkernel
 def _close_text(buf, at, end):
     """The line end before the `;` that closes the text field at `at`, or -1."""
     i = at + 1
