@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import DatasetError, Place, UsageError
+from .kernels.format import LONGEST, RELION, format_floats
 
 JOB = "Tomograms/job006"
 
@@ -70,6 +73,16 @@ _TILT_LABELS = (
 )
 
 
+#: What the motion correction job adds to the name of a frame.
+_CORRECTED = {
+    "rlnCtfPowerSpectrum": "_PS.mrc",
+    "rlnMicrographNameEven": "_EVN.mrc",
+    "rlnMicrographNameOdd": "_ODD.mrc",
+    "rlnMicrographName": ".mrc",
+    "rlnMicrographMetadata": ".star",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """What was written."""
@@ -117,15 +130,16 @@ def make_project(directory: Path, *, tomograms: int = 5, tilts: int = 41, seed: 
 
 def _global_row(name: str, number: int) -> list[str]:
     optics = f"optics{1 + number % 2}"
-    numbers = [300.0, 2.7, 0.1, _PIXEL_SIZE_ANGST / 2, -1.0]
+    first, last = [300.0, 2.7, 0.1, _PIXEL_SIZE_ANGST / 2, -1.0], [_PIXEL_SIZE_ANGST, 10 / _PIXEL_SIZE_ANGST]
+    texts = relion_doubles(np.array(first + last))
     return [
         name,
-        *map(relion_double, numbers),
+        *texts[:5],
         optics,
-        relion_double(_PIXEL_SIZE_ANGST),
+        texts[5],
         f"{JOB}/tilt_series/{name}.star",
         f"AlignTiltSeries/job005/external/{name}/{name}.edf",
-        relion_double(10 / _PIXEL_SIZE_ANGST),
+        texts[6],
         *(f"{size:12d}" for size in (4000, 4000, 2000)),
         f"{JOB}/tomograms/rec_{name}.mrc",
     ]
@@ -134,52 +148,57 @@ def _global_row(name: str, number: int) -> list[str]:
 def _tilt_rows(name: str, tilts: int, rng: np.random.Generator) -> list[list[str]]:
     """The rows of a tilt series, sorted by nominal angle as the alignment job leaves them."""
     order = np.arange(tilts)
-    sign = np.where((order + 1) // 2 % 2 == 1, 1, -1)
     step = (order + 1) // 2
-    angle = 3.0 * step * np.where(order % 2 == 1, sign, -sign)
+    angle = 3.0 * step * np.where((step % 2 == 1) == (order % 2 == 1), 1, -1)
     defocus = rng.uniform(25000, 55000) + rng.normal(0, 150, tilts)
     astigmatism = np.abs(rng.normal(250, 180, tilts))
     motion = rng.gamma(4, 1.2, (tilts, 2))
     shift = np.cumsum(rng.normal(0, 4, (tilts, 2)), axis=0)
     axis = 85.0 + rng.normal(0, 0.3)
-    rows = []
-    for i in np.argsort(angle, kind="stable").tolist():
-        stem = f"{name}_{i:03d}_{angle[i]:.1f}"
-        frame = f"frames/{stem.replace('.', '_')}"
-        corrected = f"MotionCorr/job002/{frame}"
-        jitter = rng.normal(0, 1, 4)
-        rows.append(
-            [
-                f"frames/{stem}.mrc",
-                f"{8:12d}",
-                relion_double(angle[i] + 0.001 * jitter[0]),
-                relion_double(85.0),
-                relion_double(_DOSE_PER_TILT * i),
-                relion_double(-4.0),
-                *(f"{corrected}{suffix}" for suffix in ("_PS.mrc", "_EVN.mrc", "_ODD.mrc", ".mrc", ".star")),
-                *map(relion_double, (motion[i].sum(), motion[i, 0], motion[i, 1])),
-                f"CtfFind/job003/{frame}_PS.ctf:mrc",
-                relion_double(defocus[i] + astigmatism[i] / 2),
-                relion_double(defocus[i] - astigmatism[i] / 2),
-                relion_double(astigmatism[i]),
-                relion_double(80.0 + 20 * jitter[1]),
-                relion_double(abs(0.12 * np.cos(np.deg2rad(angle[i])) + 0.01 * jitter[2])),
-                relion_double(5.5 + abs(angle[i]) / 10 + abs(jitter[3])),
-                relion_double(abs(0.6 + 0.3 * jitter[2])),
-                relion_double(0.0),
-                relion_double(angle[i] + 0.01 * jitter[3]),
-                relion_double(axis),
-                *map(relion_double, shift[i]),
-                relion_double(np.cos(np.deg2rad(angle[i]))),
-            ]
-        )
-    return rows
+    jitter = rng.normal(0, 1, (4, tilts))
+    cosine = np.cos(np.deg2rad(angle))
+    numbers = {
+        "rlnTomoNominalStageTiltAngle": angle + 0.001 * jitter[0],
+        "rlnTomoNominalTiltAxisAngle": np.full(tilts, 85.0),
+        "rlnMicrographPreExposure": _DOSE_PER_TILT * order,
+        "rlnTomoNominalDefocus": np.full(tilts, -4.0),
+        "rlnAccumMotionTotal": motion.sum(axis=1),
+        "rlnAccumMotionEarly": motion[:, 0],
+        "rlnAccumMotionLate": motion[:, 1],
+        "rlnDefocusU": defocus + astigmatism / 2,
+        "rlnDefocusV": defocus - astigmatism / 2,
+        "rlnCtfAstigmatism": astigmatism,
+        "rlnDefocusAngle": 80.0 + 20 * jitter[1],
+        "rlnCtfFigureOfMerit": np.abs(0.12 * cosine + 0.01 * jitter[2]),
+        "rlnCtfMaxResolution": 5.5 + np.abs(angle) / 10 + np.abs(jitter[3]),
+        "rlnCtfIceRingDensity": np.abs(0.6 + 0.3 * jitter[2]),
+        "rlnTomoXTilt": np.zeros(tilts),
+        "rlnTomoYTilt": angle + 0.01 * jitter[3],
+        "rlnTomoZRot": np.full(tilts, axis),
+        "rlnTomoXShiftAngst": shift[:, 0],
+        "rlnTomoYShiftAngst": shift[:, 1],
+        "rlnCtfScalefactor": cosine,
+    }
+    texts = relion_doubles(np.concatenate(list(numbers.values())))
+    columns = {label: texts[i * tilts : (i + 1) * tilts] for i, label in enumerate(numbers)}
+    stems = [f"{name}_{i:03d}_{angle[i]:.1f}" for i in range(tilts)]
+    frames = [f"frames/{stem.replace('.', '_')}" for stem in stems]
+    columns["rlnMicrographMovieName"] = [f"frames/{stem}.mrc" for stem in stems]
+    columns["rlnTomoTiltMovieFrameCount"] = [f"{8:12d}"] * tilts
+    for label, suffix in _CORRECTED.items():
+        columns[label] = [f"MotionCorr/job002/{frame}{suffix}" for frame in frames]
+    columns["rlnCtfImage"] = [f"CtfFind/job003/{frame}_PS.ctf:mrc" for frame in frames]
+    return [[columns[label][i] for label in _TILT_LABELS] for i in np.argsort(angle, kind="stable").tolist()]
 
 
-def relion_double(value: float) -> str:
-    """A double as RELION writes it, cut to 12 characters (``src/metadata_container.cpp``)."""
-    style = "e" if 0 < abs(value) < 1e-3 or abs(value) > 1e5 else "f"
-    return f"{value:12.{5 if value < 0 else 6}{style}}"[:12]
+def relion_doubles(values: NDArray[np.float64]) -> list[str]:
+    """Doubles as RELION writes them, cut to 12 characters (``src/metadata_container.cpp``)."""
+    out = np.empty(32 * len(values) + LONGEST, np.uint8)
+    offsets = np.zeros(len(values) + 1, np.int64)
+    written = format_floats(values, RELION, 0, 12, out, offsets)
+    assert written == len(values)
+    text = out[: offsets[-1]].tobytes().decode("ascii")
+    return [text[begin:end][:12] for begin, end in pairwise(offsets.tolist())]
 
 
 def _block(name: str, labels: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -415,6 +415,7 @@ class _RelionReader:
         if len(line.words) > 1:
             self.notice(k.HEADING_BLANKS, heading.start)
         name = heading.start + len("data_")
+        _check_length(Token(k.DATA_HEADING, name, line.words[-1].end - name))
         self.put(k.DATA_HEADING, name, line.words[-1].end - name)
         self.where = Where.ITEMS
         self.has_pairs = False
@@ -462,8 +463,9 @@ class _RelionReader:
             # RELION's writer does not quote what it does not know: `_label two words` is one value.
             if value.quoted:
                 raise SyntaxFault(k.BAD_PAIR, rest[1].start, len(rest), 1)
-            self.notice(k.PAIR_REST, value.start)
             length = rest[-1].end - start
+            _check_length(Token(k.VALUE, start, length))
+            self.notice(k.PAIR_REST, value.start)
         self.put(k.TAG, label.start + 1, len(name) - 1)
         self.put(k.VALUE, start, length)
         self.where = Where.ITEMS

@@ -382,6 +382,14 @@ def test_longest_value(dialect: Dialect, quote: str) -> None:
     assert _drawn_fault(reading) == "TOO_LONG"
 
 
+@pytest.mark.parametrize("before", ["data_", "data_x\n_a "], ids=["name of a block", "value"])
+def test_longest_line(before: str) -> None:
+    """What takes in several words has the same bound as a word."""
+    words = "words " * (k.SPAN_MASK // len("words ") + 1)
+    (reading,) = run_kernel([f"{before}{words}\n".encode()], "relion")
+    assert _drawn_fault(reading) == "TOO_LONG"
+
+
 @pytest.mark.parametrize(
     ("text", "escapes"),
     [("'a\x07' b'", True), ('"a\x07" b"', True), ("'a\x07\" b'", False), ("'a b'", False), ("1", False)],
