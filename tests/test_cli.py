@@ -123,9 +123,11 @@ def test_example_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     assert run("example", tmp_path / "a").returncode == 3
 
 
-def test_demo(tmp_path: Path) -> None:
-    done = run("demo", env={"TMPDIR": str(tmp_path)})
+@pytest.mark.timeout(600)
+def test_the_demo_says_why_the_first_run_takes_longer(tmp_path: Path) -> None:
+    done = run("demo", env={"TMPDIR": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")})
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("compiling kernels, on the first run only") == 1
     assert "40 tomograms, 1640 tilts" in done.stdout
     assert "scan_parquet" in done.stdout
     assert done.stdout.count("TS_") >= 5

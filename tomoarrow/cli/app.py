@@ -80,9 +80,10 @@ def convert(
         if source is None or dataset is None:
             raise UsageError("INPUT and DATASET are needed", expected="tomoarrow convert tomograms.star DATASET")
         from ..dataset.convert import convert as run
-        from .progress import progress_bar, say_if_compiling
+        from .progress import compile_kernels, progress_bar
 
-        with say_if_compiling(quiet=as_json), progress_bar("convert", "tomograms", quiet=as_json) as progress:
+        compile_kernels(to_convert=True, quiet=as_json)
+        with progress_bar("convert", "tomograms", quiet=as_json) as progress:
             report = run(
                 source,
                 dataset,
@@ -132,7 +133,9 @@ def example(
     """Write a made-up but realistic RELION project."""
     with _errors_told():
         from ..example import make_project
+        from .progress import compile_kernels
 
+        compile_kernels(to_write=True)
         made = make_project(directory, tomograms=tomograms, tilts=tilts, seed=seed)
         print(f"{made.tomograms} tomograms, {made.tilts} tilts: {made.tomograms_star}")
 
@@ -143,14 +146,15 @@ def demo() -> None:
     with _errors_told():
         from ..dataset.convert import convert as run
         from ..example import make_project
-        from .progress import progress_bar, say_if_compiling
+        from .progress import compile_kernels, progress_bar
         from .show import show_demo_query, show_report
 
+        compile_kernels(to_convert=True, to_write=True)
         home = Path(tempfile.mkdtemp(prefix="tomoarrow-demo-"))
         made = make_project(home / "project", tomograms=40)
         print(f"$ tomoarrow example {made.directory} --tomograms 40")
         print(f"$ tomoarrow convert {made.tomograms_star} {home / 'dataset'}")
-        with say_if_compiling(), progress_bar("convert", "tomograms") as progress:
+        with progress_bar("convert", "tomograms") as progress:
             report = run(made.tomograms_star, home / "dataset", progress=progress)
         show_report(report)
         show_demo_query(home / "dataset")

@@ -42,19 +42,19 @@ def _lines(what: str, unit: str) -> Callable[[int, int], None]:
     return show
 
 
-@contextmanager
-def say_if_compiling(*, quiet: bool = False) -> Iterator[None]:
-    """Say why nothing happens, where the kernels are not in the cache yet."""
+def compile_kernels(*, to_convert: bool = False, to_write: bool = False, quiet: bool = False) -> None:
+    """Compile the kernels that are needed, or take them from the cache; say why nothing happens where it takes long."""
     line = "compiling kernels, on the first run only (a few seconds) ..."
     timer = threading.Timer(_PATIENCE_S, lambda: print(line, file=sys.stderr, flush=True))
     timer.daemon = True
     if not quiet:
         timer.start()
     try:
-        from ..kernels.warmup import prepare_to_convert
+        from ..kernels.warmup import prepare_to_convert, prepare_to_write
 
-        prepare_to_convert()
-        timer.cancel()
-        yield
+        if to_convert:
+            prepare_to_convert()
+        if to_write:
+            prepare_to_write()
     finally:
         timer.cancel()

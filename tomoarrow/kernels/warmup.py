@@ -31,3 +31,8 @@ def prepare_to_convert() -> None:
         gather.string_bytes,
     ):
         kernel.prepare()
+
+
+def prepare_to_write() -> None:
+    """Compile what writing numbers needs."""
+    formatting.format_floats.prepare()
