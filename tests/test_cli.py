@@ -107,6 +107,12 @@ def test_inspect_a_star_file_and_a_dataset(small_project: Example, tmp_path: Pat
     blocks = json.loads(run("inspect", small_project.tomograms_star, "--json").stdout)["blocks"]
     assert blocks[0]["loops"][0]["columns"][0]["name"] == "rlnTomoName"
     assert run("inspect", tmp_path).returncode == 3
+    odd = tmp_path / "odd.star"
+    odd.write_text("data_[/x]\n_a [/abc]\n_b [red]x\n_rlnVoltage nan\nloop_\n_[c]\n1\n")
+    shown = run("inspect", odd)
+    assert shown.returncode == 0, shown.stderr
+    assert all(text in shown.stdout for text in ("data_[/x]", "[/abc]", "[red]x", "[c]"))
+    assert json.loads(run("inspect", odd, "--json").stdout)["blocks"][0]["pairs"]["rlnVoltage"] == "nan"
 
 
 def test_example_is_the_same_for_the_same_seed(tmp_path: Path) -> None:

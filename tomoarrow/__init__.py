@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         BlockNotFoundError,
         DatasetError,
         MissingFileError,
+        Place,
         SchemaError,
         StarSyntaxError,
         TomoarrowError,
@@ -25,11 +26,17 @@ if TYPE_CHECKING:
     )
     from .relion.labels import LABELS
     from .relion.reading import read_star, read_table
-    from .star.document import Block, Document
+    from .star.columns import Label
+    from .star.document import Block, Document, Reject
+    from .star.faults import Notice
 
 #: Where each public name lives. They are imported when first asked for: numba and polars take time.
 _HOMES = {
     "LABELS": "relion.labels",
+    "Label": "star.columns",
+    "Notice": "star.faults",
+    "Place": "errors",
+    "Reject": "star.document",
     "Block": "star.document",
     "BlockNotFoundError": "errors",
     "DatasetError": "errors",
@@ -51,7 +58,11 @@ __all__ = [
     "BlockNotFoundError",
     "DatasetError",
     "Document",
+    "Label",
     "MissingFileError",
+    "Notice",
+    "Place",
+    "Reject",
     "Report",
     "SchemaError",
     "StarSyntaxError",

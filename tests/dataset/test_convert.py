@@ -254,6 +254,8 @@ def test_the_optics_table_beside_the_global_one_is_kept(tmp_path: Path) -> None:
     report = convert(star, tmp_path / "ds")
     assert pl.read_parquet(tmp_path / "ds" / "optics").rows() == [(1, 300.0)]
     assert [warning.code for warning in report.warnings] == ["other-blocks"]
+    with pytest.raises(StarSyntaxError, match="other-blocks"):
+        convert(star, tmp_path / "strict", strict=True)
 
 
 def test_column_names_stay_unique(tmp_path: Path) -> None:
@@ -379,6 +381,10 @@ def test_bad_values_become_null_and_are_listed_where_asked_for(tmp_path: Path) -
 BAD_GLOBAL = {
     "no global table": ("data_x\nloop_\n_rlnMicrographName\na.mrc\n", "not a RELION 5 tomogram set"),
     "empty": ("", "this file holds: no block"),
+    "pairs beside the loop": (
+        loop("global", ["rlnTomoName", "rlnTomoTiltSeriesStarFile"], [["a", "x"]]) + "_rlnVoltage 300\n",
+        "outside the loop of the global table",
+    ),
     "a list": ("data_global\n_rlnTomoName a\n_rlnTomoTiltSeriesStarFile x\n", "written as a list"),
     "particles": (loop("particles", ["rlnTomoName", "rlnCoordinateX"], [["a", 1]]), "data_particles (_rlnTomoName"),
     "names repeat": (
@@ -509,6 +515,53 @@ def test_a_failure_half_way_leaves_the_old_dataset(
         convert(small_project.tomograms_star, target, force=True)
     assert os.listdir(tmp_path) == ["ds"]
     assert read_tilts(target).equals(first)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError], ids=lambda error: error.__name__)
+def test_the_old_dataset_goes_back_when_the_new_one_cannot_take_its_place(
+    small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    target = tmp_path / "ds"
+    convert(small_project.tomograms_star, target)
+    first = read_tilts(target)
+    rename = Path.rename
+
+    def stopped(path: Path, to: Path) -> Path:
+        if ".staging-" in path.name:
+            raise error("stopped")
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises((KeyboardInterrupt, DatasetError)):
+        convert(small_project.tomograms_star, target, force=True)
+    assert os.listdir(tmp_path) == ["ds"]
+    assert read_tilts(target).equals(first)
+
+
+def test_an_old_dataset_that_cannot_be_removed_is_named(
+    small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = tmp_path / "ds"
+    convert(small_project.tomograms_star, target)
+
+    def denied(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tomoarrow.dataset.staging.shutil.rmtree", denied)
+    report = convert(small_project.tomograms_star, target, force=True)
+    assert report.tilts == 35
+    (old,) = (name for name in os.listdir(tmp_path) if name != "ds")
+    assert old in caplog.text
+
+
+def test_files_that_change_while_they_are_read_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    star = write_project(tmp_path / "p", {"a": tilts("a", 1), "b": tilts("b", 1, "labOther")})
+    monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", 1)
+    monkeypatch.setattr("tomoarrow.dataset.tilts.fits", lambda *_: False)
+    with pytest.raises(DatasetError, match="changed while they were read"):
+        convert(star, tmp_path / "ds")
+    assert os.listdir(tmp_path) == ["p"]
 
 
 def test_rows_are_counted_before_the_commit(

@@ -1,6 +1,7 @@
 """Documents: blocks in order, pairs and loops, selection, and what is refused with its place."""
 
 import gc
+import pickle
 from pathlib import Path
 
 import duckdb
@@ -236,6 +237,31 @@ def test_all_bad_values_are_reported_together() -> None:
         ("rlnVoltage", "x", 0, 5),
         ("rlnTomoHand", "y", 1, 6),
     ]
+
+
+def test_a_bad_value_behind_a_save_frame_is_in_its_block() -> None:
+    text = b"data_x save_f _inner 1 save_ loop_ _rlnVoltage high"
+    with pytest.raises(SchemaError) as refused:
+        read_star(text, dialect="star")
+    assert refused.value.place.block == "x"
+
+
+def test_the_reader_travels_to_other_processes() -> None:
+    for function in (read_star, read_table):
+        assert pickle.loads(pickle.dumps(function)) is function
+        assert function.__doc__
+
+
+def test_columns_come_in_the_order_asked_for() -> None:
+    text = b"data_x\nloop_\n_a\n_b\n_c\n1 2 3\n"
+    assert read_table(text, columns=["c", "a"]).column_names == ["c", "a"]
+    assert read_table(text, columns="b").to_pydict() == {"b": [2]}
+
+
+def test_many_bad_values_are_told_of_in_part() -> None:
+    with pytest.raises(SchemaError) as refused:
+        read_star(b"data_x\nloop_\n_rlnVoltage\n" + b"x\n" * 10_000)
+    assert len(refused.value.errors) == 100
 
 
 def test_many_bad_values_are_all_rejected() -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tomoarrow import MissingFileError, StarSyntaxError, UsageError, read_star, read_table
-from tomoarrow.star.source import PADDING, join
+from tomoarrow.star.source import PADDING, lay_out
 
 TEXT = b"\ndata_x\n\nloop_ \n_rlnTomoName #1 \n_rlnVoltage #2 \nTS_01 300.0 \nTS_02 200.0 \n \n"
 EXPECTED = {"rlnTomoName": ["TS_01", "TS_02"], "rlnVoltage": [300.0, 200.0]}
@@ -99,12 +99,12 @@ def test_an_image_is_no_star_file() -> None:
 
 
 def test_no_files_make_an_empty_buffer() -> None:
-    text, errors = join([])
+    text, errors = lay_out([])
     assert (len(text.buffer), len(text.begins), len(text.ends), errors) == (0, 0, 0, [])
 
 
 def test_files_in_one_buffer_are_apart() -> None:
-    text, errors = join([("a", b"data_a"), ("b", b""), ("c", b"\xff"), ("d", gzip.compress(b"data_d"))])
+    text, errors = lay_out([("a", b"data_a"), ("b", b""), ("c", b"\xff"), ("d", gzip.compress(b"data_d"))])
     assert [text.cut(b, e) for b, e in zip(text.begins.tolist(), text.ends.tolist(), strict=True)] == [
         "data_a",
         "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 
@@ -14,16 +13,15 @@ def main() -> None:
 
         print(f"tomoarrow {__version__}")
         return
-    # A terminal that cannot show a name is no reason to fail; nor is a reader that has seen enough. What ends a
-    # job on a cluster ends it as Ctrl-C does: nothing is left behind.
+    # A terminal that cannot show a name is no reason to fail. What ends a job on a cluster, or a lost connection, ends
+    # it as Ctrl-C does: nothing is left behind.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     from .app import app
 
-    try:
-        app()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    app()
 
 
 __all__ = ["main"]

@@ -23,7 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 done, but something was left out; 2 wrong usage; 3 wrong input or I/O.",
+    epilog="Exit codes: 0 done; 1 done, but something was left out; 2 wrong usage; 3 wrong input or I/O; "
+    "130 interrupted.",
 )
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
@@ -189,7 +190,7 @@ def _errors_told(*, as_json: bool = False) -> Iterator[None]:
         where = f"{error.filename}: " if error.filename else ""
         _fail(TomoarrowError(f"{where}{error.strerror or error}"), as_json=as_json)
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         raise typer.Exit(130) from None
     except Exception:
         # Python's own exit code for this would be 1, which here means that something was left out.

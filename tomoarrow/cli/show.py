@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from ..dataset.report import Report
@@ -95,9 +96,9 @@ def show_description(description: dict[str, Any]) -> None:
         console.print(_columns_table(title, table["columns"]))
     for block in description.get("blocks", []):
         if block["pairs"]:
-            shown = Table("label", "value", title=f"data_{block['name']}", title_justify="left")
+            shown = Table("label", "value", title=Text(f"data_{block['name']}"), title_justify="left")
             for label, value in block["pairs"].items():
-                shown.add_row(label, str(value))
+                shown.add_row(Text(label), Text(str(value)))
             console.print(shown)
         for loop in block["loops"]:
             console.print(_columns_table(f"data_{block['name']}: {loop['rows']} rows", loop["columns"]))
@@ -113,13 +114,13 @@ def show_description(description: dict[str, Any]) -> None:
 
 
 def _columns_table(title: str, columns: list[dict[str, str]]) -> Table:
-    shown = Table(title=title, title_justify="left")
+    shown = Table(title=Text(title), title_justify="left")
     shown.add_column("column", no_wrap=True)
     for heading in ("type", "unit", "meaning"):
         shown.add_column(heading)
     for column in columns:
         kind = column["type"].replace("dictionary<values=string, indices=int32, ordered=0>", "string (dictionary)")
-        shown.add_row(column["name"], kind, column["unit"], column["description"])
+        shown.add_row(*map(Text, (column["name"], kind, column["unit"], column["description"])))
     return shown
 
 

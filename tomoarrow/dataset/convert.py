@@ -97,8 +97,6 @@ def convert(
     with _told(target), staged(target, force=force) as staging:
         written = write_tilts(job, staging, progress)
         found.add(written.found)
-        if strict:
-            raise_gathered([_refused(notice) for notice in found.notices], "{n} warnings, refused by strict:")
         rows = sum(part.rows for part in written.parts)
         if rows != written.rows_read:
             raise DatasetError(f"{written.rows_read} tilts were read, {rows} written: a bug; nothing was kept")
@@ -107,6 +105,8 @@ def convert(
         tables = {"tilts": TableInfo(rows, columns, written.parts, folders_by)}
         tables["tomograms"] = _write_tomograms(job, written.tilt_counts, staging)
         tables |= _write_others(job, staging, found)
+        if strict:
+            raise_gathered([_refused(notice) for notice in found.notices], "{n} warnings, refused by strict:")
         if found.rejects:
             tables["rejects"] = _write_rejects(found.rejects, staging)
         warnings = summarise(found.notices)
@@ -114,7 +114,7 @@ def convert(
             written_by=f"tomoarrow {__version__}",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             kind="tomogram set",
-            input=str(job.path),
+            input=os.path.abspath(job.path),
             project=str(job.project.directory),
             tables=tables,
             sources=job.sources,
@@ -162,7 +162,7 @@ def _prepare(
         SeriesFile(table.names[row], table.paths[row], os.path.join(home.directory, table.paths[row]))
         for row in present.tolist()
     ]
-    sources = [_stat(str(path), path), *(_stat(file.path, file.file) for file in files)]
+    sources = [_stat(os.path.abspath(path), path), *(_stat(file.path, file.file) for file in files)]
     return Job(path, table, home, options, None, 1, present, files, sources)
 
 

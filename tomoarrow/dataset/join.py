@@ -87,8 +87,19 @@ def fits(schema: TiltSchema, table: pa.Table) -> bool:
     return all(there.get(field.name) == field.type for field in table.schema)
 
 
+def tomogram_frame(table: pa.Table) -> pl.DataFrame:
+    """The global table as Polars has it, with the key of the join."""
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame.with_columns(pl.Series(_ROW, np.arange(table.num_rows)))
+
+
 def join_tilts(
-    tilts: pa.Table, tilt_counts: NDArray[np.int64], rows: NDArray[np.int64], table: pa.Table, schema: TiltSchema
+    tilts: pa.Table,
+    tilt_counts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    tomograms: pl.DataFrame,
+    schema: TiltSchema,
 ) -> pa.Table:
     """Join tilts of whole tomograms with the global table.
 
@@ -99,32 +110,18 @@ def join_tilts(
     tilt_counts : int64[tomograms]
     rows : int64[tomograms]
         The row of each tomogram in the global table.
-    table : pyarrow.Table
-        The global table; names are unique.
+    tomograms : polars.DataFrame
+        The global table: `tomogram_frame`.
     schema : TiltSchema
     """
     n_tilts = int(tilt_counts.sum())
-    owner = np.repeat(rows, tilt_counts)
-    ends = np.cumsum(tilt_counts)
-    index = np.arange(n_tilts) - np.repeat(ends - tilt_counts, tilt_counts)
-
-    tomograms = pl.from_arrow(table.drop_columns([NAME]))
-    assert isinstance(tomograms, pl.DataFrame)
-    joined = pl.DataFrame({_ROW: owner}).join(
-        tomograms.with_columns(pl.Series(_ROW, np.arange(table.num_rows))),
-        on=_ROW,
-        how="left",
-        validate="m:1",
-        maintain_order="left",
+    index = np.arange(n_tilts) - np.repeat(np.cumsum(tilt_counts) - tilt_counts, tilt_counts)
+    joined = pl.DataFrame({_ROW: np.repeat(rows, tilt_counts)}).join(
+        tomograms, on=_ROW, how="left", validate="m:1", maintain_order="left"
     )
+    # The oldest layout that Polars writes is the one that Arrow takes back without copying text.
     from_global = joined.to_arrow(compat_level=pl.CompatLevel.oldest())
-
-    names = table.column(NAME).combine_chunks().dictionary_decode()
-    used, codes = np.unique(owner, return_inverse=True)
-    columns = [
-        pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names.take(pa.array(used))),
-        pa.array(index.astype(np.int32)),
-    ]
+    columns = [as_type(from_global.column(NAME), _NAME_FIELD.type), pa.array(index.astype(np.int32))]
     for field in schema.tilt:
         is_there = field.name in tilts.column_names
         columns.append(tilts.column(field.name) if is_there else pa.nulls(n_tilts, field.type))

@@ -65,9 +65,11 @@ def staged(target: Path, *, force: bool) -> Iterator[Path]:
         flush_folders([Path(folder) for folder, _, _ in os.walk(staging)])
         # What has appeared meanwhile is looked at as what was there before.
         check_target(target, force=force)
-        _replace(staging, target, mark)
+        old = _replace(staging, target, mark)
         done = True
         flush_folders([target.parent])
+        if old is not None:
+            _remove(old)
     finally:
         if not done:
             shutil.rmtree(staging, ignore_errors=True)
@@ -76,22 +78,28 @@ def staged(target: Path, *, force: bool) -> Iterator[Path]:
                     folder.rmdir()
 
 
-def _replace(staging: Path, target: Path, mark: str) -> None:
-    """Rename; a folder that is not empty is moved aside first."""
+def _replace(staging: Path, target: Path, mark: str) -> Path | None:
+    """Rename; a folder that is not empty is moved aside first. Return where it is then."""
     place = Place(str(target))
     if not target.exists() or not any(target.iterdir()):
         try:
             staging.rename(target)
         except OSError as error:
             raise DatasetError(f"cannot take its place: {error.strerror}", place=place) from error
-        return
+        return None
     old = target.parent / f".{target.name[:200]}.replaced-{mark}"
     target.rename(old)
     try:
         staging.rename(target)
-    except OSError:
-        old.rename(target)
+    except BaseException:
+        # Ctrl-C as well: the old dataset goes back.
+        if not target.exists():
+            old.rename(target)
         raise
+    return old
+
+
+def _remove(old: Path) -> None:
     try:
         shutil.rmtree(old)
     except OSError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import raise_gathered
+from ..errors import DatasetError, raise_gathered
 from ..relion.project import Project
 from ..relion.tomogram_set import (
     GlobalTable,
@@ -27,7 +27,7 @@ from ..relion.tomogram_set import (
 )
 from ..star.columns import ARROW_TYPES, field_of, settle
 from ..star.tables import Findings, Options
-from .join import TiltSchema, fits, join_tilts, tilt_schema
+from .join import TiltSchema, fits, join_tilts, tilt_schema, tomogram_frame
 from .layout import Part, PartWriter, partition_folder
 from .manifest import SourceInfo
 
@@ -113,20 +113,24 @@ def write_tilts(job: Job, staging: Path, progress: Progress | None) -> Written:
     The columns are taken from the first slab. Where a later one does not fit, all files are looked through for
     their columns and types, without keeping values, and the work begins again.
     """
-    try:
+    with suppress(_SchemaGrew):
         return _write(job, None, staging, progress)
-    except _SchemaGrew:
-        shutil.rmtree(staging / "tilts", ignore_errors=True)
-        evidence: dict[str, int] = {}
-        for slab in _slabs(job):
-            for label, bits in series_evidence([job.files[i] for i in slab], job.options).items():
-                evidence[label] = evidence.get(label, 0) | bits
-        fields = [
-            field_of(label, ARROW_TYPES[settle(job.options.type_of(label), bits)], job.options.labels.get(label))
-            for label, bits in evidence.items()
-        ]
-        pinned = replace(job, options=replace(job.options, evidence=evidence))
+    shutil.rmtree(staging / "tilts", ignore_errors=True)
+    evidence: dict[str, int] = {}
+    found = Findings()
+    for slab in _slabs(job):
+        for label, bits in series_evidence([job.files[i] for i in slab], job.options, found).items():
+            evidence[label] = evidence.get(label, 0) | bits
+    raise_gathered(found.errors, "{n} errors in tilt-series files; nothing was written:")
+    fields = [
+        field_of(label, ARROW_TYPES[settle(job.options.type_of(label), bits)], job.options.labels.get(label))
+        for label, bits in evidence.items()
+    ]
+    pinned = replace(job, options=replace(job.options, evidence=evidence))
+    try:
         return _write(pinned, tilt_schema(fields, job.table.table), staging, progress)
+    except _SchemaGrew as error:
+        raise DatasetError("tilt-series files changed while they were read", remedy="convert again") from error
 
 
 def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progress | None) -> Written:
@@ -139,9 +143,11 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
     everything = Findings()
     counts = np.zeros(len(job.files), np.int64)
     writers: dict[str, PartWriter] = {}
+    tomograms = tomogram_frame(job.table.table)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(job.threads))
-        for slab, series, found in _in_order(pool, read, _slabs(job), job.threads + 1):
+        results = stack.enter_context(closing(_in_order(pool, read, _slabs(job), job.threads + 1)))
+        for slab, series, found in results:
             everything.add(found)
             counts[slab.start : slab.stop] = series.tilt_counts
             if not everything.errors:
@@ -149,7 +155,7 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
                 if not fits(schema, series.table):
                     raise _SchemaGrew
                 rows = job.present[slab.start : slab.stop]
-                joined = join_tilts(series.table, series.tilt_counts, rows, job.table.table, schema)
+                joined = join_tilts(series.table, series.tilt_counts, rows, tomograms, schema)
                 for folder, piece in _partitions(joined, schema.column_of(job.partition_by)):
                     if folder not in writers:
                         writers[folder] = stack.enter_context(PartWriter(staging / folder, staging, piece.schema))
@@ -164,7 +170,9 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
     return Written(parts, int(counts.sum()), counts, schema, everything)
 
 
-def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+def _in_order(
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
+) -> Generator[R, None, None]:
     """Results of a function, in the order of its arguments, a few of which are worked on at a time."""
     waiting: deque[Future[R]] = deque()
     try:

@@ -1,19 +1,21 @@
 """The kernel decorator: one explicit signature, compiled at the first call, cached where that works.
 
-Numba keeps compiled code beside the module, else in the user's cache directory, else (where
-``NUMBA_CACHE_DIR`` is set) there. In a read-only container without a home directory it refuses to
+Numba keeps compiled code where ``NUMBA_CACHE_DIR`` says, else beside the module, else in the user's cache
+directory. In a read-only container without a home directory it refuses to
 decorate at all (numba issues 4032, 4908, 5566). A kernel then compiles without a cache, and says so once.
 
-Numba notices edits in a kernel's own file only. A kernel therefore calls compiled functions of its own
-file and no others: a cache left by another version of the package is never used by mistake.
+Numba notices edits in a kernel's own file only, but kernels share constants. The name under which a kernel is
+kept therefore holds a digest of all kernel sources: the cache of another version is never used by mistake.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -79,6 +81,7 @@ subkernel = numba.njit(nogil=True, inline="never", error_model="numpy")
 
 def _compile(signature: Any, python_function: Callable[..., Any]) -> Callable[..., Any]:
     options = {"nogil": True, "error_model": "numpy"}
+    python_function.__qualname__ = f"{python_function.__name__}_{_digest()}"
     try:
         return numba.njit(signature, cache=True, **options)(python_function)
     except (RuntimeError, OSError) as error:
@@ -86,6 +89,12 @@ def _compile(signature: Any, python_function: Callable[..., Any]) -> Callable[..
             raise
         _say_uncached()
         return numba.njit(signature, cache=False, **options)(python_function)
+
+
+@functools.cache
+def _digest() -> str:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
 @functools.cache

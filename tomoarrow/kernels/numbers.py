@@ -22,7 +22,7 @@ f8 = np.float64
 GOOD, MISSING, NOT_FINITE, BAD, HARD, RANGE, FRACTION, WORD = range(8)
 
 # What a column holds: bits of the result of `classify`.
-HAS_INT, HAS_FLOAT, HAS_TEXT, HAS_MISSING, HAS_LARGE = 1, 2, 4, 8, 16
+HAS_INT, HAS_FLOAT, HAS_TEXT, HAS_LARGE = 1, 2, 4, 8
 
 #: Doubles hold every integer up to this one.
 EXACT = 2**53
@@ -396,11 +396,10 @@ def classify(buf, spans, seg_first, seg_rows, width, column, cif):
                 continue
             status = _parse_float(buf, start, length, 0, values, bits)
             if status == BAD and _is_missing(buf, start, length, cif):
-                seen |= HAS_MISSING
-            elif status == BAD or status == RANGE:
+                continue
+            if status == BAD or status == RANGE:
                 return seen | HAS_TEXT
-            else:
-                seen |= HAS_FLOAT
+            seen |= HAS_FLOAT
     return seen
 
 

@@ -60,7 +60,8 @@ def find_project(star_file: Path, paths: Sequence[str], given: Path | None = Non
     if given is not None:
         if not given.is_dir():
             raise MissingFileError("the project directory is not a directory", place=Place(str(given)))
-        return Project(given.resolve(), "given", _missing(given, paths), (given,))
+        directory = given.resolve()
+        return Project(directory, "given", _missing(directory, paths), (directory,))
     here = Path(os.path.abspath("."))
     candidates = tuple(dict.fromkeys([here, *star_file.resolve().parents]))
     best = None

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import Place, SchemaError, raise_gathered
+from ..errors import Place, SchemaError
 from ..star.columns import gather_evidence
 from ..star.document import Block, Document
 from ..star.faults import Notice
@@ -89,6 +89,13 @@ def read_global(path: Path, options: Options) -> GlobalTable:
     block = _global_block(path, document)
     table = block.table
     assert table is not None
+    if block.pairs:
+        raise SchemaError(
+            "labels with one value each, outside the loop of the global table",
+            place=Place(str(path), block=block.name, label=next(iter(block.pairs))),
+            expected="one loop with a row a tomogram, and nothing else",
+            remedy="move those labels to a block of their own, or make them columns",
+        )
     names = table.column(NAME).to_pylist()
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
@@ -161,15 +168,12 @@ def read_series(files: Sequence[SeriesFile], options: Options, found: Findings) 
     return Series(joined, np.bincount(owner, minlength=len(files)).astype(np.int64))
 
 
-def series_evidence(files: Sequence[SeriesFile], options: Options) -> dict[str, int]:
+def series_evidence(files: Sequence[SeriesFile], options: Options, found: Findings) -> dict[str, int]:
     """What tilt-series files hold that the types of their columns depend on, by label, in the order of appearance.
 
-    See `tomoarrow.star.columns.gather_evidence`.
+    See `tomoarrow.star.columns.gather_evidence`. Errors are added to `found`.
     """
-    found = Findings()
-    evidence = _evidence(_Slab(files, found), options)
-    raise_gathered(found.errors, "{n} tilt-series files cannot be read:")
-    return evidence
+    return _evidence(_Slab(files, found), options)
 
 
 def _evidence(slab: _Slab, options: Options) -> dict[str, int]:

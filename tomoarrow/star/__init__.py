@@ -1,1 +1,1 @@
-"""STAR text to Arrow and back. Knows nothing of cryo-EM: what a label means is handed in."""
+"""STAR text to Arrow. Knows nothing of cryo-EM: what a label means is handed in."""

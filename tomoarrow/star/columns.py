@@ -229,8 +229,12 @@ def _array(kind: pa.DataType, out: NDArray[Any], valid: NDArray[np.uint8], n_row
 def _read_floats(cells: Cells, column: int) -> Column:
     out = np.empty(cells.n_rows, np.float64)
     valid, issues = _run(numbers.floats, cells, column, out)
-    for row in issues.rows_of(numbers.HARD).tolist():
+    for at in np.flatnonzero(issues.statuses == numbers.HARD).tolist():
+        row = int(issues.rows[at])
         out[row] = float(cells.text(row, column))
+        if np.isinf(out[row]):
+            issues.statuses[at] = numbers.RANGE
+            valid[row >> 3] &= 255 ^ (1 << (row & 7))
     n_null = len(issues.rows_of(numbers.MISSING, numbers.BAD, numbers.RANGE))
     array = _array(pa.float64(), out, valid, len(out), n_null)
     notices = issues.notices(not_finite=numbers.NOT_FINITE, missing=numbers.MISSING)
@@ -336,7 +340,7 @@ def field_of(name: str, type_: pa.DataType, label: Label | None) -> pa.Field:
     return pa.field(name, type_, metadata=metadata or None)
 
 
-def check_labels(labels: Sequence[str]) -> str | None:
+def first_repeated(labels: Sequence[str]) -> str | None:
     """The first label that stands twice in a loop, if any."""
     seen: set[str] = set()
     for label in labels:

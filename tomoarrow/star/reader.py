@@ -224,7 +224,7 @@ def _read_pairs(reading: _Reading, container: int) -> dict[str, Value]:
             structure.dialect == "star",
         )
         column = read_column(cells, 0, options.type_of(label))
-        report_column(structure, cells, 0, label, column, options, found, is_pair=True)
+        report_column(structure, cells, 0, label, column, options, found, container, is_pair=True)
         pairs[label] = column.array[0].as_py()
     return pairs
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import stat
 import zlib
@@ -102,7 +104,7 @@ def read_text(source: Source) -> Text:
             raise UsageError(f"{name} is open in text mode", expected="a file open in binary mode")
     else:
         raise UsageError(f"cannot read from {type(source).__name__}", expected="a path, bytes or a binary file")
-    text, errors = join([(name, data)])
+    text, errors = lay_out([(name, data)])
     for error in errors:
         raise error
     return text
@@ -126,11 +128,11 @@ def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[To
         except TomoarrowError as error:
             errors.append(error)
             files.append((name, b""))
-    text, more = join(files)
+    text, more = lay_out(files)
     return text, errors + more
 
 
-def join(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowError]]:
+def lay_out(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowError]]:
     """Lay files, as (name, bytes), into one padded buffer; see `read_slab` for what is returned."""
     errors: list[TomoarrowError] = []
     contents = []
@@ -183,7 +185,8 @@ def _read_path(path: str, name: str, *, only_regular: bool = False) -> bytes:
 def _decompress(name: str, data: bytes) -> bytes:
     try:
         if data[:2] == _GZIP:
-            return _gunzip(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as members:
+                return members.read()
         if data[:4] == _ZSTD:
             with pa.input_stream(pa.BufferReader(data), compression="zstd") as stream:
                 return bytes(stream.read())
@@ -194,15 +197,3 @@ def _decompress(name: str, data: bytes) -> bytes:
             remedy="copy or compress the file again",
         ) from error
     return data
-
-
-def _gunzip(data: bytes) -> bytes:
-    """All members of a gzip file, one after the other (RFC 1952, section 2.2)."""
-    parts = []
-    while data:
-        member = zlib.decompressobj(wbits=31)
-        parts.append(member.decompress(data))
-        if not member.eof:
-            raise EOFError("the end is missing")
-        data = member.unused_data.lstrip(b"\0")
-    return b"".join(parts)

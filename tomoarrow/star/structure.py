@@ -20,7 +20,7 @@ from .source import Text
 
 Dialect = Literal["relion", "star"]
 
-_DATA_BLOCK, _SAVE_FRAME, _LOOP, _EMPTY_LOOP, _PAIR = range(1, 6)
+_SAVE_FRAME, _LOOP, _EMPTY_LOOP, _PAIR = map(grammar.NODES.index, ("save_frame", "loop", "empty_loop", "pair"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +85,6 @@ class Structure:
         last = first + int(self.loop_width[loop]) - 1
         end = self.start(last) + (int(self.spans[last]) & tokenize.SPAN_MASK)
         return self.text.buffer[self.start(first) : end].tobytes()
-
-    def rows(self, loop: int) -> int:
-        """The number of rows of a loop, given by its number."""
-        return int(self.loop_values[loop]) // int(self.loop_width[loop])
 
     def place(self, span: int, container: int | None = None, label: str | None = None) -> Place:
         """The place of a value, given by the index of its span."""

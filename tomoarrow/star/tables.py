@@ -18,8 +18,8 @@ from .columns import (
     Column,
     Label,
     LabelType,
-    check_labels,
     field_of,
+    first_repeated,
     gather_evidence,
     read_column,
 )
@@ -93,14 +93,18 @@ def read_cells(
     options: Options,
     chosen: frozenset[str] | None,
     found: Findings,
+    container: int | None = None,
 ) -> pa.Table:
-    """Read the columns of a table; what does not fit is added to `found`."""
+    """Read the columns of a table; what does not fit is added to `found`.
+
+    `container` is the block or frame that the cells are in; None where they are in several blocks.
+    """
     arrays, fields = [], []
     for index, label in enumerate(labels):
         if chosen is not None and label not in chosen:
             continue
         column = read_column(cells, index, options.type_of(label), options.evidence.get(label))
-        report_column(structure, cells, index, label, column, options, found)
+        report_column(structure, cells, index, label, column, options, found, container)
         arrays.append(column.array)
         fields.append(field_of(label, column.array.type, options.labels.get(label)))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
@@ -109,7 +113,7 @@ def read_cells(
 def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Findings) -> bool:
     """Whether the labels of a loop are distinct and its values fill whole rows; else an error is added."""
     name = structure.name(int(structure.loop_container[loop]))
-    repeated = check_labels(labels)
+    repeated = first_repeated(labels)
     if repeated is not None:
         index = len(labels) - 1 - list(reversed(labels)).index(repeated)
         place = structure.place_of_label(int(structure.loop_tags[loop]) + index, int(structure.loop_container[loop]))
@@ -137,6 +141,7 @@ def read_loop(
 ) -> pa.Table:
     """Read one loop, in pieces where its text is long."""
     labels = structure.labels(loop)
+    container = int(structure.loop_container[loop])
     pieces = _pieces(loop_cells(structure, [loop]))
     if len(pieces) > 1:
         wanted = [(i, label) for i, label in enumerate(labels) if chosen is None or label in chosen]
@@ -145,7 +150,7 @@ def read_loop(
             for index, label in wanted:
                 evidence[label] = evidence.get(label, 0) | gather_evidence(piece, index, options.type_of(label))
         options = replace(options, evidence=evidence)
-    tables = [read_cells(structure, piece, labels, options, chosen, found) for piece in pieces]
+    tables = [read_cells(structure, piece, labels, options, chosen, found, container) for piece in pieces]
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
 
 
@@ -155,7 +160,7 @@ def _pieces(cells: Cells) -> list[Cells]:
     if n_rows == 0:
         return [cells]
     first, last = int(cells.first[0]), int(cells.first[0]) + n_rows * cells.width - 1
-    extent = (int(cells.spans[last]) >> 24) - (int(cells.spans[first]) >> 24)
+    extent = (int(cells.spans[last]) >> SPAN_BITS) - (int(cells.spans[first]) >> SPAN_BITS)
     n_pieces = extent // _MOST_TEXT + 1
     bounds = np.linspace(0, n_rows, n_pieces + 1).astype(np.int64).tolist()
     return [
@@ -171,6 +176,9 @@ def _pieces(cells: Cells) -> list[Cells]:
         for begin, end in pairwise(bounds)
     ]
 
+
+#: Of a column of bad values so many are told of.
+_MOST_TOLD = 100
 
 _COLUMN_NOTICES = {
     "widened": "numbers that are no integers in an integer label; read as float64",
@@ -189,6 +197,7 @@ def report_column(
     column: Column,
     options: Options,
     found: Findings,
+    container: int | None = None,
     *,
     is_pair: bool = False,
 ) -> None:
@@ -197,10 +206,11 @@ def report_column(
         return
     if structure.dialect == "relion":
         for code, rows in column.notices.items():
-            found.notices += _notices(structure, code, cells.spans_of(rows, index), label)
-    for bad in column.bad:
+            found.notices += _notices(structure, code, cells.spans_of(rows, index), label, container)
+    told = column.bad if options.on_bad_value == "null" else column.bad[:_MOST_TOLD]
+    for bad in told:
         span = cells.span_of(bad.row, index)
-        place = structure.place(span, _container_of(structure, span), label)
+        place = structure.place(span, _container_of(structure, span) if container is None else container, label)
         text = structure.string(span)
         if options.on_bad_value == "null":
             found.rejects.append(Reject(place, label, text, bad.reason, -1 if is_pair else bad.row))
@@ -209,23 +219,29 @@ def report_column(
             SchemaError(
                 f"{text!r} is {bad.reason}",
                 place=place,
-                expected=f"{options.type_of(label)}",
+                expected=options.type_of(label) or "",
                 remedy='correct the value, or read it as null with on_bad_value="null"',
             )
         )
 
 
-def _notices(structure: Structure, code: str, spans: NDArray[np.int64], label: str) -> list[Notice]:
+def _notices(
+    structure: Structure, code: str, spans: NDArray[np.int64], label: str, container: int | None
+) -> list[Notice]:
     """One notice for each file that the cells are in, with the place of its first."""
     starts = structure.spans[spans] >> SPAN_BITS
     files = np.searchsorted(structure.text.begins, starts, side="right")
     _, firsts, counts = np.unique(files, return_index=True, return_counts=True)
-    places = [structure.place(span, _container_of(structure, span), label) for span in spans[firsts].tolist()]
+    places = [
+        structure.place(span, _container_of(structure, span) if container is None else container, label)
+        for span in spans[firsts].tolist()
+    ]
     return [
         Notice(code, _COLUMN_NOTICES[code], place, count) for place, count in zip(places, counts.tolist(), strict=True)
     ]
 
 
 def _container_of(structure: Structure, span: int) -> int | None:
+    """The block begun last before a span: of several blocks without save frames, the one that it is in."""
     found = int(np.searchsorted(structure.heading, span, side="right")) - 1
     return found if found >= 0 else None
