@@ -93,7 +93,7 @@ def proper_text(data: bytes) -> tuple[str, int]:
     """
     front = len(BOM) if data.startswith(BOM) else 0
     text = data[front:].decode("latin-1")
-    return re.sub(r"\x1a[\t-\r ]*\Z", "", text), front
+    return re.sub(r"\x1a[\t-\r \x1a]*\Z", "", text), front
 
 
 def _open_quote(text: str, at: int) -> SyntaxFault:
@@ -107,8 +107,8 @@ def _open_quote(text: str, at: int) -> SyntaxFault:
 
 def _check_comment(comment: re.Match[str]) -> None:
     """Refuse a NUL in a comment as anywhere else: a file that holds one is no text."""
-    if "\0" in comment[0]:
-        raise SyntaxFault(k.BAD_BYTE, comment.start() + comment[0].index("\0"))
+    if comment.string[comment.end() : comment.end() + 1] == "\0":
+        raise SyntaxFault(k.BAD_BYTE, comment.end())
 
 
 def _check_length(token: Token) -> Token:
@@ -191,7 +191,7 @@ def lexemes(data: bytes) -> list[tuple[str, bytes]]:
 
 def lexemes_of_lark(data: bytes) -> list[tuple[str, bytes]]:
     """The same by Lark's own lexer, which reads characters, not bytes, and knows no end-of-file mark."""
-    text = re.sub(rb"\x1a[\t-\r ]*\Z", b"", data).decode("utf-8", "surrogateescape")
+    text = re.sub(rb"\x1a[\t-\r \x1a]*\Z", b"", data).decode("utf-8", "surrogateescape")
     return [(token.type, token.encode("utf-8", "surrogateescape")) for token in load_grammar().lex(text)]
 
 
@@ -304,7 +304,7 @@ class _RelionReader:
         self.where = Where.PREAMBLE
         self.n_labels = 0
         self.has_pairs = False
-        # Since the last line with words: where the last blank line and the last comment line begin.
+        # Since the last line with words: where the first blank line and the first comment line begin.
         self.blank: int | None = None
         self.comment: int | None = None
         self.skipped_text: int | None = None
@@ -348,13 +348,14 @@ class _RelionReader:
         and from the blank line after the rows on, for `loop_` from a `data_` line to the body of its block.
         """
         if line.comment is None:
-            self.blank = line.begin
+            self.blank = line.begin if self.blank is None else self.blank
             return
-        self.comment, comment = line.comment
+        at, comment = line.comment
+        self.comment = at if self.comment is None else self.comment
         seeks_block = self.where is Where.PREAMBLE or (self.where is Where.ROWS and self.blank is not None)
         seeks_body = self.where is Where.ITEMS and not self.has_pairs
         if (seeks_block and "data_" in comment) or (seeks_body and "loop_" in comment):
-            self.notice(k.KEYWORD_COMMENT, self.comment)
+            self.notice(k.KEYWORD_COMMENT, at)
 
     def take(self, line: Line) -> None:
         """A line with words."""

@@ -246,7 +246,7 @@ RELION = [
     Case("pair behind rows of two", _TWO + "1 2\n\n_d 4\n", f"{_T2} =1 =2 _d =4"),
     Case("pair behind rows, no blank line", _THREE + "1 2 3\n§_d 4\n", f"{_T3} =1 =2 =3", "BAD_ROW 2/3"),
     Case("three words behind rows", _TWO + "1 2\n\n§_d 4 5\n", f"{_T2} =1 =2", "BAD_ROW 3/2"),
-    Case("loop behind pairs", "data_x\n_a 1\n¶loop_\n_b\n2\n", "data_x _a =1 loop_ _b =2", "", "LIST_AND_LOOP"),
+    Case("loop behind pairs", "data_x\n_a 1\n  ¶loop_\n_b\n2\n", "data_x _a =1 loop_ _b =2", "", "LIST_AND_LOOP"),
     Case("loop in the block behind pairs", "data_x\n_a 1\ndata_y\nloop_\n_b\n2\n", "data_x _a =1 data_y loop_ _b =2"),
     Case("pair without a value", "data_x\n§_a\n_b 1\n", "data_x", "NO_VALUE"),
     Case("pair with a comment for a value", "data_x\n§_a #1\n", "data_x", "NO_VALUE"),
@@ -257,7 +257,7 @@ RELION = [
     Case("pair before a block", "_a 1\ndata_x\n", "_a =1 data_x"),
     Case("values in a block", "data_x\n1 2\n3\n", "data_x =1 =2 =3"),
     # comments and text that RELION takes for something else
-    Case("data_ in a comment before a block", "¶# my data_y\n# c\ndata_x\n", "data_x", "", "KEYWORD_COMMENT"),
+    Case("data_ in a comment before a block", " ¶# my data_y\n# c\ndata_x\n", "data_x", "", "KEYWORD_COMMENT"),
     Case("data_ in a comment in a block", "data_x\n# data_y\n_a 1\n# data_z\n", "data_x _a =1"),
     Case("data_ in a comment in a header", "data_x\nloop_\n# data_y\n_a\n", _T1),
     Case("data_ in a comment right behind rows", _ONE + "1\n# data_y\n", f"{_T1} =1"),
@@ -404,34 +404,19 @@ def test_escapes(text: str, escapes: bool) -> None:
 
 # -- any text ----------------------------------------------------------------------------------------------
 
-_CONTROL = rb"[\x00-\x08\x0e-\x1f]"
-_NOT_THE_END = rb"(?!\x1a[\t-\r ]*\Z)"
-
 # Texts whose reading is not settled: the grammar and the kernels differ, and neither is checked.
 _UNSETTLED = {
-    # A control byte ends a token for the kernels, but is no blank in the terminals that look ahead for one.
-    "both": [
-        re.compile(rb"['\"]" + _NOT_THE_END + _CONTROL),
-        # Whether control bytes, another Ctrl-Z among them, may follow the end-of-file mark.
-        re.compile(rb"\x1a(?=[\x00-\x20]*\Z)(?![\t-\r ]*\Z)"),
-    ],
-    "star": [
-        re.compile(rb"(?i:loop_|stop_|save_|global_)" + _NOT_THE_END + _CONTROL),
-        re.compile(rb"[\r\n];" + _NOT_THE_END + _CONTROL),
-        # Which is the fault of a text field with a NUL in it.
-        re.compile(rb"(?:\A|\A\xef\xbb\xbf|[\r\n]);(?:(?![\r\n];)[^\x00])*\x00"),
-    ],
-    "relion": [
-        # Whether the end-of-file mark ends a comment, and with it the count of CR LF.
-        re.compile(rb"#[^\r\n]*\x1a[\t-\r ]*\Z"),
-    ],
+    # Which is the fault of a text field with a NUL in it.
+    "star": [re.compile(rb"(?:\A|\A\xef\xbb\xbf|[\r\n]);(?:(?![\r\n];)[^\x00])*\x00")],
+    # Whether the end-of-file mark ends a comment, and with it the count of CR LF.
+    "relion": [re.compile(rb"#[^\r\n]*\x1a[\t-\r \x1a]*\Z")],
 }
-# Where Lark's lexer differs from both others: `;` behind a byte order mark; the long s, which `(?i:s)` matches.
-_UNSETTLED_IN_LARK = re.compile(rb"\A\xef\xbb\xbf;|\xc5\xbf")
+# Where Lark's lexer differs from both others: `;` behind a byte order mark.
+_UNSETTLED_IN_LARK = re.compile(rb"\A\xef\xbb\xbf;")
 
 
 def _is_settled(data: bytes, dialect: Dialect) -> bool:
-    return not any(pattern.search(data) for pattern in (*_UNSETTLED["both"], *_UNSETTLED[dialect]))
+    return not any(pattern.search(data) for pattern in _UNSETTLED[dialect])
 
 
 def _comparable(reading: Reading) -> Reading:

@@ -69,8 +69,10 @@ def _contains(buf, at, stop, keyword):
 
 @subkernel
 def _only_blanks(buf, at, end):
+    """Whether nothing but blanks follows the end-of-file mark of DOS, byte 26, which may stand several times."""
     for i in range(at, end):
-        if buf[i] > 32:
+        c = buf[i]
+        if c != 32 and c != 26 and (c < 9 or c > 13):
             return False
     return True
 
@@ -231,13 +233,14 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
             # -- a row, as nearly all lines are --------------------------------------------------------
             if n_words == 0:
                 if comment >= 0:
-                    comment_at = comment
+                    if comment_at < 0:
+                        comment_at = comment
                     seeking = phase == _BEFORE or (phase == _ROWS and blank_at >= 0)
                     if (seeking and _contains(buf, comment, i - 1, b"data_")) or (
                         phase == _ITEMS and not has_pairs and _contains(buf, comment, i - 1, b"loop_")
                     ):
                         _notice(notices, f, KEYWORD_COMMENT, comment)
-                else:
+                elif blank_at < 0:
                     blank_at = line
                 continue
             first = spans[k0] >> SPAN_BITS
