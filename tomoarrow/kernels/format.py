@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import INTS, OUT_I8, OUT_U1, i8, kernel, subkernel, types, u1
+from .wide import product
 
 u8 = np.uint64
 
@@ -48,18 +49,6 @@ _FIVES = np.array([5**p for p in range(28)], np.uint64)
 
 
 @subkernel
-def _product(a, b):
-    """A 64 x 64 bit product: high and low word."""
-    mask = u8(0xFFFFFFFF)
-    a0, a1 = a & mask, a >> u8(32)
-    b0, b1 = b & mask, b >> u8(32)
-    low = a0 * b0
-    mid = a1 * b0 + (low >> u8(32))
-    mid2 = a0 * b1 + (mid & mask)
-    return a1 * b1 + (mid >> u8(32)) + (mid2 >> u8(32)), a * b
-
-
-@subkernel
 def _shift_and_round(high, low, s):
     """(high, low) / 2**s, rounded half to even, for s from 1 to 127; and whether the result fits 64 bits."""
     if s < 64:
@@ -86,7 +75,7 @@ def _shift_and_round(high, low, s):
 @subkernel
 def _times_power(m, e, k):
     """M * 2**e * 10**k, rounded half to even, and whether the fast way was enough; k from 0 to 27."""
-    high, low = _product(m, _FIVES[k])
+    high, low = product(m, _FIVES[k])
     e += k
     if e >= 0:
         if high != u8(0) or e > 63 or (e > 0 and low >> u8(64 - e) != u8(0)):
@@ -317,8 +306,8 @@ def _put_plain(digits, n_digits, x, low, high, point, out, at):
 def _round_to_odd(k, cp):
     """Giulietti 2020, section 9.9: cp * 10**k / 2**.., truncated, its last bit set where that lost anything."""
     g1, g0 = _G[2 * (k - _MIN_K)], _G[2 * (k - _MIN_K) + 1]
-    x1, _ = _product(g0, cp)
-    y1, y0 = _product(g1, cp)
+    x1, _ = product(g0, cp)
+    y1, y0 = product(g1, cp)
     z = (y0 >> u8(1)) + x1
     w = y1 + (z >> u8(63))
     return w | ((z & u8(0x7FFFFFFFFFFFFFFF)) + u8(0x7FFFFFFFFFFFFFFF)) >> u8(63)

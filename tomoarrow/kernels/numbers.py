@@ -14,6 +14,7 @@ import numpy as np
 
 from .jit import BYTES, INTS, OUT_F8, OUT_I8, OUT_U1, i8, kernel, subkernel, u1
 from .tokenize import SPAN_BITS, SPAN_MASK
+from .wide import product
 
 u8 = np.uint64
 f8 = np.float64
@@ -54,18 +55,6 @@ _TENS = np.array([10.0**p for p in range(23)])
 
 
 @subkernel
-def _high_product(a, b):
-    """The high 64 bits of a 64 x 64 bit product."""
-    mask = u8(0xFFFFFFFF)
-    a0, a1 = a & mask, a >> u8(32)
-    b0, b1 = b & mask, b >> u8(32)
-    low = a0 * b0
-    mid = a1 * b0 + (low >> u8(32))
-    mid2 = a0 * b1 + (mid & mask)
-    return a1 * b1 + (mid >> u8(32)) + (mid2 >> u8(32))
-
-
-@subkernel
 def _decimal_to_bits(mantissa, q):
     """The bits of the double nearest to mantissa * 10**q, without the sign; mantissa below 2**64."""
     if mantissa == u8(0) or q < _MIN_Q:
@@ -78,10 +67,9 @@ def _decimal_to_bits(mantissa, q):
         w <<= u8(1)
         zeros += u8(1)
     at = 2 * (q - _MIN_Q)
-    low = w * _FIVES[at]
-    high = _high_product(w, _FIVES[at])
+    high, low = product(w, _FIVES[at])
     if high & u8(0x1FF) == u8(0x1FF):
-        more = _high_product(w, _FIVES[at + 1])
+        more, _ = product(w, _FIVES[at + 1])
         low += more
         if more > low:
             high += u8(1)

@@ -25,34 +25,7 @@ def read_star(
     on_bad_value: OnBadValue = "error",
     labels: Mapping[str, Label] = LABELS,
 ) -> Document:
-    """Read a STAR file.
-
-    Parameters
-    ----------
-    source
-        A path, bytes, or an open binary file; gzip and zstd are unpacked.
-    dialect : "relion" or "star"
-        RELION's, one row a line; or the general language of Hall and CIF 1.1.
-    blocks : name, position, or a sequence of these, optional
-        Only these blocks; the values of the others are not read.
-    columns : str or sequence of str, optional
-        Only these labels of loops, in this order; the values of the others are not read.
-    strict : bool
-        Refuse what RELION's own reader would read as something else, instead of warning.
-    on_bad_value : "error" or "null"
-        A value that does not fit its label's type is an error, or null and listed in ``rejects``.
-    labels : mapping, optional
-        What is known of labels: RELION's label table.
-
-    Raises
-    ------
-    MissingFileError
-        The file cannot be read.
-    StarSyntaxError
-        The text is malformed.
-    SchemaError
-        A value does not fit its label's type, a label repeats, or a block or column is not there.
-    """
+    """Read a STAR file, with RELION's label table."""
     return reader.read_star(
         source,
         dialect=dialect,
@@ -74,11 +47,7 @@ def read_table(
     on_bad_value: OnBadValue = "error",
     labels: Mapping[str, Label] = LABELS,
 ) -> pa.Table:
-    """Read one table: the one loop of the file, or of the block that is named.
-
-    Parameters and errors are those of `read_star`; besides, a `SchemaError` says which blocks there are where
-    the file has several loops, or none.
-    """
+    """Read one table of a STAR file, with RELION's label table."""
     return reader.read_table(
         source,
         block,
@@ -88,3 +57,7 @@ def read_table(
         on_bad_value=on_bad_value,
         labels=labels,
     )
+
+
+read_star.__doc__ = reader.read_star.__doc__
+read_table.__doc__ = reader.read_table.__doc__
