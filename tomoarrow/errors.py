@@ -95,6 +95,12 @@ class UsageError(TomoarrowError):
     exit_code = 2
 
 
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a value that an option does not have."""
+    if value not in choices:
+        raise UsageError(f"{name}={value!r}", expected=" or ".join(map(repr, choices)))
+
+
 #: How many of the errors that were gathered a message spells out.
 _MOST_SHOWN = 40
 

@@ -16,12 +16,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .._version import __version__
-from ..errors import DatasetError, MissingFileError, Place, StarSyntaxError, UsageError, raise_gathered
+from ..errors import DatasetError, MissingFileError, Place, UsageError, check_choice, raise_gathered
 from ..relion.labels import LABELS
 from ..relion.project import Project, find_project
 from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, SeriesFile, read_global
 from ..star.document import Reject
-from ..star.faults import Notice
+from ..star.faults import Notice, refuse
 from ..star.tables import Findings, OnBadValue, Options
 from .join import free_name
 from .layout import write_table
@@ -84,8 +84,8 @@ def convert(
         Nothing is written then.
     """
     started = time.perf_counter()
-    _check_choice("missing", missing, get_args(OnMissing))
-    _check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
+    check_choice("missing", missing, get_args(OnMissing))
+    check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
     if threads is not None and threads < 1:
         raise UsageError(f"threads={threads}", expected="1 or more")
     target = Path(os.path.abspath(dataset))
@@ -106,7 +106,7 @@ def convert(
         tables["tomograms"] = _write_tomograms(job, written.tilt_counts, staging)
         tables |= _write_others(job, staging, found)
         if strict:
-            raise_gathered([_refused(notice) for notice in found.notices], "{n} warnings, refused by strict:")
+            refuse(found.notices)
         if found.rejects:
             tables["rejects"] = _write_rejects(found.rejects, staging)
         warnings = summarise(found.notices)
@@ -267,12 +267,6 @@ def _write_rejects(rejects: Sequence[Reject], staging: Path) -> TableInfo:
     return TableInfo(table.num_rows, column_infos(table.schema, {}), write_table(table, staging / "rejects", staging))
 
 
-def _refused(notice: Notice) -> StarSyntaxError:
-    return StarSyntaxError(
-        f"{notice.message} [{notice.code}]", place=notice.place, remedy="mend the file, or convert without strict"
-    )
-
-
 @contextmanager
 def _told(target: Path) -> Iterator[None]:
     """Turn what the file system refuses into an error that says what was going on."""
@@ -281,8 +275,3 @@ def _told(target: Path) -> Iterator[None]:
     except OSError as error:
         where = Place(str(error.filename or target))
         raise DatasetError(f"cannot write the dataset: {error.strerror or error}", place=where) from error
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise UsageError(f"{name}={value!r}", expected=" or ".join(map(repr, choices)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Place, StarSyntaxError
+from ..errors import Place, StarSyntaxError, raise_gathered
 from ..kernels import tokenize
 from . import grammar
 from .source import Text
@@ -99,6 +100,19 @@ def explain_notices(text: Text, tokens: Tokens) -> tuple[Notice, ...]:
 
 
 _STAR_HINT = '; if this is CIF, NMR-STAR or another STAR file, read it with dialect="star"'
+
+
+def refuse(notices: Sequence[Notice]) -> None:
+    """Raise what `strict` refuses: an error for each notice, all told together."""
+    raise_gathered(
+        [
+            StarSyntaxError(
+                f"{notice.message} [{notice.code}]", place=notice.place, remedy="mend the file, or do without strict"
+            )
+            for notice in notices
+        ],
+        "{n} warnings, refused by strict:",
+    )
 
 
 def explain_fault(text: Text, tokens: Tokens, f: int, *, hint: bool) -> StarSyntaxError:

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import SchemaError, StarSyntaxError, UsageError, raise_gathered
+from ..errors import SchemaError, StarSyntaxError, check_choice, raise_gathered
 from .columns import Cells, Label, read_column
 from .document import Block, Document, Value
-from .faults import Notice
+from .faults import Notice, refuse
 from .source import Source, read_text
 from .structure import Dialect, Structure, analyse
 from .tables import Findings, OnBadValue, Options, check_loop, read_loop, report_column
@@ -87,10 +87,8 @@ def read_table(
 
 def _analysed(source: Source, dialect: Dialect, on_bad_value: OnBadValue) -> Structure:
     """Read a source and take it apart."""
-    if dialect not in get_args(Dialect):
-        raise UsageError(f"no dialect {dialect!r}", expected=" or ".join(map(repr, get_args(Dialect))))
-    if on_bad_value not in get_args(OnBadValue):
-        raise UsageError(f"no on_bad_value {on_bad_value!r}", expected=" or ".join(map(repr, get_args(OnBadValue))))
+    check_choice("dialect", dialect, get_args(Dialect))
+    check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
     structure = analyse(read_text(source), dialect)
     for fault in structure.faults:
         raise fault
@@ -115,7 +113,7 @@ def _document(
         _check_columns(read, columns, structure)
         read = tuple(_in_order(block, columns) for block in read)
     if strict:
-        raise_gathered([_as_error(notice) for notice in found.notices], "{n} warnings, refused by strict=True:")
+        refuse(found.notices)
     return Document(read, tuple(found.notices), tuple(found.rejects))
 
 
@@ -256,9 +254,3 @@ def _repeated_names(structure: Structure) -> list[Notice]:
             notices.append(Notice("repeated-block", message, structure.place_of_heading(root)))
         seen.add(name)
     return notices
-
-
-def _as_error(notice: Notice) -> StarSyntaxError:
-    return StarSyntaxError(
-        f"{notice.message} [{notice.code}]", place=notice.place, remedy="mend the file, or read it without strict"
-    )

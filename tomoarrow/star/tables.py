@@ -164,15 +164,7 @@ def _pieces(cells: Cells) -> list[Cells]:
     n_pieces = extent // _MOST_TEXT + 1
     bounds = np.linspace(0, n_rows, n_pieces + 1).astype(np.int64).tolist()
     return [
-        Cells(
-            cells.buffer,
-            cells.spans,
-            np.array([first + begin * cells.width]),
-            np.array([end - begin]),
-            cells.width,
-            cells.escapes,
-            cells.nulls,
-        )
+        replace(cells, first=np.array([first + begin * cells.width]), rows=np.array([end - begin]))
         for begin, end in pairwise(bounds)
     ]
 
