@@ -192,13 +192,13 @@ def _tilt_rows(name: str, tilts: int, rng: np.random.Generator) -> list[list[str
 
 
 def relion_doubles(values: NDArray[np.float64]) -> list[str]:
-    """Doubles as RELION writes them, cut to 12 characters (``src/metadata_container.cpp``)."""
+    """Doubles as RELION writes them (``src/metadata_container.cpp``)."""
     out = np.empty(32 * len(values) + LONGEST, np.uint8)
     offsets = np.zeros(len(values) + 1, np.int64)
     written = format_floats(values, RELION, 0, 12, out, offsets)
     assert written == len(values)
     text = out[: offsets[-1]].tobytes().decode("ascii")
-    return [text[begin:end][:12] for begin, end in pairwise(offsets.tolist())]
+    return [text[begin:end] for begin, end in pairwise(offsets.tolist())]
 
 
 def _block(name: str, labels: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

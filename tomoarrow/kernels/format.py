@@ -15,8 +15,8 @@ from .wide import product
 
 u8 = np.uint64
 
-#: Styles of numbers: `%.Pf`, `%.Pe`, `%.Ng`, the shortest text, and what RELION writes.
-FIXED, SCIENTIFIC, GENERAL, SHORTEST, RELION = range(5)
+#: Styles of numbers: `%.Pf`, `%.Pe`, `%.Ng`, the shortest text with and without `.0`, and what RELION writes.
+FIXED, SCIENTIFIC, GENERAL, SHORTEST, SHORT, RELION = range(6)
 
 #: No text of a number is longer: `%.19f` of the largest double, with its sign.
 LONGEST = 336
@@ -374,7 +374,11 @@ def _put_double(value_bits, style, precision, out, at, limbs):
         # 0.001 and 100000.
         precision = 5 if negative and bits != u8(0) else 6
         outside = bits != u8(0) and (bits < u8(0x3F50624DD2F1A9FC) or bits > u8(0x40F86A0000000000))
-        style = SCIENTIFIC if outside else FIXED
+        if not outside:
+            # Cut to 12 characters, of which only zeros are lost. An exponent of three digits is not cut: RELION's
+            # own cut makes 1e100 of it 1e10.
+            return min(_put_fixed(bits, precision, out, at, limbs), at - negative + 12)
+        style = SCIENTIFIC
     if style == FIXED:
         return _put_fixed(bits, precision, out, at, limbs)
     if style == SCIENTIFIC:
@@ -396,7 +400,7 @@ def format_floats(values, style, precision, width, out, offsets):
     Parameters
     ----------
     values : float64[n]
-    style : FIXED, SCIENTIFIC, GENERAL, SHORTEST or RELION
+    style : FIXED, SCIENTIFIC, GENERAL, SHORTEST, SHORT or RELION
     precision : int
         P of `%.Pf` (to 19) and `%.Pe` (to 17), N of `%.Ng` (1 to 17); else without meaning.
     width : int

@@ -1,0 +1,409 @@
+"""Texts of columns to the rows of a loop, and rows that were read against what a rule would have written.
+
+A column of texts is its bytes, one text after the other, and ``offsets``: where each begins and the last ends. Gaps
+are what stands before the cells of a row and, last, behind them: blanks, at least ``least`` and as many as fill
+``fill`` less the lengths of the cell in front (where ``left``) and of the cell behind (where ``right``), then a text
+that is always the same. Segments, width and column are those of `tomoarrow.kernels.gather`.
+"""
+
+from __future__ import annotations
+
+
+from .jit import BYTES, INTS, OUT_I8, OUT_U1, i8, kernel, subkernel, u1
+from .tokenize import SPAN_BITS, SPAN_MASK
+
+#: When a string is quoted: where it would be misread otherwise; as RELION does; where it is empty or holds a blank;
+#: always.
+NEEDED, RELION, BLANK, ALWAYS = range(4)
+
+
+
+@subkernel
+def _copy(data, begin, end, out, at):
+    for i in range(begin, end):
+        out[at] = data[i]
+        at += 1
+    return at
+
+
+@subkernel
+def _begins_with(data, begin, end, word):
+    if end - begin < len(word):
+        return False
+    for j in range(len(word)):
+        c = data[begin + j]
+        if (c | 32 if 65 <= c <= 90 else c) != word[j]:
+            return False
+    return True
+
+
+@subkernel
+def _misread(data, begin, end, when, is_first):
+    """Whether a string without quotes would be read as something else, or as nothing."""
+    if begin == end:
+        return True
+    c = data[begin]
+    if c == 34 or c == 39 or c == 35:
+        return True
+    for i in range(begin, end):
+        if data[i] <= 32:
+            return True
+    if when == RELION:
+        # Rows behind the first may begin with these.
+        return is_first and (c == 95 or c == 59)
+    if c == 95 or c == 59:
+        return True
+    return (
+        _begins_with(data, begin, end, b"data_")
+        or _begins_with(data, begin, end, b"save_")
+        or _begins_with(data, begin, end, b"loop_")
+        or _begins_with(data, begin, end, b"stop_")
+        or _begins_with(data, begin, end, b"global_")
+    )
+
+
+@subkernel
+def _wants_quotes(data, begin, end, when, is_first):
+    if when == ALWAYS:
+        return True
+    if when == BLANK:
+        for i in range(begin, end):
+            if data[i] == 32:
+                return True
+    return _misread(data, begin, end, when, is_first)
+
+
+@subkernel
+def _closes(data, begin, end, mark):
+    """Whether a quote inside a string stands before a blank, where it would end the string."""
+    for i in range(begin, end - 1):
+        if data[i] == mark and data[i + 1] <= 32:
+            return True
+    return False
+
+
+@subkernel
+def _lines(data, begin, end, multiline):
+    """Whether a string is of one line (0), of several (1), or has no form (2)."""
+    lines = 0
+    for i in range(begin, end):
+        c = data[i]
+        if c == 10:
+            if not multiline or (i + 1 < end and data[i + 1] == 59):
+                return 2
+            lines = 1
+        elif c == 0 or c == 7 or c == 13:
+            return 2
+    return lines
+
+
+@kernel(i8, BYTES, INTS, i8, u1, i8, i8, OUT_U1, OUT_I8, OUT_I8)
+def quote(data, offsets, when, mark, guard, multiline, out, out_offsets, refused):
+    """Put quotes around the strings that want them.
+
+    Parameters
+    ----------
+    data, offsets : strings
+    when : NEEDED, RELION, BLANK or ALWAYS
+    mark : the quote to use; the other one where this would end the string too early
+    guard : whether the first string is the first of its loop's body
+    multiline : whether strings of several lines may be text fields
+    out : uint8[3 * bytes + 5 * n]
+    out_offsets : int64[n + 1]
+    refused : int64[n]
+        Filled with the rows of strings that have no form; their text is left empty.
+
+    Returns
+    -------
+    How many strings have no form.
+    """
+    at = 0
+    n = 0
+    out_offsets[0] = 0
+    for row in range(len(offsets) - 1):
+        begin, end = offsets[row], offsets[row + 1]
+        lines = _lines(data, begin, end, multiline)
+        if lines == 2:
+            refused[n] = row
+            n += 1
+        elif lines == 1:
+            out[at], out[at + 1] = 10, 59
+            at = _copy(data, begin, end, out, at + 2)
+            out[at], out[at + 1] = 10, 59
+            at += 2
+        elif _wants_quotes(data, begin, end, when, guard and row == 0):
+            at = _put_quoted(data, begin, end, when, mark, out, at)
+        else:
+            at = _copy(data, begin, end, out, at)
+        out_offsets[row + 1] = at
+    return n
+
+
+@subkernel
+def _put_quoted(data, begin, end, when, mark, out, at):
+    escape = when == RELION and end - begin > 1 and data[end - 2] == mark
+    if _closes(data, begin, end, mark):
+        other = u1(73 - mark)
+        if _closes(data, begin, end, other):
+            escape = True
+        else:
+            mark = other
+            escape = False
+    out[at] = mark
+    at += 1
+    for i in range(begin, end):
+        # src/strings.cpp, escapeStringForSTAR: also where the quote is the last byte but one.
+        if escape and data[i] == mark and i + 1 < end and (data[i + 1] <= 32 or i == end - 2):
+            out[at] = 7
+            at += 1
+        out[at] = data[i]
+        at += 1
+    out[at] = mark
+    return at + 1
+
+
+@kernel(i8, BYTES, INTS, INTS, i8, OUT_U1, OUT_I8)
+def join_vectors(data, offsets, list_offsets, brackets, out, out_offsets):
+    """Join the texts of elements to vectors, ``[a,b,c]`` or ``a,b,c``; return how many bytes were written."""
+    at = 0
+    out_offsets[0] = 0
+    for row in range(len(list_offsets) - 1):
+        if brackets:
+            out[at] = 91
+            at += 1
+        for element in range(list_offsets[row], list_offsets[row + 1]):
+            if element > list_offsets[row]:
+                out[at] = 44
+                at += 1
+            at = _copy(data, offsets[element], offsets[element + 1], out, at)
+        if brackets:
+            out[at] = 93
+            at += 1
+        out_offsets[row + 1] = at
+    return at
+
+
+@kernel(i8, BYTES, INTS, INTS, BYTES, INTS, OUT_U1, OUT_I8)
+def splice(data, offsets, rows, other, other_offsets, out, out_offsets):
+    """Texts with some rows (ascending) replaced by others; return how many bytes were written."""
+    at = 0
+    k = 0
+    out_offsets[0] = 0
+    for row in range(len(offsets) - 1):
+        if k < len(rows) and rows[k] == row:
+            at = _copy(other, other_offsets[k], other_offsets[k + 1], out, at)
+            k += 1
+        else:
+            at = _copy(data, offsets[row], offsets[row + 1], out, at)
+        out_offsets[row + 1] = at
+    return at
+
+
+@subkernel
+def _blanks(rules, gap, front, behind):
+    """How many blanks a gap has; `rules` are rows of least, fill, left, right, and where its text begins and ends."""
+    n = rules[6 * gap + 1]
+    if rules[6 * gap + 2]:
+        n -= front
+    if rules[6 * gap + 3]:
+        n -= behind
+    return max(n, rules[6 * gap])
+
+
+@subkernel
+def _put_gap(rules, gap, text, front, behind, out, at):
+    for _ in range(_blanks(rules, gap, front, behind)):
+        out[at] = 32
+        at += 1
+    return _copy(text, rules[6 * gap + 4], rules[6 * gap + 5], out, at)
+
+
+@kernel(i8, BYTES, INTS, i8, INTS, BYTES, INTS, BYTES, INTS, OUT_U1, OUT_I8)
+def put_rows(data, offsets, n_rows, rules, text, other_gaps, other, other_offsets, out, row_ends):
+    """Write the rows of a loop.
+
+    Parameters
+    ----------
+    data, offsets : the texts of all columns
+        The offsets of column c are ``offsets[c * (n_rows + 1):]``.
+    rules, text : int64[6 * (columns + 1)] and bytes
+        The gaps.
+    other_gaps, other, other_offsets : int64[k], texts
+        Gaps that follow no rule: number ``row * (columns + 1) + gap``, ascending.
+    out, row_ends : uint8[enough], int64[n_rows]
+        Filled.
+
+    Returns
+    -------
+    How many bytes were written.
+    """
+    width = len(rules) // 6 - 1
+    at = 0
+    k = 0
+    number = 0
+    for row in range(n_rows):
+        front = 0
+        for gap in range(width + 1):
+            begin = end = 0
+            if gap < width:
+                begin = offsets[gap * (n_rows + 1) + row]
+                end = offsets[gap * (n_rows + 1) + row + 1]
+            if k < len(other_gaps) and other_gaps[k] == number:
+                at = _copy(other, other_offsets[k], other_offsets[k + 1], out, at)
+                k += 1
+            else:
+                at = _put_gap(rules, gap, text, front, end - begin, out, at)
+            at = _copy(data, begin, end, out, at)
+            front = end - begin
+            number += 1
+        row_ends[row] = at
+    return at
+
+
+@subkernel
+def _extent(buf, span):
+    """Where a value begins and ends with its quotes, or as a text field."""
+    start = span >> SPAN_BITS
+    stop = start + (span & SPAN_MASK)
+    before = buf[start - 1]
+    if before == 34 or before == 39:
+        return start - 1, stop + 1
+    if before == 59:
+        while buf[stop] != 59:
+            stop += 1
+        return start - 1, stop + 1
+    return start, stop
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, OUT_I8, OUT_I8)
+def extents(buf, spans, seg_first, seg_rows, width, column, begins, ends):
+    """Where the values of a column begin and end, quotes included, int64[rows]; return how many."""
+    row = 0
+    for g in range(len(seg_first)):
+        for r in range(seg_rows[g]):
+            begins[row], ends[row] = _extent(buf, spans[seg_first[g] + r * width + column])
+            row += 1
+    return row
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, BYTES, INTS, OUT_I8)
+def differing(buf, spans, seg_first, seg_rows, width, column, data, offsets, rows):
+    """Fill the rows, int64[n], where the text of a column is not that of `data`; return how many."""
+    row = 0
+    n = 0
+    for g in range(len(seg_first)):
+        cell = seg_first[g] + column
+        for _ in range(seg_rows[g]):
+            begin, end = _extent(buf, spans[cell])
+            at = offsets[row]
+            same = end - begin == offsets[row + 1] - at
+            if same:
+                for i in range(end - begin):
+                    same &= buf[begin + i] == data[at + i]
+            if not same:
+                rows[n] = row
+                n += 1
+            row += 1
+            cell += width
+    return n
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, INTS, INTS, OUT_I8, OUT_I8)
+def bodies(buf, spans, seg_first, seg_rows, width, label_ends, file_ends, begins, row_ends):
+    """Find where the bodies of loops begin, int64[segments], and where their rows end, int64[rows].
+
+    A row ends behind the last line feed before the next; the last one with its line, comment included. A row that
+    shares its line with the next ends with its last value. Return the number of rows.
+    """
+    row = 0
+    for g in range(len(seg_first)):
+        cell = seg_first[g]
+        if seg_rows[g] == 0:
+            begins[g] = _line_end(buf, label_ends[g], file_ends[g])
+            continue
+        begin, _ = _extent(buf, spans[cell])
+        begins[g] = _behind_line_feed(buf, label_ends[g], begin, begin)
+        for _ in range(seg_rows[g] - 1):
+            _, end = _extent(buf, spans[cell + width - 1])
+            cell += width
+            begin, _ = _extent(buf, spans[cell])
+            row_ends[row] = _behind_line_feed(buf, end, begin, end)
+            row += 1
+        _, end = _extent(buf, spans[cell + width - 1])
+        row_ends[row] = _line_end(buf, end, file_ends[g])
+        row += 1
+    return row
+
+
+@subkernel
+def _behind_line_feed(buf, begin, end, otherwise):
+    for i in range(end - 1, begin - 1, -1):
+        if buf[i] == 10:
+            return i + 1
+    return otherwise
+
+
+@subkernel
+def _line_end(buf, at, file_end):
+    """Behind the line feed that follows blanks, a comment or nothing; else where it began."""
+    i = at
+    while i < file_end and (buf[i] == 32 or buf[i] == 9 or buf[i] == 13):
+        i += 1
+    if i > at and i < file_end and buf[i] == 35:
+        while i < file_end and buf[i] != 10:
+            i += 1
+    return i + 1 if i < file_end and buf[i] == 10 else at
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, INTS, INTS, INTS, BYTES, OUT_I8)
+def differing_gaps(buf, spans, seg_first, seg_rows, begins, row_ends, rules, text, found):
+    """Find the gaps that are not as their rules have them.
+
+    Parameters
+    ----------
+    begins, row_ends : as `bodies` fills them
+    rules, text : as `put_rows` takes them
+    found : int64[capacity]
+        Filled with ``row * (columns + 1) + gap``, as many as it holds.
+
+    Returns
+    -------
+    How many there are.
+    """
+    width = len(rules) // 6 - 1
+    row = 0
+    n = 0
+    for g in range(len(seg_first)):
+        cell = seg_first[g]
+        end = begins[g]
+        for _ in range(seg_rows[g]):
+            front = 0
+            for gap in range(width + 1):
+                start, stop = row_ends[row], row_ends[row]
+                if gap < width:
+                    start, stop = _extent(buf, spans[cell])
+                    cell += 1
+                if not _is_gap(buf, end, start, rules, gap, text, front, stop - start):
+                    if n < len(found):
+                        found[n] = row * (width + 1) + gap
+                    n += 1
+                front = stop - start
+                end = stop
+            row += 1
+    return n
+
+
+@subkernel
+def _is_gap(buf, begin, end, rules, gap, text, front, behind):
+    n = _blanks(rules, gap, front, behind)
+    first, last = rules[6 * gap + 4], rules[6 * gap + 5]
+    if end - begin != n + last - first:
+        return False
+    same = True
+    for i in range(begin, begin + n):
+        same &= buf[i] == 32
+    for i in range(last - first):
+        same &= buf[begin + n + i] == text[first + i]
+    return same
+
+

@@ -1,0 +1,221 @@
+"""Values to text: how a column's values are written, for each type of Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ..errors import SchemaError
+from ..kernels import format as formats
+from ..kernels import rows as kernels
+
+#: How a number becomes text. ``relion``: as RELION writes doubles; ``shortest``: the shortest text that reads back, as
+#: Python's repr; ``short``: that without ``.0``; ``word``: True or False.
+Kind = Literal["relion", "fixed", "scientific", "general", "shortest", "short", "word"]
+
+_STYLES = {
+    "relion": formats.RELION,
+    "fixed": formats.FIXED,
+    "scientific": formats.SCIENTIFIC,
+    "general": formats.GENERAL,
+    "shortest": formats.SHORTEST,
+    "short": formats.SHORT,
+}
+
+#: When strings are quoted: see `tomoarrow.kernels.rows`.
+_WHEN = {"needed": kernels.NEEDED, "relion": kernels.RELION, "blank": kernels.BLANK, "always": kernels.ALWAYS}
+Quoting = Literal["needed", "relion", "blank", "always"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How the values of a column become text. What does not concern the column's type has no effect.
+
+    Attributes
+    ----------
+    kind, precision
+        Of numbers: `Kind`, and P of ``%.Pf`` and ``%.Pe`` or N of ``%.Ng``.
+    brackets : bool
+        Of vectors: whether they stand in brackets.
+    quoting, mark
+        Of strings: when they are quoted, and by which quote.
+    null : str
+        What stands for no value.
+    """
+
+    kind: Kind = "shortest"
+    precision: int = 0
+    brackets: bool = True
+    quoting: Quoting = "needed"
+    mark: str = '"'
+    null: str = "<NA>"
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts one after the other.
+
+    Attributes
+    ----------
+    data : uint8[bytes]
+    offsets : int64[n + 1]
+        Where each begins and the last ends.
+    refused : int64[m]
+        The rows of values that have no form in STAR; their texts are empty.
+    """
+
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    refused: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+def texts_of(array: pa.Array, form: Form, *, guard: bool = False, multiline: bool = False) -> Texts:
+    """The texts of a column's values, quotes included.
+
+    Parameters
+    ----------
+    array : pyarrow.Array
+    form : Form
+    guard : bool
+        The first value is the first of its loop: RELION would take ``_x`` there for a label.
+    multiline : bool
+        Strings of several lines become text fields; else they have no form.
+
+    Raises
+    ------
+    SchemaError
+        The type has no form in STAR.
+    """
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    texts = _writer_of(array.type)(array, form, guard, multiline)
+    if not array.null_count:
+        return texts
+    rows = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
+    return splice(texts, rows, pack([form.null.encode()] * len(rows)))
+
+
+def pack(texts: Sequence[bytes]) -> Texts:
+    """Texts from a list."""
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(np.fromiter((len(text) for text in texts), np.int64, len(texts)), out=offsets[1:])
+    return Texts(np.frombuffer(b"".join(texts), np.uint8), offsets)
+
+
+def splice(texts: Texts, rows: NDArray[np.int64], others: Texts) -> Texts:
+    """Texts with some rows, ascending, replaced."""
+    if not len(rows):
+        return texts
+    out = np.empty(len(texts.data) + len(others.data), np.uint8)
+    offsets = np.empty(len(texts) + 1, np.int64)
+    size = kernels.splice(texts.data, texts.offsets, rows, others.data, others.offsets, out, offsets)
+    return Texts(out[:size], offsets, np.setdiff1d(texts.refused, rows))
+
+
+def _writer_of(type_: pa.DataType) -> Callable[[pa.Array, Form, bool, bool], Texts]:
+    if pa.types.is_floating(type_):
+        return _floats
+    if pa.types.is_integer(type_):
+        return _ints
+    if pa.types.is_boolean(type_):
+        return _bools
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return _strings
+    if pa.types.is_null(type_):
+        return _nulls
+    is_list = pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_)
+    if is_list and (pa.types.is_floating(type_.value_type) or pa.types.is_integer(type_.value_type)):
+        return _vectors
+    raise SchemaError(
+        f"values of the type {type_} have no form in STAR",
+        expected="numbers, booleans, text, or lists of numbers",
+        remedy="cast the column, or leave it out",
+    )
+
+
+def _floats(array: pa.Array, form: Form, *_: bool) -> Texts:
+    kind = "shortest" if form.kind == "word" else form.kind
+    values = _values(array.cast(pa.float64()), np.float64)
+    return _grown(formats.format_floats, values, _STYLES[kind], form.precision)
+
+
+def _ints(array: pa.Array, form: Form, *_: bool) -> Texts:
+    if array.type == pa.uint64() and len(array) and (pc.max(array).as_py() or 0) > np.iinfo(np.int64).max:
+        return _text_buffers(array.cast(pa.large_string()))
+    return _grown(formats.format_ints, _values(array.cast(pa.int64()), np.int64))
+
+
+def _grown(kernel: Callable[..., int], values: NDArray[Any], *how: int) -> Texts:
+    """Run a kernel of `tomoarrow.kernels.format` with room enough."""
+    offsets = np.empty(len(values) + 1, np.int64)
+    capacity = 26 * len(values) + formats.LONGEST
+    while True:
+        out = np.empty(capacity, np.uint8)
+        if kernel(values, *how, 0, out, offsets) == len(values):
+            return Texts(out[: offsets[-1]], offsets)
+        capacity = formats.LONGEST * (len(values) + 1)
+
+
+def _bools(array: pa.Array, form: Form, *_: bool) -> Texts:
+    words = ("True", "False") if form.kind == "word" else ("1", "0")
+    return _text_buffers(pc.if_else(array, *(pa.scalar(word, pa.large_string()) for word in words)))
+
+
+def _strings(array: pa.Array, form: Form, guard: bool, multiline: bool) -> Texts:
+    texts = _text_buffers(array)
+    out = np.empty(3 * len(texts.data) + 5 * len(texts), np.uint8)
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    refused = np.empty(len(texts), np.int64)
+    how = _WHEN[form.quoting], ord(form.mark), guard, multiline
+    n_refused = kernels.quote(texts.data, texts.offsets, *how, out, offsets, refused)
+    return Texts(out[: offsets[-1]], offsets, refused[:n_refused].copy())
+
+
+def _nulls(array: pa.Array, *_: object) -> Texts:
+    return Texts(np.empty(0, np.uint8), np.zeros(len(array) + 1, np.int64))
+
+
+def _vectors(array: pa.Array, form: Form, *_: bool) -> Texts:
+    elements = array.flatten()
+    texts = _writer_of(elements.type)(elements, form, False, False)
+    if elements.null_count:
+        rows = np.flatnonzero(elements.is_null().to_numpy(zero_copy_only=False))
+        texts = splice(texts, rows, pack([form.null.encode()] * len(rows)))
+    list_offsets = np.zeros(len(array) + 1, np.int64)
+    np.cumsum(pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False), out=list_offsets[1:])
+    out = np.empty(len(texts.data) + len(texts) + 2 * len(array), np.uint8)
+    offsets = np.empty(len(array) + 1, np.int64)
+    size = kernels.join_vectors(texts.data, texts.offsets, list_offsets, form.brackets, out, offsets)
+    return Texts(out[:size], offsets)
+
+
+def _values(array: pa.Array, dtype: type) -> NDArray[Any]:
+    """The values of a primitive array; anything where it is null."""
+    buffer = array.buffers()[1]
+    if buffer is None or not len(array):
+        return np.empty(0, dtype)
+    return np.frombuffer(buffer, dtype)[array.offset : array.offset + len(array)]
+
+
+def _text_buffers(array: pa.Array) -> Texts:
+    """The bytes and offsets of an array of strings; nulls are empty."""
+    if array.null_count:
+        array = pc.fill_null(array, "")
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
+        array = array.cast(pa.large_string())
+    _, offsets, data = array.buffers()
+    if not len(array):
+        return Texts(np.empty(0, np.uint8), np.zeros(1, np.int64))
+    wide = np.frombuffer(offsets, np.int32 if pa.types.is_string(array.type) else np.int64)
+    cut = wide[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    bytes_ = np.frombuffer(data, np.uint8)[cut[0] : cut[-1]] if data is not None else np.empty(0, np.uint8)
+    return Texts(bytes_, cut - cut[0])

@@ -1,0 +1,331 @@
+"""How a loop that was read is written: the rule of each column and gap, and what departs from it.
+
+A rule is guessed from a few rows, tried on all of them by the very code that writes, and where it fails guessed again
+with some of the rows at which it failed. What no guess explains is kept as it stands.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import get_args
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..kernels import rows as kernels
+from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
+from .columns import Cells
+from .forms import Form, Quoting, texts_of
+from .structure import Structure
+from .style import Departures, Exceptions, Gap, Header, LoopStyle, rules_of
+from .tables import loop_cells
+
+#: So many rows are looked at to guess a rule.
+_SAMPLE = 48
+
+#: Loops with the same labels that differ otherwise are told apart into so many styles.
+_MOST_STYLES = 8
+
+#: A loop with no more departures than this, or than a twentieth of its values, is written as the others.
+_FEW = 4
+
+#: More decimals than the kernels write belong to no form.
+_MOST_DECIMALS = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The style of one loop, its departures, and where its rows begin and end in the buffer."""
+
+    style: LoopStyle
+    departures: Departures
+    begin: int
+    end: int
+
+
+def learn_loops(structure: Structure, loops: Sequence[int], table: pa.Table) -> list[Learned]:
+    """Learn how loops with the same header are written.
+
+    Parameters
+    ----------
+    structure : Structure
+    loops : sequence of int
+        Their numbers, ascending.
+    table : pyarrow.Table
+        The rows of all of them, one loop after the other, with all their columns.
+    """
+    columns = [column.combine_chunks() for column in table.itercolumns()]
+    return _learn(structure, np.array(loops, np.int64), columns, _MOST_STYLES)
+
+
+def _learn(structure: Structure, loops: NDArray[np.int64], columns: list[pa.Array], tries: int) -> list[Learned]:
+    group = _Group(structure, loops, columns)
+    forms, cells = group.forms()
+    rules, gaps = group.gaps()
+    learned = group.learned(forms, cells, rules, gaps)
+    counts = group.count(cells) + group.count(gaps)
+    strangers = counts > np.maximum(_FEW, group.cells.rows * len(columns) // 20)
+    if tries == 1 or not strangers.any() or strangers.all():
+        return learned
+    # Those that are written otherwise than most are learned by themselves.
+    rows = pa.array(np.flatnonzero(np.repeat(strangers, group.cells.rows)))
+    rest = iter(_learn(structure, loops[strangers], [column.take(rows) for column in columns], tries - 1))
+    return [next(rest) if strange else each for strange, each in zip(strangers, learned, strict=True)]
+
+
+class _Group:
+    """Loops with the same labels, and what their rules get wrong: rows by column, and by gap."""
+
+    def __init__(self, structure: Structure, loops: NDArray[np.int64], columns: list[pa.Array]) -> None:
+        self.structure, self.loops, self.columns = structure, loops, columns
+        self.cells: Cells = loop_cells(structure, loops)
+        last = structure.spans[structure.loop_tags[loops] + structure.loop_width[loops] - 1]
+        self.label_ends = (last >> SPAN_BITS) + (last & SPAN_MASK)
+        ends = structure.text.ends[structure.file[structure.loop_container[loops]]]
+        self.begins = np.empty(len(loops), np.int64)
+        self.row_ends = np.empty(self.cells.n_rows, np.int64)
+        self._arguments = self.cells.arguments(0)[:4]
+        kernels.bodies(*self._arguments, len(columns), self.label_ends, ends, self.begins, self.row_ends)
+        self.first_rows = np.cumsum(self.cells.rows) - self.cells.rows
+
+    def forms(self) -> tuple[tuple[Form, ...], dict[int, NDArray[np.int64]]]:
+        """The form of each column, and the rows that it gets wrong."""
+        sample = self._sample()
+        forms, wrong = [], {}
+        for c, column in enumerate(self.columns):
+            form, rows = self._form(c, column, sample)
+            forms.append(form)
+            if len(rows):
+                wrong[c] = rows
+        return tuple(forms), wrong
+
+    def _sample(self) -> NDArray[np.int64]:
+        """Rows of the first loop that has any; spread, where it is long."""
+        of = int(np.argmax(self.cells.rows > 0)) if len(self.cells.rows) else 0
+        n = int(self.cells.rows[of]) if len(self.cells.rows) else 0
+        return np.unique(np.linspace(0, max(n - 1, 0), min(n, _SAMPLE)).astype(np.int64)) + int(self.first_rows[of])
+
+    def _form(self, c: int, column: pa.Array, sample: NDArray[np.int64]) -> tuple[Form, NDArray[np.int64]]:
+        best, fewest = Form(), np.arange(len(column))
+        for _ in range(2):
+            for form in guess_forms(column.take(pa.array(sample)), self.texts(c, sample)):
+                rows = self._wrong(c, column, form)
+                if not len(rows):
+                    return form, rows
+                if len(rows) < len(fewest):
+                    best, fewest = form, rows
+            sample = np.union1d(sample[: _SAMPLE // 2], fewest[:: max(1, len(fewest) // (_SAMPLE // 2))])
+        return best, fewest
+
+    def _wrong(self, c: int, column: pa.Array, form: Form) -> NDArray[np.int64]:
+        texts = texts_of(column, form, multiline=True)
+        rows = np.empty(len(column), np.int64)
+        n = kernels.differing(*self.cells.arguments(c), texts.data, texts.offsets, rows)
+        return rows[:n].copy()
+
+    def texts(self, c: int, rows: NDArray[np.int64]) -> list[bytes]:
+        """The texts of some values, quotes included."""
+        begins, ends = self._extents(c, rows)
+        return [self._bytes(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+
+    def _extents(self, c: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        cells = self.cells.spans_of(rows, 0)
+        begins, ends = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+        kernels.extents(
+            self.cells.buffer, self.cells.spans, cells, np.ones(len(rows), np.int64), 1, c, begins, ends
+        )
+        return begins, ends
+
+    def _bytes(self, begin: int, end: int) -> bytes:
+        return self.cells.buffer[begin:end].tobytes()
+
+    def gaps(self) -> tuple[tuple[Gap, ...], dict[int, NDArray[np.int64]]]:
+        """The rule of each gap, and the rows that it gets wrong."""
+        width = len(self.columns)
+        samples = [self._sample()] * (width + 1)
+        rules = [self._guess(gap, samples[gap]) for gap in range(width + 1)]
+        wrong = self._wrong_gaps(rules)
+        for _ in range(2):
+            if not wrong:
+                break
+            trial = list(rules)
+            for gap, rows in wrong.items():
+                samples[gap] = np.union1d(samples[gap], rows[:: max(1, len(rows) // _SAMPLE)])
+                trial[gap] = self._guess(gap, samples[gap])
+            still = self._wrong_gaps(trial)
+            for gap in list(wrong):
+                if len(still.get(gap, ())) < len(wrong[gap]):
+                    rules[gap] = trial[gap]
+            wrong = self._wrong_gaps(rules)
+        return tuple(rules), wrong
+
+    def _wrong_gaps(self, rules: Sequence[Gap]) -> dict[int, NDArray[np.int64]]:
+        found = np.empty(1024, np.int64)
+        while True:
+            n = kernels.differing_gaps(*self._arguments, self.begins, self.row_ends, *rules_of(rules), found)
+            if n <= len(found):
+                break
+            found = np.empty(n, np.int64)
+        rows, gaps = np.divmod(found[:n], len(rules))
+        return {gap: rows[gaps == gap] for gap in np.unique(gaps).tolist()}
+
+    def _guess(self, gap: int, rows: NDArray[np.int64]) -> Gap:
+        width = len(self.columns)
+        fronts = np.zeros(len(rows), np.int64)
+        behinds = np.zeros(len(rows), np.int64)
+        begins, ends = self._gap(gap, rows)
+        if gap > 0:
+            front_begins, front_ends = self._extents(gap - 1, rows)
+            fronts = front_ends - front_begins
+        if gap < width:
+            behind_begins, behind_ends = self._extents(gap, rows)
+            behinds = behind_ends - behind_begins
+        texts = [self._bytes(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        return guess_gap(texts, fronts, behinds, inside=0 < gap < width)
+
+    def _gap(self, gap: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where a gap begins and ends in some rows."""
+        if gap == 0:
+            begins = self.row_ends[np.maximum(rows - 1, 0)]
+            is_first = np.isin(rows, self.first_rows)
+            begins[is_first] = self.begins[np.searchsorted(np.cumsum(self.cells.rows), rows[is_first], side="right")]
+        else:
+            _, begins = self._extents(gap - 1, rows)
+        ends = self.row_ends[rows] if gap == len(self.columns) else self._extents(gap, rows)[0]
+        return begins, ends
+
+    def count(self, wrong: dict[int, NDArray[np.int64]]) -> NDArray[np.int64]:
+        """How many departures each loop has."""
+        rows = np.concatenate([*wrong.values(), np.empty(0, np.int64)])
+        owner = np.searchsorted(np.cumsum(self.cells.rows), rows, side="right")
+        return np.bincount(owner, minlength=len(self.cells.rows))
+
+    def learned(
+        self,
+        forms: tuple[Form, ...],
+        cells: dict[int, NDArray[np.int64]],
+        rules: tuple[Gap, ...],
+        gaps: dict[int, NDArray[np.int64]],
+    ) -> list[Learned]:
+        """What was learned of each loop."""
+        lasts = np.append(self.row_ends, 0)[np.maximum(self.first_rows + self.cells.rows - 1, 0)]
+        ends = np.where(self.cells.rows > 0, lasts, self.begins)
+        styles: dict[bytes, LoopStyle] = {}
+        cell_texts = {c: self.texts(c, rows) for c, rows in cells.items()}
+        gap_texts = {gap: self._gap_texts(gap, rows) for gap, rows in gaps.items()}
+        learned = []
+        for g, loop in enumerate(self.loops.tolist()):
+            begin = int(self.begins[g])
+            header = self._bytes(self.structure.start(int(self.structure.loop_tags[loop])) - 1, begin)
+            if header not in styles:
+                labels = tuple(self.structure.labels(loop))
+                styles[header] = LoopStyle(labels, learn_header(labels, header.decode()), forms, rules)
+            first = int(self.first_rows[g])
+            own = range(first, first + int(self.cells.rows[g]))
+            departures = Departures(_within(own, cells, cell_texts), _within(own, gaps, gap_texts))
+            learned.append(Learned(styles[header], departures, begin, int(ends[g])))
+        return learned
+
+    def _gap_texts(self, gap: int, rows: NDArray[np.int64]) -> list[bytes]:
+        begins, ends = self._gap(gap, rows)
+        return [self._bytes(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+
+
+def _within(own: range, wrong: dict[int, NDArray[np.int64]], texts: dict[int, list[bytes]]) -> dict[int, Exceptions]:
+    """The departures of the loop that has some of the rows."""
+    found = {}
+    for i, rows in wrong.items():
+        first, last = np.searchsorted(rows, [own.start, own.stop]).tolist()
+        if first < last:
+            found[i] = Exceptions(rows[first:last] - own.start, tuple(text.decode() for text in texts[i][first:last]))
+    return found
+
+
+def learn_header(labels: Sequence[str], text: str) -> Header:
+    """How the lines of labels are written, given what stands from the first underscore to the first row."""
+    behind, at = [], 0
+    for label, after in pairwise([*labels, None]):
+        at += 1 + len(label or "")
+        end = len(text) if after is None else text.index(f"_{after}", at)
+        behind.append(text[at:end])
+        at = end
+    each = behind[0].replace("#1", "#{n}", 1)
+    header = Header(each)
+    for header in (Header(each), Header(each, behind[-1].replace(f"#{len(labels)}", "#{n}", 1))):
+        if header.text(labels) == text:
+            return header
+    return Header(each, each=tuple(behind))
+
+
+def guess_forms(values: pa.Array, texts: Sequence[bytes]) -> list[Form]:
+    """The forms that give some values their texts, or most of them; the likeliest first."""
+    null = "<NA>"
+    if values.null_count:
+        null = texts[values.is_null().index(True).as_py()].decode()
+    forms = [replace(form, null=null) for form in _candidates(values.type, texts)]
+    fits = []
+    for form in forms:
+        written = texts_of(values, form, multiline=True)
+        data, ends = written.data.tobytes(), written.offsets.tolist()
+        fits.append(sum(data[begin:end] == text for (begin, end), text in zip(pairwise(ends), texts, strict=True)))
+    best = sorted(range(len(forms)), key=lambda i: -fits[i])
+    return [forms[i] for i in best if fits[i] == fits[best[0]]][:4]
+
+
+def _candidates(type_: pa.DataType, texts: Sequence[bytes]) -> list[Form]:
+    if pa.types.is_floating(type_):
+        return [Form("relion"), *_fixed(texts), *_GENERAL]
+    if pa.types.is_boolean(type_):
+        return [Form(), Form("word")]
+    if pa.types.is_list(type_):
+        kinds = [Form("general", 12), *_fixed(texts), *_GENERAL] if pa.types.is_floating(type_.value_type) else [Form()]
+        return [replace(form, brackets=brackets) for brackets in (True, False) for form in kinds]
+    if pa.types.is_string(type_) or pa.types.is_dictionary(type_):
+        return [Form(quoting=quoting, mark=mark) for mark in "\"'" for quoting in get_args(Quoting)]
+    return [Form()]
+
+
+_GENERAL = [Form("general", 6), Form("shortest"), Form("short"), *(Form("general", n) for n in (7, 12, 15, 17))]
+
+
+def _fixed(texts: Sequence[bytes]) -> list[Form]:
+    """Forms of fixed precision, with as many decimals as the texts have, the most frequent first."""
+    found: Counter[Form] = Counter()
+    for text in texts:
+        number, _, exponent = text.lower().partition(b"e")
+        decimals = len(number.partition(b".")[2].partition(b",")[0].rstrip(b"]"))
+        if decimals <= _MOST_DECIMALS:
+            found[Form("scientific" if exponent else "fixed", decimals)] += 1
+    return [form for form, _ in found.most_common(4)]
+
+
+def guess_gap(texts: Sequence[bytes], fronts: NDArray[np.int64], behinds: NDArray[np.int64], *, inside: bool) -> Gap:
+    """The rule that explains most of some gaps, given how long the values in front of them and behind them are."""
+    if not texts:
+        return Gap()
+    blanks = np.array([len(text) - len(text.lstrip(b" ")) for text in texts])
+    rests = [text.lstrip(b" ") for text in texts]
+    rest = Counter(rests).most_common(1)[0][0]
+    fitting = np.array([text == rest for text in rests])
+    n, front, behind = blanks[fitting], fronts[fitting], behinds[fitting]
+    text = rest.decode()
+    usual = int(Counter(n.tolist()).most_common(1)[0][0])
+    guesses = [Gap(text, usual)]
+    for left, right in ((False, True), (True, False), (True, True)):
+        filled = n + left * front + right * behind
+        fill = int(filled.max())
+        overflowing = n[filled != fill]
+        least = int(overflowing.min()) if len(overflowing) else int(inside and not text)
+        guesses.append(Gap(text, least, fill, left, right))
+    right = guesses.pop(1)
+    # Where all values are equally long, blanks are as likely to be the work of alignment.
+    guesses.insert(0 if usual > inside else 1, right)
+    return max(guesses, key=lambda gap: _explained(gap, n, front, behind))
+
+
+def _explained(gap: Gap, n: NDArray[np.int64], front: NDArray[np.int64], behind: NDArray[np.int64]) -> int:
+    return int((np.maximum(gap.least, gap.fill - gap.left * front - gap.right * behind) == n).sum())

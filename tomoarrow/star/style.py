@@ -1,0 +1,221 @@
+"""What it takes, besides its values, to write a STAR file: what stands around them, and how they become text.
+
+A file is a sequence of blocks, a block a sequence of items: literal text, pairs, and loops. Of a loop all that is not
+a value is a header and, between the values of each row, gaps. What follows no rule, in a loop that was read, is kept
+as `Departures`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import rows as kernels
+from .forms import Form, Texts, pack
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What stands between two values of a row, before the first, or behind the last.
+
+    Blanks first: at least `least`, and as many as fill `fill` bytes less the length of the value in front where that
+    is aligned left, and of the value behind where that is aligned right. Then `text`.
+    """
+
+    text: str = ""
+    least: int = 0
+    fill: int = 0
+    left: bool = False
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What stands behind each label of a loop, with ``{n}`` for its number; the last one may have its own.
+
+    `each` is empty, or has what stands behind each of the labels where that follows no rule.
+    """
+
+    behind: str = " #{n} \n"
+    last: str | None = None
+    each: tuple[str, ...] = ()
+
+    def text(self, labels: Sequence[str]) -> str:
+        """The lines of labels, from the first underscore to where the rows begin."""
+        behind = self.each
+        if len(behind) != len(labels):
+            behind = tuple(self.behind.replace("{n}", str(n)) for n in range(1, len(labels) + 1))
+            if self.last is not None and labels:
+                behind = (*behind[:-1], self.last.replace("{n}", str(len(labels))))
+        return "".join(f"_{label}{text}" for label, text in zip(labels, behind, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStyle:
+    """How a loop is written.
+
+    Attributes
+    ----------
+    labels : tuple of str
+    header : Header
+    forms : tuple of Form
+        For each column.
+    gaps : tuple of Gap
+        For each column what stands before its value, and what ends the row.
+    """
+
+    labels: tuple[str, ...]
+    header: Header
+    forms: tuple[Form, ...]
+    gaps: tuple[Gap, ...]
+
+    def adapted(self, labels: Sequence[str], extra: Mapping[str, Form]) -> LoopStyle:
+        """The style for a table with other columns: those that it knows keep their forms and gaps.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            The columns of the table.
+        extra : mapping
+            Forms for the columns that the style does not know.
+        """
+        if tuple(labels) == self.labels:
+            return self
+        at = {label: i for i, label in enumerate(self.labels)}
+        forms = tuple(self.forms[at[label]] if label in at else extra[label] for label in labels)
+        middle = self.gaps[1:-1] or (Gap(" "),)
+        usual = Counter(middle).most_common(1)[0][0]
+        gaps = [self.gaps[at[label]] if at.get(label) else usual for label in labels]
+        gaps[:1] = self.gaps[:1]
+        return LoopStyle(tuple(labels), self.header, forms, (*gaps, self.gaps[-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A label with its value: what stands between them, and the value's text, quotes included."""
+
+    label: str
+    gap: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStyle:
+    """A block: what stands before its name, keyword included; its name; its items."""
+
+    front: str
+    name: str
+    items: tuple[str | Pair | LoopStyle, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exceptions:
+    """Texts that follow no rule, and the rows they stand in, ascending: int64[n]."""
+
+    rows: NDArray[np.int64]
+    texts: tuple[str, ...]
+
+    def packed(self) -> Texts:
+        return pack([text.encode() for text in self.texts])
+
+
+@dataclass(frozen=True, slots=True)
+class Departures:
+    """Where a loop departs from its style: by column the texts of values, by gap what stands there."""
+
+    cells: dict[int, Exceptions] = field(default_factory=dict)
+    gaps: dict[int, Exceptions] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.cells or self.gaps)
+
+
+def put_rows(
+    columns: Sequence[Texts], gaps: Sequence[Gap], departing: Mapping[int, Exceptions], n_rows: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Write rows: the bytes, and where each row ends.
+
+    Parameters
+    ----------
+    columns : sequence of Texts
+    gaps : sequence of Gap
+        One more than columns.
+    departing : mapping
+        By gap, the rows where something else stands.
+    n_rows : int
+    """
+    rules, text = rules_of(gaps)
+    starts = np.cumsum([0, *(len(column.data) for column in columns)])
+    data = np.concatenate([column.data for column in columns]) if columns else np.empty(0, np.uint8)
+    offsets = np.concatenate([column.offsets + start for column, start in zip(columns, starts[:-1], strict=True)])
+    numbers = [each.rows * len(gaps) + gap for gap, each in departing.items()]
+    order = np.argsort(np.concatenate(numbers)) if numbers else np.empty(0, np.int64)
+    texts = [text.encode() for each in departing.values() for text in each.texts]
+    others = pack([texts[i] for i in order.tolist()])
+    in_order = np.concatenate(numbers)[order] if numbers else order
+    most = sum(max(gap.least, gap.fill) + len(gap.text.encode()) for gap in gaps)
+    out = np.empty(len(data) + n_rows * most + len(others.data), np.uint8)
+    row_ends = np.empty(n_rows, np.int64)
+    size = kernels.put_rows(
+        data, offsets, n_rows, rules, text, in_order, others.data, others.offsets, out, row_ends
+    )
+    return out[:size], row_ends
+
+
+def rules_of(gaps: Sequence[Gap]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Gaps as `tomoarrow.kernels.rows` takes them."""
+    texts = pack([gap.text.encode() for gap in gaps])
+    rules = np.empty((len(gaps), 6), np.int64)
+    for i, gap in enumerate(gaps):
+        rules[i] = gap.least, gap.fill, gap.left, gap.right, texts.offsets[i], texts.offsets[i + 1]
+    return rules.ravel(), texts.data
+
+
+def to_plain(style: LoopStyle) -> dict[str, Any]:
+    """A style as plain values, for JSON; defaults are left out."""
+    return {
+        "labels": list(style.labels),
+        "header": _sparse(style.header),
+        "forms": [_sparse(form) for form in style.forms],
+        "gaps": [_sparse(gap) for gap in style.gaps],
+    }
+
+
+def from_plain(plain: Mapping[str, Any]) -> LoopStyle:
+    """The style that `to_plain` made plain."""
+    header = dict(plain["header"])
+    header["each"] = tuple(header.get("each", ()))
+    return LoopStyle(
+        tuple(plain["labels"]),
+        Header(**header),
+        tuple(Form(**form) for form in plain["forms"]),
+        tuple(Gap(**gap) for gap in plain["gaps"]),
+    )
+
+
+def _sparse(thing: Any) -> dict[str, Any]:
+    default = asdict(type(thing)())
+    return {key: value for key, value in asdict(thing).items() if value != default[key]}
+
+
+def departures_to_plain(departures: Departures) -> dict[str, Any]:
+    """Departures as plain values, for JSON."""
+    return {
+        kind: {str(i): [each.rows.tolist(), list(each.texts)] for i, each in found.items()}
+        for kind, found in (("cells", departures.cells), ("gaps", departures.gaps))
+        if found
+    }
+
+
+def departures_from_plain(plain: Mapping[str, Any]) -> Departures:
+    """The departures that `departures_to_plain` made plain."""
+    found = [
+        {int(i): Exceptions(np.array(rows, np.int64), tuple(texts)) for i, (rows, texts) in plain.get(kind, {}).items()}
+        for kind in ("cells", "gaps")
+    ]
+    return Departures(*found)
