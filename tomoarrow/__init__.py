@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     )
     from .relion.labels import LABELS
     from .relion.reading import read_star, read_table
+    from .relion.writing import write_star
     from .star.columns import Label
     from .star.document import Block, Document, Reject
     from .star.faults import Notice
+    from .star.writer import WriteReport
 
 #: Where each public name lives. They are imported when first asked for: numba and polars take time.
 _HOMES = {
@@ -47,9 +49,11 @@ _HOMES = {
     "StarSyntaxError": "errors",
     "TomoarrowError": "errors",
     "UsageError": "errors",
+    "WriteReport": "star.writer",
     "convert": "dataset.convert",
     "read_star": "relion.reading",
     "read_table": "relion.reading",
+    "write_star": "relion.writing",
 }
 
 __all__ = [
@@ -68,10 +72,12 @@ __all__ = [
     "StarSyntaxError",
     "TomoarrowError",
     "UsageError",
+    "WriteReport",
     "__version__",
     "convert",
     "read_star",
     "read_table",
+    "write_star",
 ]
 
 

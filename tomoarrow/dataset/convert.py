@@ -22,6 +22,7 @@ from ..relion.project import Project, find_project
 from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, SeriesFile, read_global
 from ..star.document import Reject
 from ..star.faults import Notice, refuse
+from ..star.render import cores
 from ..star.tables import Findings, OnBadValue, Options
 from .join import free_name
 from .layout import write_table
@@ -93,7 +94,7 @@ def convert(
     found = Findings()
     job = _prepare(Path(source), project, Options(LABELS, {}, on_bad_value), missing, found)
     _check_partition(job.table, partition_by)
-    job = replace(job, threads=threads or _cores(), partition_by=partition_by)
+    job = replace(job, threads=threads or cores(), partition_by=partition_by)
     with _told(target), staged(target, force=force) as staging:
         written = write_tilts(job, staging, progress)
         found.add(written.found)
@@ -180,11 +181,6 @@ def _absent(path: Path, table: GlobalTable, home: Project, row: int) -> MissingF
 def _stat(name: str, path: str | Path) -> SourceInfo:
     status = os.stat(path)
     return SourceInfo(name, status.st_size, status.st_mtime_ns)
-
-
-def _cores() -> int:
-    """How many cores this process may use: a job on a cluster has fewer than its node."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_partition(table: GlobalTable, label: str | None) -> None:

@@ -8,14 +8,12 @@ that is always the same. Segments, width and column are those of `tomoarrow.kern
 
 from __future__ import annotations
 
-
 from .jit import BYTES, INTS, OUT_I8, OUT_U1, i8, kernel, subkernel, u1
 from .tokenize import SPAN_BITS, SPAN_MASK
 
 #: When a string is quoted: where it would be misread otherwise; as RELION does; where it is empty or holds a blank;
 #: always.
 NEEDED, RELION, BLANK, ALWAYS = range(4)
-
 
 
 @subkernel
@@ -405,5 +403,3 @@ def _is_gap(buf, begin, end, rules, gap, text, front, behind):
     for i in range(last - first):
         same &= buf[begin + n + i] == text[first + i]
     return same
-
-

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..errors import BlockNotFoundError, Place, SchemaError
+from ..errors import BlockNotFoundError, Place, SchemaError, UsageError
 from .faults import Notice
+from .source import Text
+
+if TYPE_CHECKING:
+    from .structure import Dialect
+    from .tables import Options
 
 #: What the value of a pair may be.
 Value = str | int | float | bool | list[int] | list[float] | None
@@ -28,8 +33,19 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The text that a document was read from, and how: what it takes to write the same bytes again."""
+
+    text: Text
+    dialect: Dialect
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """A data block, or a save frame.
+
+    The methods that edit give a new block; written in a document, it keeps the layout of the one that was read.
 
     Attributes
     ----------
@@ -47,6 +63,8 @@ class Block:
     pairs: Mapping[str, Value] = field(default_factory=dict)
     loops: tuple[pa.Table, ...] = ()
     frames: tuple[Block, ...] = ()
+    #: What it was read from, and which of its containers it is.
+    _origin: tuple[Origin, int] | None = field(default=None, repr=False, compare=False)
 
     @property
     def table(self) -> pa.Table | None:
@@ -62,6 +80,42 @@ class Block:
                 f"block 'data_{self.name}' has {len(self.loops)} loops", remedy="take one from .loops, by position"
             )
         return self.loops[0] if self.loops else None
+
+    def with_table(self, table: Any, loop: int | None = None) -> Block:
+        """The block with another table in place of its loop, or as its first.
+
+        Parameters
+        ----------
+        table : pyarrow.Table, or a frame of Polars or pandas
+        loop : int, optional
+            Which of several loops.
+        """
+        if loop is None and len(self.loops) > 1:
+            raise UsageError(f"block 'data_{self.name}' has {len(self.loops)} loops", remedy="say which: loop=0, ...")
+        at = range(len(self.loops) or 1)[loop or 0]
+        return replace(self, loops=(*self.loops[:at], as_table(table), *self.loops[at + 1 :]))
+
+    def with_column(self, label: str, values: Any) -> Block:
+        """The block with a column of its loop replaced, or added behind the others."""
+        table = self.table
+        if table is None:
+            raise UsageError(f"block 'data_{self.name}' has no loop", remedy="give it one with with_table")
+        column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+        if label in table.column_names:
+            return self.with_table(table.set_column(table.column_names.index(label), label, column))
+        return self.with_table(table.append_column(label, column))
+
+    def without_column(self, *labels: str) -> Block:
+        """The block without some columns of its loop."""
+        there = [] if self.table is None else self.table.column_names
+        for label in labels:
+            if label not in there:
+                raise SchemaError(f"no column {label} in block 'data_{self.name}'", expected=f"one of {there}")
+        return self.with_table(self.table.drop_columns(list(labels))) if labels and self.table is not None else self
+
+    def with_pairs(self, pairs: Mapping[str, Value]) -> Block:
+        """The block with these pairs instead of its own."""
+        return replace(self, pairs=dict(pairs))
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The one loop, for any library that takes Arrow data (the Arrow PyCapsule interface)."""
@@ -80,7 +134,8 @@ class Block:
 class Document:
     """A STAR file: its blocks in order.
 
-    Look a block up by name or by position: ``doc["particles"]``, ``doc[0]``.
+    Look a block up by name or by position: ``doc["particles"]``, ``doc[0]``. The methods that edit give a new
+    document; `write_star` writes all that was not changed as it was read, byte for byte.
 
     Attributes
     ----------
@@ -94,6 +149,7 @@ class Document:
     blocks: tuple[Block, ...]
     warnings: tuple[Notice, ...] = ()
     rejects: tuple[Reject, ...] = ()
+    _origin: Origin | None = field(default=None, repr=False, compare=False)
     _positions: dict[str, list[int]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -131,6 +187,43 @@ class Document:
             raise BlockNotFoundError(f"no block 'data_{name}'", expected=f"one that is there: {there}{more}")
         return positions[0]
 
+    def replace(self, key: str | int, content: Any) -> Document:
+        """The document with another block in place of one; a table or pairs take the place of its own.
+
+        Parameters
+        ----------
+        key : str or int
+            Name or position of the block.
+        content : Block, table, or mapping of pairs
+        """
+        at = range(len(self.blocks))[key] if isinstance(key, int) else self.position(key)
+        old = self.blocks[at]
+        if isinstance(content, Block):
+            block = content
+        elif isinstance(content, Mapping):
+            block = old.with_pairs(content)
+        else:
+            block = old.with_table(content)
+        return replace(self, blocks=(*self.blocks[:at], block, *self.blocks[at + 1 :]))
+
+    def add(self, name: str, content: Any, position: int | None = None) -> Document:
+        """The document with one more block: behind the others, or before the one at a position.
+
+        Parameters
+        ----------
+        name : str
+        content : Block, table, or mapping of pairs
+        position : int, optional
+        """
+        block = as_block(name, content)
+        at = len(self.blocks) if position is None else position
+        return replace(self, blocks=(*self.blocks[:at], block, *self.blocks[at:]))
+
+    def drop(self, key: str | int) -> Document:
+        """The document without a block, given by name or position."""
+        at = range(len(self.blocks))[key] if isinstance(key, int) else self.position(key)
+        return replace(self, blocks=(*self.blocks[:at], *self.blocks[at + 1 :]))
+
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)
 
@@ -153,3 +246,27 @@ class Document:
         if len(self.blocks) > 20:
             lines.append(f"  ... and {len(self.blocks) - 20} more")
         return "\n".join(lines) + ">"
+
+
+def as_table(content: Any) -> pa.Table:
+    """A table of pyarrow, whatever library a table comes from."""
+    if isinstance(content, pa.Table):
+        return content
+    if hasattr(content, "collect") and not hasattr(content, "__arrow_c_stream__"):
+        content = content.collect()
+    if isinstance(content, pa.RecordBatch) or hasattr(content, "__arrow_c_stream__"):
+        return pa.table(content)
+    raise UsageError(
+        f"not a table: {type(content).__name__}", expected="a table of pyarrow, Polars, pandas or DuckDB, or a Block"
+    )
+
+
+def as_block(name: str, content: Any) -> Block:
+    """A block of a name: from a block, a table, a sequence of tables, or a mapping of pairs."""
+    if isinstance(content, Block):
+        return replace(content, name=name)
+    if isinstance(content, Mapping):
+        return Block(name, dict(content))
+    if isinstance(content, Sequence) and not isinstance(content, str | bytes):
+        return Block(name, {}, tuple(as_table(table) for table in content))
+    return Block(name, {}, (as_table(content),))

@@ -7,7 +7,7 @@ with some of the rows at which it failed. What no guess explains is kept as it s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import get_args
@@ -135,9 +135,7 @@ class _Group:
     def _extents(self, c: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         cells = self.cells.spans_of(rows, 0)
         begins, ends = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-        kernels.extents(
-            self.cells.buffer, self.cells.spans, cells, np.ones(len(rows), np.int64), 1, c, begins, ends
-        )
+        kernels.extents(self.cells.buffer, self.cells.spans, cells, np.ones(len(rows), np.int64), 1, c, begins, ends)
         return begins, ends
 
     def _bytes(self, begin: int, end: int) -> bytes:
@@ -261,19 +259,23 @@ def learn_header(labels: Sequence[str], text: str) -> Header:
     return Header(each, each=tuple(behind))
 
 
-def guess_forms(values: pa.Array, texts: Sequence[bytes]) -> list[Form]:
-    """The forms that give some values their texts, or most of them; the likeliest first."""
+def guess_forms(values: pa.Array, texts: Sequence[bytes]) -> Iterator[Form]:
+    """The forms that give some values their texts, the likeliest first; last, those that do for most of them."""
     null = "<NA>"
     if values.null_count:
         null = texts[values.is_null().index(True).as_py()].decode()
-    forms = [replace(form, null=null) for form in _candidates(values.type, texts)]
-    fits = []
-    for form in forms:
+    partial = []
+    for candidate in _candidates(values.type, texts):
+        form = replace(candidate, null=null)
         written = texts_of(values, form, multiline=True)
         data, ends = written.data.tobytes(), written.offsets.tolist()
-        fits.append(sum(data[begin:end] == text for (begin, end), text in zip(pairwise(ends), texts, strict=True)))
-    best = sorted(range(len(forms)), key=lambda i: -fits[i])
-    return [forms[i] for i in best if fits[i] == fits[best[0]]][:4]
+        fit = sum(data[begin:end] == text for (begin, end), text in zip(pairwise(ends), texts, strict=True))
+        if fit == len(texts):
+            yield form
+        else:
+            partial.append((fit, form))
+    most = max((fit for fit, _ in partial), default=0)
+    yield from [form for fit, form in partial if fit == most][:2]
 
 
 def _candidates(type_: pa.DataType, texts: Sequence[bytes]) -> list[Form]:
@@ -321,9 +323,9 @@ def guess_gap(texts: Sequence[bytes], fronts: NDArray[np.int64], behinds: NDArra
         overflowing = n[filled != fill]
         least = int(overflowing.min()) if len(overflowing) else int(inside and not text)
         guesses.append(Gap(text, least, fill, left, right))
-    right = guesses.pop(1)
-    # Where all values are equally long, blanks are as likely to be the work of alignment.
-    guesses.insert(0 if usual > inside else 1, right)
+    if usual > inside:
+        # Where all values are equally long, blanks are more likely to be the work of alignment.
+        guesses.insert(0, guesses.pop(1))
     return max(guesses, key=lambda gap: _explained(gap, n, front, behind))
 
 

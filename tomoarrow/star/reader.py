@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import SchemaError, StarSyntaxError, check_choice, raise_gathered
 from .columns import Cells, Label, read_column
-from .document import Block, Document, Value
+from .document import Block, Document, Origin, Value
 from .faults import Notice, refuse
 from .source import Source, read_text
 from .structure import Dialect, Structure, analyse
@@ -106,7 +106,8 @@ def _document(
     found = Findings([*structure.notices, *_repeated_names(structure)])
     columns = [columns] if isinstance(columns, str) else columns
     chosen = None if columns is None else frozenset(columns)
-    reading = _reading(structure, options, chosen, found)
+    origin = Origin(structure.text, structure.dialect, options)
+    reading = _reading(structure, origin, chosen, found)
     read = tuple(_read_block(reading, container) for container in _choose_blocks(structure, blocks))
     raise_gathered(found.errors, "{n} values or labels do not fit:")
     if columns is not None:
@@ -114,7 +115,7 @@ def _document(
         read = tuple(_in_order(block, columns) for block in read)
     if strict:
         refuse(found.notices)
-    return Document(read, tuple(found.notices), tuple(found.rejects))
+    return Document(read, tuple(found.notices), tuple(found.rejects), origin)
 
 
 def _block_with_the_loop(structure: Structure) -> int:
@@ -166,7 +167,7 @@ class _Reading:
     """
 
     structure: Structure
-    options: Options
+    origin: Origin
     chosen: frozenset[str] | None
     found: Findings
     loops: list[list[int]]
@@ -174,12 +175,12 @@ class _Reading:
     frames: list[list[int]]
 
 
-def _reading(structure: Structure, options: Options, chosen: frozenset[str] | None, found: Findings) -> _Reading:
+def _reading(structure: Structure, origin: Origin, chosen: frozenset[str] | None, found: Findings) -> _Reading:
     n = len(structure.heading)
     loops = _by_owner(structure.loop_container, range(len(structure.loop_container)), n)
     pairs = _by_owner(structure.pair_container, structure.pair_tag.tolist(), n)
     frames = _by_owner(structure.parent, range(n), n)
-    return _Reading(structure, options, chosen, found, loops, pairs, frames)
+    return _Reading(structure, origin, chosen, found, loops, pairs, frames)
 
 
 def _by_owner(owners: NDArray[np.int64], items: Sequence[int], n: int) -> list[list[int]]:
@@ -193,16 +194,16 @@ def _by_owner(owners: NDArray[np.int64], items: Sequence[int], n: int) -> list[l
 def _read_block(reading: _Reading, container: int) -> Block:
     structure, found = reading.structure, reading.found
     loops = tuple(
-        read_loop(structure, loop, reading.options, reading.chosen, found)
+        read_loop(structure, loop, reading.origin.options, reading.chosen, found)
         for loop in reading.loops[container]
         if check_loop(structure, loop, structure.labels(loop), found)
     )
     frames = tuple(_read_block(reading, frame) for frame in reading.frames[container])
-    return Block(structure.name(container), _read_pairs(reading, container), loops, frames)
+    return Block(structure.name(container), _read_pairs(reading, container), loops, frames, (reading.origin, container))
 
 
 def _read_pairs(reading: _Reading, container: int) -> dict[str, Value]:
-    structure, options, found = reading.structure, reading.options, reading.found
+    structure, options, found = reading.structure, reading.origin.options, reading.found
     pairs: dict[str, Value] = {}
     for tag in reading.pairs[container]:
         label = structure.string(tag)

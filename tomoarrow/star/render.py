@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from .style import Departures, Exceptions, LoopStyle, put_rows
 
 #: Rows are written in pieces of about this many values: what is at work stays in the cache of a core.
 _PIECE_VALUES = 1 << 17
+
+
+def cores() -> int:
+    """How many cores this process may use: a job on a cluster has fewer than its node."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +46,19 @@ def render_rows(
         Of the columns of the table, in their order.
     table : pyarrow.Table
     departures : Departures
-        Texts and gaps, by the rows of the table. A text that does not read as the value that is there now, because
-        the value was changed, is left out.
+        By the rows of the table; of a table that was changed, those that still hold: see `valid`.
     threads : int
     multiline : bool
         Strings of several lines become text fields.
     """
-    departures = valid(departures, table, nulls=multiline)
     height = max(1, _PIECE_VALUES // max(1, table.num_columns))
 
     def write(begin: int) -> Rows:
         piece = table.slice(begin, height)
         own = range(begin, begin + piece.num_rows)
         columns = [
-            _texts(column, style, c, own, departures, multiline=multiline) for c, column in enumerate(piece.itercolumns())
+            _texts(column, style, c, own, departures, multiline=multiline)
+            for c, column in enumerate(piece.itercolumns())
         ]
         gaps = {gap: _cut(each, own) for gap, each in departures.gaps.items()}
         return Rows(*put_rows(columns, style.gaps, gaps, piece.num_rows))
@@ -94,13 +99,13 @@ def _cut(each: Exceptions, own: range) -> Exceptions:
     return Exceptions(each.rows[first:last] - own.start, each.texts[first:last])
 
 
-def valid(departures: Departures, table: pa.Table, *, nulls: bool) -> Departures:
+def valid(departures: Departures, table: pa.Table, *, star: bool) -> Departures:
     """The departures that still hold: those in rows that are there, of values that are as they were.
 
     Parameters
     ----------
-    nulls : bool
-        Whether ``?`` and ``.`` stand for no value, as in the `star` dialect.
+    star : bool
+        Whether they are of the `star` dialect: ``?`` and ``.`` are no values there, and there are text fields.
     """
     if not departures:
         return departures
@@ -109,7 +114,7 @@ def valid(departures: Departures, table: pa.Table, *, nulls: bool) -> Departures
         there = each.rows < table.num_rows
         rows, texts = each.rows[there], [text for text, keep in zip(each.texts, there, strict=True) if keep]
         now = table.column(c).take(pa.array(rows)).combine_chunks()
-        same = _equal(read_texts(texts, now.type, nulls=nulls), now)
+        same = equal_values(read_texts(texts, now.type, star=star), now)
         kept = tuple(text for text, keep in zip(texts, same, strict=True) if keep)
         cells[c] = Exceptions(rows[same], kept)
     gaps = {}
@@ -123,7 +128,7 @@ def valid(departures: Departures, table: pa.Table, *, nulls: bool) -> Departures
     return Departures(cells, gaps)
 
 
-def read_texts(texts: Sequence[str], type_: pa.DataType, *, nulls: bool) -> pa.Array:
+def read_texts(texts: Sequence[str], type_: pa.DataType, *, star: bool) -> pa.Array:
     """What texts, quotes included, read as; null where they do not fit the type."""
     if pa.types.is_dictionary(type_):
         type_ = type_.value_type
@@ -133,13 +138,14 @@ def read_texts(texts: Sequence[str], type_: pa.DataType, *, nulls: bool) -> pa.A
     for i, (begin, text) in enumerate(zip((packed.offsets[:-1] + 1).tolist(), texts, strict=True)):
         raw = text.encode()
         start, length = begin, len(raw)
-        if raw[:1] == b";":
+        if star and raw[:1] == b";":
             body = raw[1:-1].removesuffix(b"\n").removesuffix(b"\r")
             start, length = begin + 1, len(body)
         elif raw[:1] in (b'"', b"'"):
             start, length = begin + 1, len(raw) - 2
         spans[i] = start << SPAN_BITS | length
-    cells = Cells(data, spans, np.zeros(1, np.int64), np.array([len(texts)]), 1, any("\a" in text for text in texts), nulls)
+    escapes = any("\a" in text for text in texts)
+    cells = Cells(data, spans, np.zeros(1, np.int64), np.array([len(texts)]), 1, escapes, star)
     known = _KNOWN.get(str(type_), "string")
     read = read_column(cells, 0, known).array
     return read if read.type == type_ else read.cast(type_, safe=False)
@@ -155,7 +161,7 @@ _KNOWN: Mapping[str, LabelType] = {
 }
 
 
-def _equal(one: pa.Array, other: pa.Array) -> NDArray[np.bool_]:
+def equal_values(one: pa.Array, other: pa.Array) -> NDArray[np.bool_]:
     """Where two arrays hold the same, nulls and nans included; 0.0 and -0.0 are not the same."""
     if pa.types.is_dictionary(other.type):
         other = other.dictionary_decode()

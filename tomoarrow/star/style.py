@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -74,43 +74,28 @@ class LoopStyle:
     forms: tuple[Form, ...]
     gaps: tuple[Gap, ...]
 
-    def adapted(self, labels: Sequence[str], extra: Mapping[str, Form]) -> LoopStyle:
-        """The style for a table with other columns: those that it knows keep their forms and gaps.
-
-        Parameters
-        ----------
-        labels : sequence of str
-            The columns of the table.
-        extra : mapping
-            Forms for the columns that the style does not know.
-        """
-        if tuple(labels) == self.labels:
+    def adapted(self, other: LoopStyle) -> LoopStyle:
+        """The style for a table with other columns: those that it does not know are written as in another style."""
+        if other.labels == self.labels:
             return self
         at = {label: i for i, label in enumerate(self.labels)}
-        forms = tuple(self.forms[at[label]] if label in at else extra[label] for label in labels)
-        middle = self.gaps[1:-1] or (Gap(" "),)
-        usual = Counter(middle).most_common(1)[0][0]
-        gaps = [self.gaps[at[label]] if at.get(label) else usual for label in labels]
-        gaps[:1] = self.gaps[:1]
-        return LoopStyle(tuple(labels), self.header, forms, (*gaps, self.gaps[-1]))
+        known = [at.get(label) for label in other.labels]
+        forms = tuple(other.forms[i] if mine is None else self.forms[mine] for i, mine in enumerate(known))
+        usual = Counter(self.gaps[1:-1] or other.gaps[1:-1] or (Gap(" "),)).most_common(1)[0][0]
+        gaps = [self._gap(mine, usual if usual.text else other.gaps[i], i) for i, mine in enumerate(known)]
+        return LoopStyle(other.labels, self.header, forms, (*gaps, self.gaps[-1]))
 
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A label with its value: what stands between them, and the value's text, quotes included."""
-
-    label: str
-    gap: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class BlockStyle:
-    """A block: what stands before its name, keyword included; its name; its items."""
-
-    front: str
-    name: str
-    items: tuple[str | Pair | LoopStyle, ...]
+    def _gap(self, mine: int | None, otherwise: Gap, position: int) -> Gap:
+        """The gap of a column that has moved to a position."""
+        lead = self.gaps[0]
+        if mine is not None and (mine == 0) == (position == 0):
+            return self.gaps[mine]
+        gap = otherwise if mine is None else self.gaps[mine]
+        if lead.right and gap.right and not gap.text:
+            # One blank stands between columns, and none before the first.
+            is_inner = mine is None or mine > 0
+            return replace(gap, least=int(position > 0), fill=gap.fill + (position > 0) - is_inner)
+        return lead if position == 0 else otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +118,45 @@ class Departures:
 
     def __bool__(self) -> bool:
         return bool(self.cells or self.gaps)
+
+    def adapted(self, before: Sequence[str], after: Sequence[str]) -> Departures:
+        """The departures for a table with other columns."""
+        if before == after:
+            return self
+        at = {label: i for i, label in enumerate(after)}
+        cells = {at[before[c]]: each for c, each in self.cells.items() if before[c] in at}
+        gaps = {at[before[gap]]: each for gap, each in self.gaps.items() if gap < len(before) and before[gap] in at}
+        if len(before) in self.gaps:
+            gaps[len(after)] = self.gaps[len(before)]
+        return Departures(cells, gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A label with its value: what stands between them, the value's text with quotes, and the end of the line."""
+
+    label: str
+    gap: str
+    text: str
+    end: str = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop: its keyword with what stands behind it, its style, and what departs from that."""
+
+    keyword: str
+    style: LoopStyle
+    departures: Departures
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStyle:
+    """A block: what stands before its name, keyword included; its name; and its items, strings being literal."""
+
+    front: str
+    name: str
+    items: tuple[str | Pair | Loop, ...]
 
 
 def put_rows(
@@ -161,9 +185,7 @@ def put_rows(
     most = sum(max(gap.least, gap.fill) + len(gap.text.encode()) for gap in gaps)
     out = np.empty(len(data) + n_rows * most + len(others.data), np.uint8)
     row_ends = np.empty(n_rows, np.int64)
-    size = kernels.put_rows(
-        data, offsets, n_rows, rules, text, in_order, others.data, others.offsets, out, row_ends
-    )
+    size = kernels.put_rows(data, offsets, n_rows, rules, text, in_order, others.data, others.offsets, out, row_ends)
     return out[:size], row_ends
 
 

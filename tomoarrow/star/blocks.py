@@ -1,0 +1,140 @@
+"""Blocks that were read, and how they are written: every byte of a file is a value's or a style's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import pyarrow as pa
+
+from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
+from .learn import Learned, learn_loops
+from .structure import Structure
+from .style import BlockStyle, Loop, Pair
+
+#: A comment, or a word.
+_WORDS = re.compile(r"#[^\n]*|\S+")
+
+_HEADING = len("data_")
+
+
+def learn_blocks(structure: Structure, f: int, tables: Mapping[int, pa.Table]) -> list[BlockStyle]:
+    """Learn how a file of one text is written.
+
+    Parameters
+    ----------
+    structure : Structure
+    f : int
+        The number of the file.
+    tables : mapping
+        What was read of loops, by their number. The text of other loops, and of save frames, is kept as it stands.
+    """
+    learned = {loop: learn_loops(structure, [loop], table)[0] for loop, table in tables.items()}
+    return style_blocks(structure, f, learned)
+
+
+def style_blocks(structure: Structure, f: int, learned: Mapping[int, Learned]) -> list[BlockStyle]:
+    """The styles of the blocks of a file, of whose loops some were learned."""
+    containers = [c for c in range(len(structure.heading)) if structure.file[c] == f]
+    roots = [c for c in containers if structure.parent[c] < 0]
+    if not roots:
+        return []
+    items = _items(structure, set(roots), learned)
+    starts = [structure.start(int(structure.heading[c])) for c in roots]
+    styles = []
+    front = structure.text.cut(int(structure.text.begins[f]), starts[0])
+    for root, (_, following) in zip(roots, pairwise([*starts, None]), strict=True):
+        name = structure.name(root)
+        begin = structure.start(int(structure.heading[root])) + len(name.encode())
+        end = int(structure.text.ends[f]) if following is None else following
+        found = _fill(structure, begin, items.get(root, []), end)
+        next_front = ""
+        if following is not None and found and isinstance(last := found[-1], str):
+            keep, next_front = _split_between(last)
+            found[-1:] = [keep] if keep else []
+        styles.append(BlockStyle(front, name, tuple(found)))
+        front = next_front
+    return styles
+
+
+def _items(
+    structure: Structure, roots: set[int], learned: Mapping[int, Learned]
+) -> dict[int, list[tuple[int, int, Pair | Loop]]]:
+    """For each block its pairs and learned loops, with where they begin and end, in order."""
+    items: dict[int, list[tuple[int, int, Pair | Loop]]] = {}
+    for container, tag in zip(structure.pair_container.tolist(), structure.pair_tag.tolist(), strict=True):
+        if container in roots:
+            items.setdefault(container, []).append(_pair(structure, tag))
+    for loop, each in learned.items():
+        container = int(structure.loop_container[loop])
+        begin = structure.start(int(structure.loop_tags[loop])) - 1
+        items.setdefault(container, []).append((begin, each.end, Loop("", each.style, each.departures)))
+    return {container: sorted(found, key=lambda item: item[0]) for container, found in items.items()}
+
+
+def _pair(structure: Structure, tag: int) -> tuple[int, int, Pair]:
+    label_end = structure.start(tag) + (int(structure.spans[tag]) & SPAN_MASK)
+    begin, end = value_extent(structure, tag + 1)
+    text = structure.text
+    line_end = end
+    while line_end < len(text.buffer) and text.buffer[line_end] in b" \t\r":
+        line_end += 1
+    file_end = int(text.ends[text.file_at(end - 1)])
+    line_end = line_end + 1 if line_end < file_end and text.buffer[line_end] == ord("\n") else end
+    pair = Pair(structure.string(tag), text.cut(label_end, begin), text.cut(begin, end), text.cut(end, line_end))
+    return structure.start(tag) - 1, line_end, pair
+
+
+def value_extent(structure: Structure, span: int) -> tuple[int, int]:
+    """Where a value begins and ends with its quotes, or as a text field."""
+    packed = int(structure.spans[span])
+    start, stop = packed >> SPAN_BITS, (packed >> SPAN_BITS) + (packed & SPAN_MASK)
+    before = structure.text.buffer[start - 1]
+    if before in b"\"'":
+        return start - 1, stop + 1
+    if before == ord(";"):
+        while structure.text.buffer[stop] != ord(";"):
+            stop += 1
+        return start - 1, stop + 1
+    return start, stop
+
+
+def _fill(
+    structure: Structure, begin: int, items: Sequence[tuple[int, int, Pair | Loop]], end: int
+) -> list[str | Pair | Loop]:
+    """Items, and the text between them."""
+    found: list[str | Pair | Loop] = []
+    for first, last, item in items:
+        between = structure.text.cut(begin, first)
+        if isinstance(item, Loop):
+            at = _keyword(between)
+            found += [between[:at], Loop(between[at:], item.style, item.departures)]
+        else:
+            found += [between, item]
+        begin = last
+    found.append(structure.text.cut(begin, end))
+    return [item for item in found if item != ""]
+
+
+def _keyword(between: str) -> int:
+    """Where the keyword of a loop begins in the text before its labels."""
+    at = len(between)
+    for word in _WORDS.finditer(between):
+        if "loop_" in word[0].lower() and not word[0].startswith("#"):
+            at = word.start()
+    return at
+
+
+def _split_between(text: str) -> tuple[str, str]:
+    """The text between two blocks, up to the name of the second: what belongs to each.
+
+    Comments before a block, such as its version, are the block's own, with one blank line before them.
+    """
+    comment = text.find("#")
+    if comment < 0 or (text[:comment] and text[comment - 1] != "\n"):
+        comment = len(text) - _HEADING
+        return text[:comment], text[comment:]
+    if text[:comment].endswith("\n\n") or text[:comment] == "\n":
+        comment -= 1
+    return text[:comment], text[comment:]

@@ -1,0 +1,156 @@
+"""The styles of the writers that users know: RELION 5, Python's starfile, Warp, and a plain one that keeps all digits.
+
+RELION: ``src/metadata_table.cpp`` (MetaDataTable::write), ``src/metadata_container.cpp``. starfile: ``writer.py`` of
+version 0.5. Warp: ``WarpLib/Star.cs`` (Star.Save).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from .._version import __version__
+from ..errors import SchemaError
+from .forms import Form, texts_of
+from .style import BlockStyle, Departures, Exceptions, Gap, Header, Loop, LoopStyle, Pair
+
+StyleName = Literal["relion", "starfile", "warp", "plain"]
+
+#: RELION 5's number for the layout of its tables.
+_RELION_VERSION = 50001
+
+#: What is less becomes zero with six decimals.
+_LEAST = 5e-7
+
+
+def new_block(
+    style: StyleName, name: str, pairs: Mapping[str, Any], tables: Sequence[pa.Table], *, first: bool
+) -> BlockStyle:
+    """The style of a block that was never read.
+
+    Parameters
+    ----------
+    style : StyleName
+    name : str
+    pairs : mapping
+        Values by label.
+    tables : sequence of pyarrow.Table
+        One for each loop.
+    first : bool
+        Whether it is the first block of its file.
+    """
+    front = {
+        "relion": f"\n# version {_RELION_VERSION}\n\ndata_",
+        "starfile": f"# Created by tomoarrow (version {__version__})\n\n\ndata_" if first else "data_",
+        "warp": "\ndata_" if first else "\n\n\n\ndata_",
+        "plain": "data_" if first else "\ndata_",
+    }[style]
+    items: list[str | Pair | Loop] = []
+    if pairs:
+        items += ["\n\n", *new_pairs(style, pairs)]
+    for table in tables:
+        items += ["\n" if items else "\n\n", new_loop(style, table)]
+    end = {"relion": " \n", "starfile": "\n\n", "warp": "", "plain": ""}[style]
+    return BlockStyle(front, name, (*(items or ["\n\n"]), end))
+
+
+def new_pairs(style: StyleName, pairs: Mapping[str, Any]) -> list[Pair]:
+    """Pairs that were never read."""
+    texts = {label: pair_text(style, value) for label, value in pairs.items()}
+    longest = max((len(label.encode()) for label in pairs), default=0)
+    longest_text = max((len(text) for text in texts.values()), default=0)
+    found = []
+    for label, text in texts.items():
+        blanks = {
+            "relion": 12 + max(10, longest) - len(label.encode()) + (0 if _is_text(pairs[label]) else 12 - len(text)),
+            "warp": longest + 1 - len(label.encode()) + 2 + longest_text - len(text),
+        }
+        gap = "\t\t\t" if style == "starfile" else " " * blanks.get(style, 1)
+        found.append(Pair(label, gap, text))
+    return found
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str | list)
+
+
+def pair_text(style: StyleName, value: Any, *, multiline: bool = False) -> str:
+    """The text of the value of a pair, quotes included.
+
+    Raises
+    ------
+    SchemaError
+        It has no form in STAR.
+    """
+    array = pa.array([value], pa.string() if value is None else None)
+    texts = texts_of(array, form_of(style, array.type), guard=True, multiline=multiline or style == "plain")
+    if len(texts.refused):
+        raise SchemaError(f"text that has no form in STAR: {value!r}", expected="text of one line")
+    return texts.data.tobytes().decode()
+
+
+def new_loop(style: StyleName, table: pa.Table) -> Loop:
+    """A loop that was never read."""
+    keyword = "loop_ \n" if style == "relion" else "loop_\n"
+    departures = Departures(_tiny(table)) if style == "starfile" else Departures()
+    return Loop(keyword if table.num_columns else "", new_loop_style(style, table), departures)
+
+
+def _tiny(table: pa.Table) -> dict[int, Exceptions]:
+    """Values that six decimals would make zero: they keep their digits."""
+    found = {}
+    for c, column in enumerate(table.itercolumns()):
+        if pa.types.is_floating(column.type):
+            values = column.cast(pa.float64()).to_numpy()
+            rows = np.flatnonzero((np.abs(values) < _LEAST) & (values != 0))
+            if len(rows):
+                texts = texts_of(pa.array(values[rows]), Form("shortest"))
+                ends, data = texts.offsets.tolist(), texts.data.tobytes().decode()
+                found[c] = Exceptions(rows, tuple(data[begin:end] for begin, end in pairwise(ends)))
+    return found
+
+
+def new_loop_style(style: StyleName, table: pa.Table) -> LoopStyle:
+    """The style of a loop that was never read."""
+    header = Header(" #{n} \n" if style == "relion" else " #{n}\n")
+    forms = tuple(form_of(style, column.type) for column in table.schema)
+    labels = tuple(table.column_names)
+    if style == "relion":
+        gaps = tuple(_relion_gap(column.type, is_first=i == 0) for i, column in enumerate(table.schema))
+        return LoopStyle(labels, header, forms, (*gaps, Gap(" \n")))
+    if style == "warp":
+        # Each column as wide as its longest text, and two blanks.
+        gaps = tuple(
+            Gap("", 2, 2 + _longest(column, form), right=True)
+            for column, form in zip(table.itercolumns(), forms, strict=True)
+        )
+        return LoopStyle(labels, header, forms, (*gaps, Gap("\n")))
+    gaps = tuple(Gap("\t" if i else "") for i in range(len(labels)))
+    return LoopStyle(labels, header, forms, (*gaps, Gap("\n")))
+
+
+def form_of(style: StyleName, type_: pa.DataType) -> Form:
+    """How a style writes the values of a type."""
+    is_vector = pa.types.is_nested(type_)
+    if style == "relion":
+        return Form("general", 12) if is_vector else Form("relion", quoting="relion")
+    if style == "starfile":
+        kind = "word" if pa.types.is_boolean(type_) else "shortest" if is_vector else "fixed"
+        return Form(kind, 6, quoting="blank")  # type: ignore[arg-type]
+    return Form("short" if style == "warp" else "shortest")
+
+
+def _relion_gap(type_: pa.DataType, *, is_first: bool) -> Gap:
+    """Numbers are aligned right to 12 bytes, other values to 10; one blank stands behind each."""
+    is_number = pa.types.is_floating(type_) or pa.types.is_integer(type_) or pa.types.is_boolean(type_)
+    width = 12 if is_number else 10
+    return Gap("", 0, width, right=True) if is_first else Gap("", 1, width + 1, right=True)
+
+
+def _longest(column: pa.ChunkedArray, form: Form) -> int:
+    offsets = texts_of(column.combine_chunks(), form).offsets
+    return int((offsets[1:] - offsets[:-1]).max()) if len(offsets) > 1 else 0

@@ -1,0 +1,60 @@
+"""Where bytes go: a path, whole or not at all, or an open file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
+
+import pyarrow as pa
+
+from ..errors import MissingFileError, Place, UsageError
+
+#: What `write_star` writes to.
+Target = str | os.PathLike[str] | IO[bytes]
+
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+
+@contextmanager
+def open_sink(target: Target) -> Iterator[Callable[[bytes | memoryview], object]]:
+    """Give a function that writes bytes.
+
+    A path is written under another name and renamed at the end: it is whole, or as it was before. Names that end in
+    ``.gz`` or ``.zst`` are compressed.
+
+    Raises
+    ------
+    MissingFileError
+        The file cannot be written.
+    """
+    if not isinstance(target, str | os.PathLike):
+        if not hasattr(target, "write"):
+            raise UsageError(f"cannot write to {type(target).__name__}", expected="a path or a binary file")
+        yield target.write
+        return
+    path = os.path.realpath(target)
+    staged = os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.{secrets.token_hex(4)}")
+    try:
+        with open(staged, "xb") as file:
+            compression = _COMPRESSIONS.get(os.path.splitext(path)[1])
+            if compression is None:
+                yield file.write
+            else:
+                with pa.CompressedOutputStream(pa.PythonFile(file, "w"), compression) as stream:
+                    yield stream.write
+                    stream.flush()
+            if not file.closed:
+                file.flush()
+        os.replace(staged, path)
+    except OSError as error:
+        raise MissingFileError(
+            f"cannot write the file: {error.strerror or error}",
+            place=Place(os.fspath(target)),
+            remedy="check the folder, its permissions and the space left",
+        ) from error
+    finally:
+        with suppress(OSError):
+            os.unlink(staged)
