@@ -46,6 +46,8 @@ def _powers_of_ten() -> np.ndarray:
 _G = _powers_of_ten()
 _TENS = np.array([10**p for p in range(20)], np.uint64)
 _FIVES = np.array([5**p for p in range(28)], np.uint64)
+#: `00` to `99`.
+_PAIRS = np.array([48 + digit for n in range(100) for digit in divmod(n, 10)], np.uint8)
 
 
 @subkernel
@@ -166,15 +168,26 @@ def _round_limbs(limbs, n, place):
 @subkernel
 def _put_digits(value, n, out, at):
     """Write n digits of an integer, with leading zeros; return where they end."""
-    for i in range(n - 1, -1, -1):
-        out[at + i] = u1(u8(48) + value % u8(10))
-        value //= u8(10)
+    i = at + n
+    while i > at + 1:
+        i -= 2
+        rest = value // u8(100)
+        pair = 2 * i8(value - rest * u8(100))
+        out[i] = _PAIRS[pair]
+        out[i + 1] = _PAIRS[pair + 1]
+        value = rest
+    if i > at:
+        out[at] = u1(u8(48) + value % u8(10))
     return at + n
 
 
 @subkernel
 def _count_digits(value):
     n = 1
+    if value >= _TENS[8]:
+        n = 9
+        if value >= _TENS[16]:
+            n = 17
     while n < 20 and value >= _TENS[n]:
         n += 1
     return n
@@ -191,9 +204,46 @@ def _split(bits):
 
 
 @subkernel
+def _short_fixed(m, k, precision):
+    """M / 2**k, k from 1 to 54, rounded to 18 decimals at most: its whole part, and its decimals as an integer.
+
+    Three decimals at a time: each product is below 2**64.
+    """
+    whole = m >> u8(k)
+    mask = (u8(1) << u8(k)) - u8(1)
+    rest = m & mask
+    decimals = u8(0)
+    left = precision
+    while left >= 3:
+        rest *= u8(1000)
+        decimals = decimals * u8(1000) + (rest >> u8(k))
+        rest &= mask
+        left -= 3
+    if left > 0:
+        rest *= _TENS[left]
+        decimals = decimals * _TENS[left] + (rest >> u8(k))
+        rest &= mask
+    half = u8(1) << u8(k - 1)
+    odd = (decimals if precision > 0 else whole) & u8(1)
+    if rest > half or (rest == half and odd == u8(1)):
+        decimals += u8(1)
+        if decimals == _TENS[precision]:
+            decimals = u8(0)
+            whole += u8(1)
+    return whole, decimals
+
+
+@subkernel
 def _put_fixed(bits, precision, out, at, limbs):
     """`%.Pf` of a double without its sign."""
     m, e = _split(bits)
+    if -54 <= e < 0 and precision <= 18:
+        whole, decimals = _short_fixed(m, -e, precision)
+        at = _put_digits(whole, _count_digits(whole), out, at)
+        if precision > 0:
+            out[at] = 46
+            at = _put_digits(decimals, precision, out, at + 1)
+        return at
     scaled, done = _times_power(m, e, precision)
     if done:
         whole = scaled // _TENS[precision]
@@ -423,7 +473,8 @@ def format_floats(values, style, precision, width, out, offsets):
             return i
         begin = at
         at = _put_double(bits[i], style, precision, out, at, limbs)
-        at = _pad(out, begin, at, width)
+        if width > 0:
+            at = _pad(out, begin, at, width)
         offsets[i + 1] = at
     return len(values)
 
@@ -457,6 +508,7 @@ def format_ints(values, width, out, offsets):
             at += 1
             magnitude = ~magnitude + u8(1)
         at = _put_digits(magnitude, _count_digits(magnitude), out, at)
-        at = _pad(out, begin, at, width)
+        if width > 0:
+            at = _pad(out, begin, at, width)
         offsets[i + 1] = at
     return len(values)

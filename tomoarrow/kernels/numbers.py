@@ -200,8 +200,11 @@ def _parse_float(buf, start, length, row, values, bits):
 
 
 @subkernel
-def _parse_int(buf, start, length, row, out):
-    """Read an integer, also one written as `2.000`, or (a WORD, which RELION reads as 1) `1e3`; return what it is."""
+def _parse_int(buf, start, length, row, out, floats, bits):
+    """Read an integer, also one written as `2.000`, or (a WORD, which RELION reads as 1) `1e3`; return what it is.
+
+    ``floats`` and ``bits`` are the memory of ``out``.
+    """
     i = start
     stop = start + length
     negative = False
@@ -227,18 +230,18 @@ def _parse_int(buf, start, length, row, out):
             return RANGE
         out[row] = -i8(value) if negative else i8(value)
         return GOOD
-    scratch = np.empty(1, np.float64)
-    status = _parse_float(buf, start, length, 0, scratch, scratch.view(np.uint64))
+    status = _parse_float(buf, start, length, row, floats, bits)
+    number = floats[row]
     if status == BAD or status == RANGE:
         return status
     while i < stop and buf[i] | 32 != 101:
         i += 1
     # What has no exponent has a fraction, or is no finite number. Few digits and an exponent are read exactly.
-    if status != GOOD or i == stop or i - start > 16 or scratch[0] != np.floor(scratch[0]):
+    if status != GOOD or i == stop or i - start > 16 or number != np.floor(number):
         return FRACTION
-    if abs(scratch[0]) > EXACT:
+    if abs(number) > EXACT:
         return RANGE
-    out[row] = i8(scratch[0])
+    out[row] = i8(number)
     return WORD
 
 
@@ -297,12 +300,13 @@ def ints(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issues
     """Read a column of integers. As `floats`; a number that is no integer is a FRACTION, with bit cleared."""
     n_issues = 0
     row = 0
+    floats, bits = out.view(np.float64), out.view(np.uint64)
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):
             start = spans[cell] >> SPAN_BITS
             length = spans[cell] & SPAN_MASK
-            status = _parse_int(buf, start, length, row, out)
+            status = _parse_int(buf, start, length, row, out, floats, bits)
             if status != GOOD:
                 if status == BAD and _is_missing(buf, start, length, cif):
                     status = MISSING
@@ -324,12 +328,13 @@ def bools(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issue
     n_issues = 0
     row = 0
     scratch = np.empty(1, np.int64)
+    floats, bits = scratch.view(np.float64), scratch.view(np.uint64)
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):
             start = spans[cell] >> SPAN_BITS
             length = spans[cell] & SPAN_MASK
-            status = _parse_int(buf, start, length, 0, scratch)
+            status = _parse_int(buf, start, length, 0, scratch, floats, bits)
             if status == BAD and _is_word(buf, start, length, b"true"):
                 scratch[0] = 1
                 status = WORD
@@ -358,8 +363,7 @@ def classify(buf, spans, seg_first, seg_rows, width, column, cif):
     """
     seen = 0
     values = np.empty(1, np.float64)
-    bits = values.view(np.uint64)
-    whole = np.empty(1, np.int64)
+    bits, whole = values.view(np.uint64), values.view(np.int64)
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):
@@ -375,7 +379,7 @@ def classify(buf, spans, seg_first, seg_rows, width, column, cif):
             while i < stop and 48 <= buf[i] <= 57:
                 i += 1
             if i == stop and length > 0 and buf[stop - 1] >= 48:
-                if _parse_int(buf, start, length, 0, whole) != GOOD:
+                if _parse_int(buf, start, length, 0, whole, values, bits) != GOOD:
                     return seen | HAS_TEXT
                 # A negative zero is a float: no integer keeps its sign.
                 seen |= HAS_FLOAT if whole[0] == 0 and buf[start] == 45 else HAS_INT

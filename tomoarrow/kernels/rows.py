@@ -1,5 +1,7 @@
 """Texts of columns to the rows of a loop, and rows that were read against what a rule would have written.
 
+All texts that are copied, and what they are copied to, have `tomoarrow.kernels.memory.SLACK` bytes behind them.
+
 A column of texts is its bytes, one text after the other, and ``offsets``: where each begins and the last ends. Gaps
 are what stands before the cells of a row and, last, behind them: blanks, at least ``least`` and as many as fill
 ``fill`` less the lengths of the cell in front (where ``left``) and of the cell behind (where ``right``), then a text
@@ -8,20 +10,22 @@ that is always the same. Segments, width and column are those of `tomoarrow.kern
 
 from __future__ import annotations
 
+import numpy as np
+
 from .jit import BYTES, INTS, OUT_I8, OUT_U1, i8, kernel, subkernel, u1
+from .memory import copy_bytes, put_blanks
 from .tokenize import SPAN_BITS, SPAN_MASK
 
-#: When a string is quoted: where it would be misread otherwise; as RELION does; where it is empty or holds a blank;
-#: always.
-NEEDED, RELION, BLANK, ALWAYS = range(4)
+#: When a string is quoted: where it would be misread otherwise; as RELION does, which is less careful; always.
+NEEDED, RELION, ALWAYS = range(3)
+
+_BLANK, _FEED, _NO_FORM = u1(1), u1(2), u1(4)
 
 
 @subkernel
 def _copy(data, begin, end, out, at):
-    for i in range(begin, end):
-        out[at] = data[i]
-        at += 1
-    return at
+    copy_bytes(out, at, data, begin, end - begin)
+    return at + end - begin
 
 
 @subkernel
@@ -35,22 +39,43 @@ def _begins_with(data, begin, end, word):
     return True
 
 
+def _classes() -> np.ndarray:
+    """What a byte may be: a blank or control byte, a line feed, one that has no form."""
+    classes = np.zeros(256, np.uint8)
+    classes[:33] = _BLANK
+    classes[10] |= _FEED
+    classes[[0, 7, 13]] |= _NO_FORM
+    return classes
+
+
+_CLASSES = _classes()
+
+
 @subkernel
-def _misread(data, begin, end, when, is_first):
+def _class_of(data, begin, end):
+    """The classes of the bytes of a string, or-ed."""
+    found = u1(0)
+    for i in range(begin, end):
+        found |= _CLASSES[data[i]]
+    return found
+
+
+@subkernel
+def _misread(data, begin, end, found, when, is_first):
     """Whether a string without quotes would be read as something else, or as nothing."""
-    if begin == end:
+    if begin == end or found & _BLANK:
         return True
     c = data[begin]
     if c == 34 or c == 39 or c == 35:
         return True
-    for i in range(begin, end):
-        if data[i] <= 32:
-            return True
     if when == RELION:
         # Rows behind the first may begin with these.
         return is_first and (c == 95 or c == 59)
     if c == 95 or c == 59:
         return True
+    # The keywords of STAR all end so: most strings are told from them by that.
+    if end - begin < 5 or (data[begin + 4] != 95 and (end - begin < 7 or data[begin + 6] != 95)):
+        return False
     return (
         _begins_with(data, begin, end, b"data_")
         or _begins_with(data, begin, end, b"save_")
@@ -61,14 +86,15 @@ def _misread(data, begin, end, when, is_first):
 
 
 @subkernel
-def _wants_quotes(data, begin, end, when, is_first):
-    if when == ALWAYS:
-        return True
-    if when == BLANK:
-        for i in range(begin, end):
-            if data[i] == 32:
-                return True
-    return _misread(data, begin, end, when, is_first)
+def _has_no_form(data, begin, end, multiline):
+    """Whether a string with line feeds or control bytes cannot be written."""
+    for i in range(begin, end):
+        c = data[i]
+        if c == 10 and (not multiline or (i + 1 < end and data[i + 1] == 59)):
+            return True
+        if c == 0 or c == 7 or c == 13:
+            return True
+    return False
 
 
 @subkernel
@@ -80,21 +106,6 @@ def _closes(data, begin, end, mark):
     return False
 
 
-@subkernel
-def _lines(data, begin, end, multiline):
-    """Whether a string is of one line (0), of several (1), or has no form (2)."""
-    lines = 0
-    for i in range(begin, end):
-        c = data[i]
-        if c == 10:
-            if not multiline or (i + 1 < end and data[i + 1] == 59):
-                return 2
-            lines = 1
-        elif c == 0 or c == 7 or c == 13:
-            return 2
-    return lines
-
-
 @kernel(i8, BYTES, INTS, i8, u1, i8, i8, OUT_U1, OUT_I8, OUT_I8)
 def quote(data, offsets, when, mark, guard, multiline, out, out_offsets, refused):
     """Put quotes around the strings that want them.
@@ -102,11 +113,12 @@ def quote(data, offsets, when, mark, guard, multiline, out, out_offsets, refused
     Parameters
     ----------
     data, offsets : strings
-    when : NEEDED, RELION, BLANK or ALWAYS
+        `SLACK` bytes stand behind the last.
+    when : NEEDED, RELION or ALWAYS
     mark : the quote to use; the other one where this would end the string too early
     guard : whether the first string is the first of its loop's body
     multiline : whether strings of several lines may be text fields
-    out : uint8[3 * bytes + 5 * n]
+    out : uint8[3 * bytes + 5 * n + SLACK]
     out_offsets : int64[n + 1]
     refused : int64[n]
         Filled with the rows of strings that have no form; their text is left empty.
@@ -120,16 +132,16 @@ def quote(data, offsets, when, mark, guard, multiline, out, out_offsets, refused
     out_offsets[0] = 0
     for row in range(len(offsets) - 1):
         begin, end = offsets[row], offsets[row + 1]
-        lines = _lines(data, begin, end, multiline)
-        if lines == 2:
+        found = _class_of(data, begin, end)
+        if found & (_FEED | _NO_FORM) and _has_no_form(data, begin, end, multiline):
             refused[n] = row
             n += 1
-        elif lines == 1:
+        elif found & _FEED:
             out[at], out[at + 1] = 10, 59
             at = _copy(data, begin, end, out, at + 2)
             out[at], out[at + 1] = 10, 59
             at += 2
-        elif _wants_quotes(data, begin, end, when, guard and row == 0):
+        elif when == ALWAYS or _misread(data, begin, end, found, when, guard and row == 0):
             at = _put_quoted(data, begin, end, when, mark, out, at)
         else:
             at = _copy(data, begin, end, out, at)
@@ -210,10 +222,9 @@ def _blanks(rules, gap, front, behind):
 
 @subkernel
 def _put_gap(rules, gap, text, front, behind, out, at):
-    for _ in range(_blanks(rules, gap, front, behind)):
-        out[at] = 32
-        at += 1
-    return _copy(text, rules[6 * gap + 4], rules[6 * gap + 5], out, at)
+    n = _blanks(rules, gap, front, behind)
+    put_blanks(out, at, n)
+    return _copy(text, rules[6 * gap + 4], rules[6 * gap + 5], out, at + n)
 
 
 @kernel(i8, BYTES, INTS, i8, INTS, BYTES, INTS, BYTES, INTS, OUT_U1, OUT_I8)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from . import format as formatting
-from . import gather, lalr, numbers, tokenize
+from . import gather, lalr, numbers, rows, tokenize
 
 
 def warm_up() -> int:
     """Compile all kernels, or load them from the cache; return how many there are."""
     kernels = [
         value
-        for module in (tokenize, lalr, numbers, gather, formatting)
+        for module in (tokenize, lalr, numbers, gather, formatting, rows)
         for value in vars(module).values()
         if hasattr(value, "prepare") and value.__module__ == module.__name__
     ]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import SchemaError
 from ..kernels import format as formats
 from ..kernels import rows as kernels
+from ..kernels.memory import SLACK
 
 #: How a number becomes text. ``relion``: as RELION writes doubles; ``shortest``: the shortest text that reads back, as
 #: Python's repr; ``short``: that without ``.0``; ``word``: True or False.
@@ -29,8 +30,8 @@ _STYLES = {
 }
 
 #: When strings are quoted: see `tomoarrow.kernels.rows`.
-_WHEN = {"needed": kernels.NEEDED, "relion": kernels.RELION, "blank": kernels.BLANK, "always": kernels.ALWAYS}
-Quoting = Literal["needed", "relion", "blank", "always"]
+_WHEN = {"needed": kernels.NEEDED, "relion": kernels.RELION, "always": kernels.ALWAYS}
+Quoting = Literal["needed", "relion", "always"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Texts:
 
     Attributes
     ----------
-    data : uint8[bytes]
+    data : uint8[bytes + SLACK or more]
     offsets : int64[n + 1]
         Where each begins and the last ends.
     refused : int64[m]
@@ -76,6 +77,11 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def size(self) -> int:
+        """How many bytes the texts have."""
+        return int(self.offsets[-1])
 
 
 def texts_of(array: pa.Array, form: Form, *, guard: bool = False, multiline: bool = False) -> Texts:
@@ -108,17 +114,17 @@ def pack(texts: Sequence[bytes]) -> Texts:
     """Texts from a list."""
     offsets = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(np.fromiter((len(text) for text in texts), np.int64, len(texts)), out=offsets[1:])
-    return Texts(np.frombuffer(b"".join(texts), np.uint8), offsets)
+    return Texts(np.frombuffer(b"".join([*texts, bytes(SLACK)]), np.uint8), offsets)
 
 
 def splice(texts: Texts, rows: NDArray[np.int64], others: Texts) -> Texts:
     """Texts with some rows, ascending, replaced."""
     if not len(rows):
         return texts
-    out = np.empty(len(texts.data) + len(others.data), np.uint8)
+    out = np.empty(texts.size + others.size + SLACK, np.uint8)
     offsets = np.empty(len(texts) + 1, np.int64)
-    size = kernels.splice(texts.data, texts.offsets, rows, others.data, others.offsets, out, offsets)
-    return Texts(out[:size], offsets, np.setdiff1d(texts.refused, rows))
+    kernels.splice(texts.data, texts.offsets, rows, others.data, others.offsets, out, offsets)
+    return Texts(out, offsets, np.setdiff1d(texts.refused, rows))
 
 
 def _writer_of(type_: pa.DataType) -> Callable[[pa.Array, Form, bool, bool], Texts]:
@@ -161,7 +167,7 @@ def _grown(kernel: Callable[..., int], values: NDArray[Any], *how: int) -> Texts
     while True:
         out = np.empty(capacity, np.uint8)
         if kernel(values, *how, 0, out, offsets) == len(values):
-            return Texts(out[: offsets[-1]], offsets)
+            return Texts(out, offsets)
         capacity = formats.LONGEST * (len(values) + 1)
 
 
@@ -172,16 +178,16 @@ def _bools(array: pa.Array, form: Form, *_: bool) -> Texts:
 
 def _strings(array: pa.Array, form: Form, guard: bool, multiline: bool) -> Texts:
     texts = _text_buffers(array)
-    out = np.empty(3 * len(texts.data) + 5 * len(texts), np.uint8)
+    out = np.empty(3 * texts.size + 5 * len(texts) + SLACK, np.uint8)
     offsets = np.zeros(len(texts) + 1, np.int64)
     refused = np.empty(len(texts), np.int64)
     how = _WHEN[form.quoting], ord(form.mark), guard, multiline
     n_refused = kernels.quote(texts.data, texts.offsets, *how, out, offsets, refused)
-    return Texts(out[: offsets[-1]], offsets, refused[:n_refused].copy())
+    return Texts(out, offsets, refused[:n_refused].copy())
 
 
 def _nulls(array: pa.Array, *_: object) -> Texts:
-    return Texts(np.empty(0, np.uint8), np.zeros(len(array) + 1, np.int64))
+    return Texts(np.empty(SLACK, np.uint8), np.zeros(len(array) + 1, np.int64))
 
 
 def _vectors(array: pa.Array, form: Form, *_: bool) -> Texts:
@@ -192,10 +198,10 @@ def _vectors(array: pa.Array, form: Form, *_: bool) -> Texts:
         texts = splice(texts, rows, pack([form.null.encode()] * len(rows)))
     list_offsets = np.zeros(len(array) + 1, np.int64)
     np.cumsum(pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False), out=list_offsets[1:])
-    out = np.empty(len(texts.data) + len(texts) + 2 * len(array), np.uint8)
+    out = np.empty(texts.size + len(texts) + 2 * len(array) + SLACK, np.uint8)
     offsets = np.empty(len(array) + 1, np.int64)
-    size = kernels.join_vectors(texts.data, texts.offsets, list_offsets, form.brackets, out, offsets)
-    return Texts(out[:size], offsets)
+    kernels.join_vectors(texts.data, texts.offsets, list_offsets, form.brackets, out, offsets)
+    return Texts(out, offsets)
 
 
 def _values(array: pa.Array, dtype: type) -> NDArray[Any]:
@@ -213,9 +219,11 @@ def _text_buffers(array: pa.Array) -> Texts:
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         array = array.cast(pa.large_string())
     _, offsets, data = array.buffers()
-    if not len(array):
-        return Texts(np.empty(0, np.uint8), np.zeros(1, np.int64))
+    if not len(array) or data is None:
+        return Texts(np.empty(SLACK, np.uint8), np.zeros(len(array) + 1, np.int64))
     wide = np.frombuffer(offsets, np.int32 if pa.types.is_string(array.type) else np.int64)
     cut = wide[array.offset : array.offset + len(array) + 1].astype(np.int64)
-    bytes_ = np.frombuffer(data, np.uint8)[cut[0] : cut[-1]] if data is not None else np.empty(0, np.uint8)
-    return Texts(bytes_, cut - cut[0])
+    texts = np.frombuffer(data, np.uint8)[cut[0] :]
+    if data.size - cut[-1] < SLACK:
+        texts = np.concatenate([texts, np.zeros(SLACK, np.uint8)])
+    return Texts(texts, cut - cut[0])

@@ -90,7 +90,7 @@ def pair_text(style: StyleName, value: Any, *, multiline: bool = False) -> str:
     texts = texts_of(array, form_of(style, array.type), guard=True, multiline=multiline or style == "plain")
     if len(texts.refused):
         raise SchemaError(f"text that has no form in STAR: {value!r}", expected="text of one line")
-    return texts.data.tobytes().decode()
+    return texts.data[: texts.size].tobytes().decode()
 
 
 def new_loop(style: StyleName, table: pa.Table) -> Loop:
@@ -109,7 +109,7 @@ def _tiny(table: pa.Table) -> dict[int, Exceptions]:
             rows = np.flatnonzero((np.abs(values) < _LEAST) & (values != 0))
             if len(rows):
                 texts = texts_of(pa.array(values[rows]), Form("shortest"))
-                ends, data = texts.offsets.tolist(), texts.data.tobytes().decode()
+                ends, data = texts.offsets.tolist(), texts.data[: texts.size].tobytes().decode()
                 found[c] = Exceptions(rows, tuple(data[begin:end] for begin, end in pairwise(ends)))
     return found
 
@@ -140,7 +140,7 @@ def form_of(style: StyleName, type_: pa.DataType) -> Form:
         return Form("general", 12) if is_vector else Form("relion", quoting="relion")
     if style == "starfile":
         kind = "word" if pa.types.is_boolean(type_) else "shortest" if is_vector else "fixed"
-        return Form(kind, 6, quoting="blank")  # type: ignore[arg-type]
+        return Form(kind, 6)  # type: ignore[arg-type]
     return Form("short" if style == "warp" else "shortest")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import rows as kernels
+from ..kernels.memory import SLACK
 from .forms import Form, Texts, pack
 
 
@@ -174,8 +175,8 @@ def put_rows(
     n_rows : int
     """
     rules, text = rules_of(gaps)
-    starts = np.cumsum([0, *(len(column.data) for column in columns)])
-    data = np.concatenate([column.data for column in columns]) if columns else np.empty(0, np.uint8)
+    starts = np.cumsum([0, *(column.size for column in columns)])
+    data = np.concatenate([*(column.data[: column.size] for column in columns), np.empty(SLACK, np.uint8)])
     offsets = np.concatenate([column.offsets + start for column, start in zip(columns, starts[:-1], strict=True)])
     numbers = [each.rows * len(gaps) + gap for gap, each in departing.items()]
     order = np.argsort(np.concatenate(numbers)) if numbers else np.empty(0, np.int64)
@@ -183,7 +184,7 @@ def put_rows(
     others = pack([texts[i] for i in order.tolist()])
     in_order = np.concatenate(numbers)[order] if numbers else order
     most = sum(max(gap.least, gap.fill) + len(gap.text.encode()) for gap in gaps)
-    out = np.empty(len(data) + n_rows * most + len(others.data), np.uint8)
+    out = np.empty(len(data) + n_rows * most + others.size, np.uint8)
     row_ends = np.empty(n_rows, np.int64)
     size = kernels.put_rows(data, offsets, n_rows, rules, text, in_order, others.data, others.offsets, out, row_ends)
     return out[:size], row_ends

@@ -1,0 +1,57 @@
+"""Copies of a few bytes, as fast as the machine has them: loops over single bytes cost more than what they copy."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+#: Copies of up to this many bytes move as many, whatever they were asked for: both arrays need so much room behind.
+SLACK = 16
+
+
+def _pointer(context, builder, type_, array, at):
+    data = context.make_array(type_)(context, builder, array).data
+    return builder.gep(data, [at])
+
+
+@intrinsic
+def copy_bytes(typing, out, at, data, begin, n):
+    """``out[at:at + n] = data[begin:begin + n]``, up to `SLACK` bytes more of which mean nothing.
+
+    Both must hold `SLACK` bytes more than that.
+    """
+
+    def generate(context, builder, signature, args):
+        to = _pointer(context, builder, signature.args[0], args[0], args[1])
+        source = _pointer(context, builder, signature.args[2], args[2], args[3])
+        word = ir.VectorType(ir.IntType(8), SLACK).as_pointer()
+        is_short = builder.icmp_signed("<=", args[4], ir.Constant(args[4].type, SLACK))
+        with builder.if_else(is_short) as (short, long):
+            with short:
+                value = builder.load(builder.bitcast(source, word), align=1)
+                builder.store(value, builder.bitcast(to, word), align=1)
+            with long:
+                cgutils.raw_memcpy(builder, to, source, args[4], 1)
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64, data, types.int64, types.int64), generate
+
+
+@intrinsic
+def put_blanks(typing, out, at, n):
+    """``out[at:at + n] = b" "``, up to `SLACK` bytes more of which mean nothing."""
+
+    def generate(context, builder, signature, args):
+        to = _pointer(context, builder, signature.args[0], args[0], args[1])
+        is_short = builder.icmp_signed("<=", args[2], ir.Constant(args[2].type, SLACK))
+        with builder.if_else(is_short) as (short, long):
+            with short:
+                vector = ir.VectorType(ir.IntType(8), SLACK)
+                blanks = ir.Constant(vector, [32] * SLACK)
+                builder.store(blanks, builder.bitcast(to, vector.as_pointer()), align=1)
+            with long:
+                cgutils.memset(builder, to, args[2], 32)
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64, types.int64), generate
