@@ -24,11 +24,13 @@ from ..star.document import Reject
 from ..star.faults import Notice, refuse
 from ..star.render import cores
 from ..star.tables import Findings, OnBadValue, Options
+from ..star.texts import FileText
 from .join import free_name
 from .layout import write_table
 from .manifest import Manifest, SourceInfo, TableInfo, column_infos, write_manifest
 from .report import Report, summarise
 from .staging import check_target, staged
+from .texts import KeptText, write_texts
 from .tilts import Job, Progress, write_tilts
 
 OnMissing = Literal["error", "skip"]
@@ -108,6 +110,7 @@ def convert(
         tables |= _write_others(job, staging, found)
         if strict:
             refuse(found.notices)
+        tables["star"] = write_texts(_texts(job, written.texts), staging)
         if found.rejects:
             tables["rejects"] = _write_rejects(found.rejects, staging)
         warnings = summarise(found.notices)
@@ -207,6 +210,17 @@ def _check_partition(table: GlobalTable, label: str | None) -> None:
         )
 
 
+def _texts(job: Job, texts: Sequence[FileText | None]) -> Iterator[KeptText]:
+    """How each file is written, the global one first."""
+    path = os.path.abspath(job.path)
+    inside = os.path.relpath(path, job.project.directory)
+    file = os.path.basename(path) if inside.startswith("..") else inside
+    yield KeptText(file, None, job.table.text_tables, job.table.text)
+    for series, text in zip(job.files, texts, strict=True):
+        if text is not None:
+            yield KeptText(series.path, series.tomogram, ("tilts",), text)
+
+
 def _write_tomograms(job: Job, counts: NDArray[np.int64], staging: Path) -> TableInfo:
     """Write ``tomograms/``: the global table, and how many tilts there are of each tomogram."""
     table = job.table.table
@@ -223,18 +237,16 @@ def _write_tomograms(job: Job, counts: NDArray[np.int64], staging: Path) -> Tabl
 
 
 def _write_others(job: Job, staging: Path, found: Findings) -> dict[str, TableInfo]:
-    """Write ``optics/``, which older imports keep beside the global table; say which blocks are not kept."""
-    tables = {}
+    """Write ``optics/``; say which blocks of the global file are no tables of the dataset."""
     for block in job.table.others:
-        if block.name == "optics" and len(block.loops) == 1 and not block.pairs:
-            table = block.loops[0]
-            origins = {name: f"optics/{name}" for name in table.column_names}
-            parts = write_table(table, staging / "optics", staging)
-            tables["optics"] = TableInfo(table.num_rows, column_infos(table.schema, origins), parts)
-        else:
-            message = "a block of the global file that is no part of a tomogram set; it is not in the dataset"
-            found.notices.append(Notice("other-blocks", message, Place(str(job.path), block=block.name)))
-    return tables
+        message = "a block of the global file that is no part of a tomogram set; it is kept as text only"
+        found.notices.append(Notice("other-blocks", message, Place(str(job.path), block=block.name)))
+    if job.table.optics is None:
+        return {}
+    table = job.table.optics.loops[0]
+    origins = {name: f"optics/{name}" for name in table.column_names}
+    parts = write_table(table, staging / "optics", staging)
+    return {"optics": TableInfo(table.num_rows, column_infos(table.schema, origins), parts)}
 
 
 def _write_rejects(rejects: Sequence[Reject], staging: Path) -> TableInfo:

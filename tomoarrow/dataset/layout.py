@@ -96,7 +96,7 @@ class PartWriter:
                 self._open()
         self._close()
         if kind is None:
-            self.parts = [_seal(path, self._root) for path in self._paths]
+            self.parts = [seal(path, self._root) for path in self._paths]
 
     def write(self, table: pa.Table) -> None:
         """Add rows of whole tomograms, with the column ``tilt_index``; cut into row groups between tomograms."""
@@ -157,7 +157,7 @@ def _cuts(table: pa.Table, first_wanted: int) -> Iterator[int]:
         wanted = int(starts[at]) + ROW_GROUP_ROWS
 
 
-def _seal(path: Path, root: Path) -> Part:
+def seal(path: Path, root: Path) -> Part:
     """Flush a file to disk, read its footer back, and take its checksum."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

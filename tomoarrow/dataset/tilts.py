@@ -27,6 +27,7 @@ from ..relion.tomogram_set import (
 )
 from ..star.columns import ARROW_TYPES, field_of, settle
 from ..star.tables import Findings, Options
+from ..star.texts import FileText
 from .join import TiltSchema, fits, join_tilts, tilt_schema, tomogram_frame
 from .layout import Part, PartWriter, partition_folder
 from .manifest import SourceInfo
@@ -86,6 +87,8 @@ class Written:
     tilt_counts : int64[files]
     schema : TiltSchema
     found : Findings
+    texts : list of FileText or None
+        How each file is written.
     """
 
     parts: list[Part]
@@ -93,6 +96,7 @@ class Written:
     tilt_counts: NDArray[np.int64]
     schema: TiltSchema
     found: Findings
+    texts: list[FileText | None]
 
 
 class _SchemaGrew(Exception):
@@ -142,6 +146,7 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
 
     everything = Findings()
     counts = np.zeros(len(job.files), np.int64)
+    texts: list[FileText | None] = []
     writers: dict[str, PartWriter] = {}
     tomograms = tomogram_frame(job.table.table)
     with ExitStack() as stack:
@@ -150,6 +155,7 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
         for slab, series, found in results:
             everything.add(found)
             counts[slab.start : slab.stop] = series.tilt_counts
+            texts += series.texts
             if not everything.errors:
                 schema = schema or tilt_schema(list(series.table.schema), job.table.table)
                 if not fits(schema, series.table):
@@ -167,7 +173,7 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
         if not writers:
             writers["tilts"] = stack.enter_context(PartWriter(staging / "tilts", staging, schema.schema))
     parts = [part for writer in writers.values() for part in writer.parts]
-    return Written(parts, int(counts.sum()), counts, schema, everything)
+    return Written(parts, int(counts.sum()), counts, schema, everything, texts)
 
 
 def _in_order(

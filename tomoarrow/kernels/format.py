@@ -168,16 +168,10 @@ def _round_limbs(limbs, n, place):
 @subkernel
 def _put_digits(value, n, out, at):
     """Write n digits of an integer, with leading zeros; return where they end."""
-    i = at + n
-    while i > at + 1:
-        i -= 2
-        rest = value // u8(100)
-        pair = 2 * i8(value - rest * u8(100))
-        out[i] = _PAIRS[pair]
-        out[i + 1] = _PAIRS[pair + 1]
+    for i in range(at + n - 1, at - 1, -1):
+        rest = value // u8(10)
+        out[i] = u1(u8(48) + value - rest * u8(10))
         value = rest
-    if i > at:
-        out[at] = u1(u8(48) + value % u8(10))
     return at + n
 
 

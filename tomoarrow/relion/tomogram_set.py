@@ -20,10 +20,12 @@ from ..errors import Place, SchemaError
 from ..star.columns import gather_evidence
 from ..star.document import Block, Document
 from ..star.faults import Notice
+from ..star.learn import learn_loops
 from ..star.reader import read_star
 from ..star.source import read_slab
 from ..star.structure import Structure, analyse
 from ..star.tables import Findings, Options, check_loop, loop_cells, read_cells
+from ..star.texts import FileText, FileTexts, file_text
 
 NAME = "rlnTomoName"
 SERIES_FILE = "rlnTomoTiltSeriesStarFile"
@@ -39,15 +41,24 @@ class GlobalTable:
         A row a tomogram, in the order of the file.
     names, paths : tuple of str
         ``rlnTomoName`` and ``rlnTomoTiltSeriesStarFile`` of each row.
+    optics : Block or None
+        The optics groups, which older imports keep in the same file.
     others : tuple of Block
         The other blocks of the file.
+    text : FileText
+        How the file is written.
+    text_tables : tuple of str
+        What the loops of the text are: "tomograms", "optics".
     """
 
     table: pa.Table
     names: tuple[str, ...]
     paths: tuple[str, ...]
+    optics: Block | None
     others: tuple[Block, ...]
     document: Document
+    text: FileText
+    text_tables: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +82,13 @@ class Series:
     table : pyarrow.Table
         A row a tilt image, tomogram after tomogram.
     tilt_counts : int64[tomograms]
+    texts : list of FileText or None
+        How each file is written; None where it has an error.
     """
 
     table: pa.Table
     tilt_counts: NDArray[np.int64]
+    texts: list[FileText | None]
 
 
 def read_global(path: Path, options: Options) -> GlobalTable:
@@ -105,8 +119,24 @@ def read_global(path: Path, options: Options) -> GlobalTable:
             expected="each rlnTomoName once",
             remedy="remove or rename the rows that repeat",
         )
-    others = tuple(other for other in document if other is not block)
-    return GlobalTable(table, tuple(names), tuple(table.column(SERIES_FILE).to_pylist()), others, document)
+    optics = next((b for b in document if b.name == "optics" and len(b.loops) == 1 and not b.pairs), None)
+    others = tuple(other for other in document if other is not block and other is not optics)
+    text, text_tables = _text(document, {"tomograms": block} | ({"optics": optics} if optics else {}))
+    paths = tuple(table.column(SERIES_FILE).to_pylist())
+    return GlobalTable(table, tuple(names), paths, optics, others, document, text, text_tables)
+
+
+def _text(document: Document, tables: dict[str, Block]) -> tuple[FileText, tuple[str, ...]]:
+    """How the global file is written, and which tables its loops are; other blocks are kept as they stand."""
+    assert document._origin is not None
+    structure = analyse(document._origin.text, "relion")
+    learned, names = {}, {}
+    for name, block in tables.items():
+        assert block._origin is not None
+        loop = int(np.flatnonzero(structure.loop_container == block._origin[1])[0])
+        learned[loop] = learn_loops(structure, [loop], block.loops[0])[0]
+        names[loop] = name
+    return file_text(structure, learned), tuple(names[loop] for loop in sorted(names))
 
 
 def _global_block(path: Path, document: Document) -> Block:
@@ -156,16 +186,21 @@ def read_series(files: Sequence[SeriesFile], options: Options, found: Findings) 
     if len(groups) > 1 and not options.evidence:
         options = replace(options, evidence=_evidence(slab, options))
     tables, owners = [], []
+    texts: list[FileText | None] = [None] * len(files)
+    file_texts = FileTexts(slab.structure)
     for labels, loops in groups.items():
         cells = loop_cells(slab.structure, loops)
         tables.append(read_cells(slab.structure, cells, labels, options, None, found))
         owners.append(np.repeat(slab.file_of(loops), cells.rows))
+        learned = learn_loops(slab.structure, loops, tables[-1])
+        for f, loop, each in zip(slab.file_of(loops).tolist(), loops, learned, strict=True):
+            texts[f] = file_texts.of_loop(f, files[f].tomogram, loop, each)
     owner = np.concatenate(owners) if owners else np.empty(0, np.int64)
     joined = pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
     if len(tables) > 1:
         order = np.argsort(owner, kind="stable")
         joined, owner = joined.take(pa.array(order)), owner[order]
-    return Series(joined, np.bincount(owner, minlength=len(files)).astype(np.int64))
+    return Series(joined, np.bincount(owner, minlength=len(files)).astype(np.int64), texts)
 
 
 def series_evidence(files: Sequence[SeriesFile], options: Options, found: Findings) -> dict[str, int]:

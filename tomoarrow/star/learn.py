@@ -20,6 +20,7 @@ from ..kernels import rows as kernels
 from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
 from .columns import Cells
 from .forms import Form, Quoting, texts_of
+from .named import usual_gaps
 from .structure import Structure
 from .style import Departures, Exceptions, Gap, Header, LoopStyle, rules_of
 from .tables import loop_cells
@@ -142,7 +143,13 @@ class _Group:
         return self.cells.buffer[begin:end].tobytes()
 
     def gaps(self) -> tuple[tuple[Gap, ...], dict[int, NDArray[np.int64]]]:
-        """The rule of each gap, and the rows that it gets wrong."""
+        """The rule of each gap, and the rows that it gets wrong.
+
+        The rules of the usual writers come first: they also know how values would stand that are not there yet.
+        """
+        for usual in usual_gaps([column.type for column in self.columns]):
+            if not self._wrong_gaps(usual):
+                return usual, {}
         width = len(self.columns)
         samples = [self._sample()] * (width + 1)
         rules = [self._guess(gap, samples[gap]) for gap in range(width + 1)]
@@ -183,7 +190,7 @@ class _Group:
             behind_begins, behind_ends = self._extents(gap, rows)
             behinds = behind_ends - behind_begins
         texts = [self._bytes(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-        return guess_gap(texts, fronts, behinds, inside=0 < gap < width)
+        return guess_gap(texts, fronts, behinds, leads=gap == 0, ends=gap == width)
 
     def _gap(self, gap: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where a gap begins and ends in some rows."""
@@ -305,8 +312,13 @@ def _fixed(texts: Sequence[bytes]) -> list[Form]:
     return [form for form, _ in found.most_common(4)]
 
 
-def guess_gap(texts: Sequence[bytes], fronts: NDArray[np.int64], behinds: NDArray[np.int64], *, inside: bool) -> Gap:
-    """The rule that explains most of some gaps, given how long the values in front of them and behind them are."""
+def guess_gap(
+    texts: Sequence[bytes], fronts: NDArray[np.int64], behinds: NDArray[np.int64], *, leads: bool, ends: bool
+) -> Gap:
+    """The rule that explains most of some gaps, given how long the values in front of them and behind them are.
+
+    `leads` and `ends`: whether they stand before the first value of a row, or behind the last.
+    """
     if not texts:
         return Gap()
     blanks = np.array([len(text) - len(text.lstrip(b" ")) for text in texts])
@@ -317,13 +329,14 @@ def guess_gap(texts: Sequence[bytes], fronts: NDArray[np.int64], behinds: NDArra
     text = rest.decode()
     usual = int(Counter(n.tolist()).most_common(1)[0][0])
     guesses = [Gap(text, usual)]
-    for left, right in ((False, True), (True, False), (True, True)):
+    inside = not leads and not ends
+    for left, right in [(False, True)] * (not ends) + [(True, False)] * (not leads) + [(True, True)] * inside:
         filled = n + left * front + right * behind
         fill = int(filled.max())
         overflowing = n[filled != fill]
         least = int(overflowing.min()) if len(overflowing) else int(inside and not text)
         guesses.append(Gap(text, least, fill, left, right))
-    if usual > inside:
+    if usual > inside and not ends:
         # Where all values are equally long, blanks are more likely to be the work of alignment.
         guesses.insert(0, guesses.pop(1))
     return max(guesses, key=lambda gap: _explained(gap, n, front, behind))

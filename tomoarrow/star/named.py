@@ -120,8 +120,7 @@ def new_loop_style(style: StyleName, table: pa.Table) -> LoopStyle:
     forms = tuple(form_of(style, column.type) for column in table.schema)
     labels = tuple(table.column_names)
     if style == "relion":
-        gaps = tuple(_relion_gap(column.type, is_first=i == 0) for i, column in enumerate(table.schema))
-        return LoopStyle(labels, header, forms, (*gaps, Gap(" \n")))
+        return LoopStyle(labels, header, forms, _relion_gaps([column.type for column in table.schema]))
     if style == "warp":
         # Each column as wide as its longest text, and two blanks.
         gaps = tuple(
@@ -129,8 +128,16 @@ def new_loop_style(style: StyleName, table: pa.Table) -> LoopStyle:
             for column, form in zip(table.itercolumns(), forms, strict=True)
         )
         return LoopStyle(labels, header, forms, (*gaps, Gap("\n")))
-    gaps = tuple(Gap("\t" if i else "") for i in range(len(labels)))
-    return LoopStyle(labels, header, forms, (*gaps, Gap("\n")))
+    return LoopStyle(labels, header, forms, _tabs(len(labels)))
+
+
+def usual_gaps(types: Sequence[pa.DataType]) -> list[tuple[Gap, ...]]:
+    """The gaps of the writers that leave the same ones in every table: RELION and starfile."""
+    return [_relion_gaps(types), _tabs(len(types))]
+
+
+def _tabs(n_columns: int) -> tuple[Gap, ...]:
+    return (Gap(), *[Gap("\t")] * (n_columns - 1), Gap("\n"))
 
 
 def form_of(style: StyleName, type_: pa.DataType) -> Form:
@@ -144,11 +151,12 @@ def form_of(style: StyleName, type_: pa.DataType) -> Form:
     return Form("short" if style == "warp" else "shortest")
 
 
-def _relion_gap(type_: pa.DataType, *, is_first: bool) -> Gap:
+def _relion_gaps(types: Sequence[pa.DataType]) -> tuple[Gap, ...]:
     """Numbers are aligned right to 12 bytes, other values to 10; one blank stands behind each."""
-    is_number = pa.types.is_floating(type_) or pa.types.is_integer(type_) or pa.types.is_boolean(type_)
-    width = 12 if is_number else 10
-    return Gap("", 0, width, right=True) if is_first else Gap("", 1, width + 1, right=True)
+    numbers = [pa.types.is_floating(t) or pa.types.is_integer(t) or pa.types.is_boolean(t) for t in types]
+    widths = [12 if is_number else 10 for is_number in numbers]
+    first = [Gap("", 0, width, right=True) for width in widths[:1]]
+    return (*first, *(Gap("", 1, width + 1, right=True) for width in widths[1:]), Gap(" \n"))
 
 
 def _longest(column: pa.ChunkedArray, form: Form) -> int:

@@ -160,6 +160,24 @@ class BlockStyle:
     items: tuple[str | Pair | Loop, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FileStyle:
+    """How a file is written.
+
+    Attributes
+    ----------
+    blocks : tuple of BlockStyle
+        What departs from them is not in them, so that files of one writer have one style.
+    """
+
+    blocks: tuple[BlockStyle, ...]
+
+    @property
+    def loops(self) -> list[Loop]:
+        """The loops, in order."""
+        return [item for block in self.blocks for item in block.items if isinstance(item, Loop)]
+
+
 def put_rows(
     columns: Sequence[Texts], gaps: Sequence[Gap], departing: Mapping[int, Exceptions], n_rows: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -1,0 +1,102 @@
+"""``star/``: what is kept of the text of each STAR file, so that its bytes can be written again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..star.style import FileStyle
+from ..star.texts import FileText, departures_from_json, departures_json, style_from_json, style_json
+from .layout import Part, seal
+from .manifest import TableInfo, column_infos
+
+_SHARED = pa.dictionary(pa.int32(), pa.string())
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("file", pa.string(), metadata={"description": "Path of the STAR file, as the project has it"}),
+        pa.field("tomogram", pa.string(), metadata={"description": "The tomogram whose tilt series it holds"}),
+        pa.field("tables", _SHARED, metadata={"description": "The tables of the dataset that its loops are"}),
+        pa.field("style", _SHARED, metadata={"description": "How it is written, as JSON"}),
+        pa.field("departures", pa.string(), metadata={"description": "What departs from the style, as JSON"}),
+        pa.field("raw", pa.string(), metadata={"description": "The text itself, where no style describes it"}),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptText:
+    """The text of one file.
+
+    Attributes
+    ----------
+    file : str
+        Its path as the project has it.
+    tomogram : str or None
+        The tomogram whose tilt series it holds.
+    tables : tuple of str
+        The tables of the dataset that the loops of its style are.
+    text : FileText
+    """
+
+    file: str
+    tomogram: str | None
+    tables: tuple[str, ...]
+    text: FileText
+
+
+def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
+    """Write ``star/``."""
+    styles: dict[int, str] = {}
+    rows = []
+    kept = list(texts)
+    for each in kept:
+        style = each.text.style
+        if id(style) not in styles:
+            styles[id(style)] = style_json(style)
+        departures = departures_json(each.text.departures)
+        rows.append((each.file, each.tomogram, "/".join(each.tables), styles[id(style)], departures, each.text.raw))
+    arrays = [
+        pa.array([value or None for value in column], pa.string()).cast(field.type)
+        for column, field in zip(zip(*rows, strict=True), _SCHEMA, strict=True)
+    ]
+    table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
+    return TableInfo(table.num_rows, column_infos(_SCHEMA, {}), [_write(table, staging)])
+
+
+def _write(table: pa.Table, staging: Path) -> Part:
+    """Write one file with as little around the data as can be: it is read whole, and small sets are smaller still."""
+    path = staging / "star" / "part-00000.parquet"
+    path.parent.mkdir()
+    bare = table.cast(pa.schema([pa.field(f.name, f.type) for f in table.schema]))
+    pq.write_table(
+        bare,
+        path,
+        compression="zstd",
+        compression_level=12,
+        use_dictionary=["tables", "style"],
+        write_statistics=False,
+        store_schema=False,
+        row_group_size=max(1, table.num_rows),
+    )
+    return seal(path, staging)
+
+
+def read_texts(dataset: Path) -> list[KeptText]:
+    """Read ``star/``."""
+    styles: dict[str, FileStyle] = {}
+    kept = []
+    for row in pq.read_table(dataset / "star").to_pylist():
+        style = row["style"]
+        if style not in styles:
+            styles[style] = style_from_json(style)
+        tables = tuple(row["tables"].split("/")) if row["tables"] else ()
+        departures = departures_from_json(row["departures"] or "", len(styles[style].loops))
+        kept.append(
+            KeptText(row["file"], row["tomogram"], tables, FileText(styles[style], departures, row["raw"] or ""))
+        )
+    return kept
