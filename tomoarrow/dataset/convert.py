@@ -215,7 +215,7 @@ def _texts(job: Job, texts: Sequence[FileText | None]) -> Iterator[KeptText]:
     path = os.path.abspath(job.path)
     inside = os.path.relpath(path, job.project.directory)
     file = os.path.basename(path) if inside.startswith("..") else inside
-    yield KeptText(file, None, job.table.text_tables, job.table.text)
+    yield KeptText(file, None, job.table.text_tables, job.table.text, job.table.names)
     for series, text in zip(job.files, texts, strict=True):
         if text is not None:
             yield KeptText(series.path, series.tomogram, ("tilts",), text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ _SCHEMA = pa.schema(
         pa.field("tomogram", pa.string(), metadata={"description": "The tomogram whose tilt series it holds"}),
         pa.field("tables", _SHARED, metadata={"description": "The tables of the dataset that its loops are"}),
         pa.field("style", _SHARED, metadata={"description": "How it is written, as JSON"}),
+        pa.field("names", pa.string(), metadata={"description": "Tomograms of the rows that depart, as JSON"}),
         pa.field("departures", pa.string(), metadata={"description": "What departs from the style, as JSON"}),
         pa.field("raw", pa.string(), metadata={"description": "The text itself, where no style describes it"}),
     ]
@@ -41,12 +43,15 @@ class KeptText:
     tables : tuple of str
         The tables of the dataset that the loops of its style are.
     text : FileText
+    names : tuple of str
+        The tomograms of the rows of the global table, where anything departs from its style.
     """
 
     file: str
     tomogram: str | None
     tables: tuple[str, ...]
     text: FileText
+    names: tuple[str, ...] = ()
 
 
 def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
@@ -59,7 +64,9 @@ def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
         if id(style) not in styles:
             styles[id(style)] = style_json(style)
         departures = departures_json(each.text.departures)
-        rows.append((each.file, each.tomogram, "/".join(each.tables), styles[id(style)], departures, each.text.raw))
+        names = json.dumps(each.names) if departures and each.names else ""
+        tables = "/".join(each.tables)
+        rows.append((each.file, each.tomogram, tables, styles[id(style)], names, departures, each.text.raw))
     arrays = [
         pa.array([value or None for value in column], pa.string()).cast(field.type)
         for column, field in zip(zip(*rows, strict=True), _SCHEMA, strict=True)

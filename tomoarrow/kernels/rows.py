@@ -106,8 +106,8 @@ def _closes(data, begin, end, mark):
     return False
 
 
-@kernel(i8, BYTES, INTS, i8, u1, i8, i8, OUT_U1, OUT_I8, OUT_I8)
-def quote(data, offsets, when, mark, guard, multiline, out, out_offsets, refused):
+@kernel(i8, BYTES, INTS, i8, u1, INTS, i8, OUT_U1, OUT_I8, OUT_I8)
+def quote(data, offsets, when, mark, firsts, multiline, out, out_offsets, refused):
     """Put quotes around the strings that want them.
 
     Parameters
@@ -116,7 +116,8 @@ def quote(data, offsets, when, mark, guard, multiline, out, out_offsets, refused
         `SLACK` bytes stand behind the last.
     when : NEEDED, RELION or ALWAYS
     mark : the quote to use; the other one where this would end the string too early
-    guard : whether the first string is the first of its loop's body
+    firsts : int64[k]
+        The strings, ascending, that are the first of a loop: RELION would take `_x` there for a label.
     multiline : whether strings of several lines may be text fields
     out : uint8[3 * bytes + 5 * n + SLACK]
     out_offsets : int64[n + 1]
@@ -129,9 +130,12 @@ def quote(data, offsets, when, mark, guard, multiline, out, out_offsets, refused
     """
     at = 0
     n = 0
+    k = 0
     out_offsets[0] = 0
     for row in range(len(offsets) - 1):
         begin, end = offsets[row], offsets[row + 1]
+        is_first = k < len(firsts) and firsts[k] == row
+        k += is_first
         found = _class_of(data, begin, end)
         if found & (_FEED | _NO_FORM) and _has_no_form(data, begin, end, multiline):
             refused[n] = row
@@ -141,7 +145,7 @@ def quote(data, offsets, when, mark, guard, multiline, out, out_offsets, refused
             at = _copy(data, begin, end, out, at + 2)
             out[at], out[at + 1] = 10, 59
             at += 2
-        elif when == ALWAYS or _misread(data, begin, end, found, when, guard and row == 0):
+        elif when == ALWAYS or _misread(data, begin, end, found, when, is_first):
             at = _put_quoted(data, begin, end, when, mark, out, at)
         else:
             at = _copy(data, begin, end, out, at)

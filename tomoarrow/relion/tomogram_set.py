@@ -16,15 +16,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import Place, SchemaError
+from ..errors import Place, SchemaError, TomoarrowError
 from ..star.columns import gather_evidence
 from ..star.document import Block, Document
 from ..star.faults import Notice
 from ..star.learn import learn_loops
 from ..star.reader import read_star
-from ..star.source import read_slab
+from ..star.source import Text, lay_out, read_slab
 from ..star.structure import Structure, analyse
-from ..star.tables import Findings, Options, check_loop, loop_cells, read_cells
+from ..star.tables import Findings, Options, check_loop, loop_cells, read_cells, read_loop
 from ..star.texts import FileText, FileTexts, file_text
 
 NAME = "rlnTomoName"
@@ -100,7 +100,7 @@ def read_global(path: Path, options: Options) -> GlobalTable:
         It is no RELION 5 tomogram set, or the name of a tomogram repeats.
     """
     document = read_star(path, labels=options.labels, on_bad_value=options.on_bad_value)
-    block = _global_block(path, document)
+    block = _global_block(str(path), document)
     table = block.table
     assert table is not None
     if block.pairs:
@@ -119,27 +119,40 @@ def read_global(path: Path, options: Options) -> GlobalTable:
             expected="each rlnTomoName once",
             remedy="remove or rename the rows that repeat",
         )
-    optics = next((b for b in document if b.name == "optics" and len(b.loops) == 1 and not b.pairs), None)
+    optics = _optics(document)
     others = tuple(other for other in document if other is not block and other is not optics)
-    text, text_tables = _text(document, {"tomograms": block} | ({"optics": optics} if optics else {}))
+    text, text_tables = _text(document, block, optics)
     paths = tuple(table.column(SERIES_FILE).to_pylist())
     return GlobalTable(table, tuple(names), paths, optics, others, document, text, text_tables)
 
 
-def _text(document: Document, tables: dict[str, Block]) -> tuple[FileText, tuple[str, ...]]:
+def text_of_global(data: bytes, options: Options) -> FileText:
+    """How the global file is written, given its bytes; never the bytes themselves."""
+    document = read_star(data, labels=options.labels, on_bad_value="null")
+    return _text(document, _global_block("", document), _optics(document), whole=False)[0]
+
+
+def _optics(document: Document) -> Block | None:
+    return next((b for b in document if b.name == "optics" and len(b.loops) == 1 and not b.pairs), None)
+
+
+def _text(
+    document: Document, block: Block, optics: Block | None, *, whole: bool = True
+) -> tuple[FileText, tuple[str, ...]]:
     """How the global file is written, and which tables its loops are; other blocks are kept as they stand."""
+    tables = {"tomograms": block} | ({"optics": optics} if optics else {})
     assert document._origin is not None
     structure = analyse(document._origin.text, "relion")
     learned, names = {}, {}
-    for name, block in tables.items():
-        assert block._origin is not None
-        loop = int(np.flatnonzero(structure.loop_container == block._origin[1])[0])
-        learned[loop] = learn_loops(structure, [loop], block.loops[0])[0]
+    for name, each in tables.items():
+        assert each._origin is not None
+        loop = int(np.flatnonzero(structure.loop_container == each._origin[1])[0])
+        learned[loop] = learn_loops(structure, [loop], each.loops[0])[0]
         names[loop] = name
-    return file_text(structure, learned), tuple(names[loop] for loop in sorted(names))
+    return file_text(structure, learned, whole=whole), tuple(names[loop] for loop in sorted(names))
 
 
-def _global_block(path: Path, document: Document) -> Block:
+def _global_block(path: str, document: Document) -> Block:
     """The block with a row a tomogram: ``data_global``, else the one that points to tilt series."""
     fitting = [
         block for block in document if len(block.loops) == 1 and {NAME, SERIES_FILE} <= set(block.loops[0].column_names)
@@ -151,7 +164,7 @@ def _global_block(path: Path, document: Document) -> Block:
     if not fitting and as_list:
         raise SchemaError(
             "the global table is written as a list of labels with one value each",
-            place=Place(str(path), block=as_list[0]),
+            place=Place(path, block=as_list[0]),
             expected="a loop with a row a tomogram",
             remedy="write it as a loop: loop_, then the labels, then the values in one row",
         )
@@ -161,7 +174,7 @@ def _global_block(path: Path, document: Document) -> Block:
     )
     raise SchemaError(
         "not a RELION 5 tomogram set" if not fitting else f"{len(fitting)} blocks look like the global table",
-        place=Place(str(path)),
+        place=Place(path),
         expected=f"one block data_global with the labels _{NAME} and _{SERIES_FILE}",
         remedy=f"give the tomograms.star (or tilt_series.star) of a job; this file holds: {there or 'no block'}",
     )
@@ -181,7 +194,7 @@ def read_series(files: Sequence[SeriesFile], options: Options, found: Findings) 
     found : Findings
         Notices, rejects and errors are added. The rows of a file with an error are left out.
     """
-    slab = _Slab(files, found)
+    slab = _read_slab(files, found)
     groups = slab.groups
     if len(groups) > 1 and not options.evidence:
         options = replace(options, evidence=_evidence(slab, options))
@@ -208,7 +221,7 @@ def series_evidence(files: Sequence[SeriesFile], options: Options, found: Findin
 
     See `tomoarrow.star.columns.gather_evidence`. Errors are added to `found`.
     """
-    return _evidence(_Slab(files, found), options)
+    return _evidence(_read_slab(files, found), options)
 
 
 def _evidence(slab: _Slab, options: Options) -> dict[str, int]:
@@ -220,11 +233,28 @@ def _evidence(slab: _Slab, options: Options) -> dict[str, int]:
     return evidence
 
 
-class _Slab:
-    """Tilt-series files, read and taken apart, and which loop belongs to which tomogram."""
+def text_of_series(data: bytes, tomogram: str, options: Options) -> FileText:
+    """How a tilt-series file is written, given its bytes; never the bytes themselves."""
+    text, _ = lay_out([(tomogram, data)])
+    file = SeriesFile(tomogram, tomogram, tomogram)
+    slab = _Slab([file], text, [], Findings())
+    ((_, (loop,)),) = slab.groups.items()
+    table = read_loop(slab.structure, loop, options, None, Findings())
+    (learned,) = learn_loops(slab.structure, [loop], table)
+    return FileTexts(slab.structure).of_loop(0, tomogram, loop, learned, whole=False)
 
-    def __init__(self, files: Sequence[SeriesFile], found: Findings) -> None:
-        text, errors = read_slab([file.file for file in files], [file.path for file in files])
+
+def _read_slab(files: Sequence[SeriesFile], found: Findings) -> _Slab:
+    text, errors = read_slab([file.file for file in files], [file.path for file in files])
+    return _Slab(files, text, errors, found)
+
+
+class _Slab:
+    """Tilt-series files, taken apart, and which loop belongs to which tomogram."""
+
+    def __init__(
+        self, files: Sequence[SeriesFile], text: Text, errors: Sequence[TomoarrowError], found: Findings
+    ) -> None:
         self.structure: Structure = analyse(text, "relion", hint=False)
         self._found = found
         unreadable = {error.place.path for error in errors}

@@ -173,6 +173,15 @@ def settle(known: LabelType | None, evidence: int) -> LabelType:
     return "string" if evidence & numbers.HAS_LARGE else "float64"
 
 
+def evidence_for(type_: pa.DataType) -> int:
+    """The evidence with which `settle` gives a column of a label that is not known, or of integers, a type."""
+    if pa.types.is_nested(type_):
+        return evidence_for(type_.value_type)
+    if pa.types.is_floating(type_):
+        return numbers.HAS_FLOAT
+    return numbers.HAS_INT if pa.types.is_integer(type_) else numbers.HAS_TEXT
+
+
 _REASONS = {
     numbers.BAD: "not a number",
     numbers.RANGE: "out of range",

@@ -33,6 +33,9 @@ _STYLES = {
 _WHEN = {"needed": kernels.NEEDED, "relion": kernels.RELION, "always": kernels.ALWAYS}
 Quoting = Literal["needed", "relion", "always"]
 
+#: No rows.
+NONE = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -84,15 +87,15 @@ class Texts:
         return int(self.offsets[-1])
 
 
-def texts_of(array: pa.Array, form: Form, *, guard: bool = False, multiline: bool = False) -> Texts:
+def texts_of(array: pa.Array, form: Form, *, firsts: NDArray[np.int64] = NONE, multiline: bool = False) -> Texts:
     """The texts of a column's values, quotes included.
 
     Parameters
     ----------
     array : pyarrow.Array
     form : Form
-    guard : bool
-        The first value is the first of its loop: RELION would take ``_x`` there for a label.
+    firsts : int64[k]
+        The values, ascending, that are the first of a loop: RELION would take ``_x`` there for a label.
     multiline : bool
         Strings of several lines become text fields; else they have no form.
 
@@ -103,7 +106,7 @@ def texts_of(array: pa.Array, form: Form, *, guard: bool = False, multiline: boo
     """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    texts = _writer_of(array.type)(array, form, guard, multiline)
+    texts = _writer_of(array.type)(array, form, firsts, multiline)
     if not array.null_count:
         return texts
     rows = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
@@ -127,7 +130,7 @@ def splice(texts: Texts, rows: NDArray[np.int64], others: Texts) -> Texts:
     return Texts(out, offsets, np.setdiff1d(texts.refused, rows))
 
 
-def _writer_of(type_: pa.DataType) -> Callable[[pa.Array, Form, bool, bool], Texts]:
+def _writer_of(type_: pa.DataType) -> Callable[[pa.Array, Form, NDArray[np.int64], bool], Texts]:
     if pa.types.is_floating(type_):
         return _floats
     if pa.types.is_integer(type_):
@@ -148,13 +151,13 @@ def _writer_of(type_: pa.DataType) -> Callable[[pa.Array, Form, bool, bool], Tex
     )
 
 
-def _floats(array: pa.Array, form: Form, *_: bool) -> Texts:
+def _floats(array: pa.Array, form: Form, *_: object) -> Texts:
     kind = "shortest" if form.kind == "word" else form.kind
     values = _values(array.cast(pa.float64()), np.float64)
     return _grown(formats.format_floats, values, _STYLES[kind], form.precision)
 
 
-def _ints(array: pa.Array, form: Form, *_: bool) -> Texts:
+def _ints(array: pa.Array, form: Form, *_: object) -> Texts:
     if array.type == pa.uint64() and len(array) and (pc.max(array).as_py() or 0) > np.iinfo(np.int64).max:
         return _text_buffers(array.cast(pa.large_string()))
     return _grown(formats.format_ints, _values(array.cast(pa.int64()), np.int64))
@@ -171,17 +174,17 @@ def _grown(kernel: Callable[..., int], values: NDArray[Any], *how: int) -> Texts
         capacity = formats.LONGEST * (len(values) + 1)
 
 
-def _bools(array: pa.Array, form: Form, *_: bool) -> Texts:
+def _bools(array: pa.Array, form: Form, *_: object) -> Texts:
     words = ("True", "False") if form.kind == "word" else ("1", "0")
     return _text_buffers(pc.if_else(array, *(pa.scalar(word, pa.large_string()) for word in words)))
 
 
-def _strings(array: pa.Array, form: Form, guard: bool, multiline: bool) -> Texts:
+def _strings(array: pa.Array, form: Form, firsts: NDArray[np.int64], multiline: bool) -> Texts:
     texts = _text_buffers(array)
     out = np.empty(3 * texts.size + 5 * len(texts) + SLACK, np.uint8)
     offsets = np.zeros(len(texts) + 1, np.int64)
     refused = np.empty(len(texts), np.int64)
-    how = _WHEN[form.quoting], ord(form.mark), guard, multiline
+    how = _WHEN[form.quoting], ord(form.mark), firsts, multiline
     n_refused = kernels.quote(texts.data, texts.offsets, *how, out, offsets, refused)
     return Texts(out, offsets, refused[:n_refused].copy())
 
@@ -190,9 +193,9 @@ def _nulls(array: pa.Array, *_: object) -> Texts:
     return Texts(np.empty(SLACK, np.uint8), np.zeros(len(array) + 1, np.int64))
 
 
-def _vectors(array: pa.Array, form: Form, *_: bool) -> Texts:
+def _vectors(array: pa.Array, form: Form, *_: object) -> Texts:
     elements = array.flatten()
-    texts = _writer_of(elements.type)(elements, form, False, False)
+    texts = _writer_of(elements.type)(elements, form, NONE, False)
     if elements.null_count:
         rows = np.flatnonzero(elements.is_null().to_numpy(zero_copy_only=False))
         texts = splice(texts, rows, pack([form.null.encode()] * len(rows)))

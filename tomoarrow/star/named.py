@@ -87,7 +87,9 @@ def pair_text(style: StyleName, value: Any, *, multiline: bool = False) -> str:
         It has no form in STAR.
     """
     array = pa.array([value], pa.string() if value is None else None)
-    texts = texts_of(array, form_of(style, array.type), guard=True, multiline=multiline or style == "plain")
+    texts = texts_of(
+        array, form_of(style, array.type), firsts=np.zeros(1, np.int64), multiline=multiline or style == "plain"
+    )
     if len(texts.refused):
         raise SchemaError(f"text that has no form in STAR: {value!r}", expected="text of one line")
     return texts.data[: texts.size].tobytes().decode()
@@ -138,6 +140,11 @@ def usual_gaps(types: Sequence[pa.DataType]) -> list[tuple[Gap, ...]]:
 
 def _tabs(n_columns: int) -> tuple[Gap, ...]:
     return (Gap(), *[Gap("\t")] * (n_columns - 1), Gap("\n"))
+
+
+def family_of(loops: Sequence[Loop]) -> StyleName:
+    """The named style for what is new beside loops that were read: RELION's where they have its numbers."""
+    return "relion" if any(form.kind == "relion" for loop in loops for form in loop.style.forms) else "plain"
 
 
 def form_of(style: StyleName, type_: pa.DataType) -> Form:

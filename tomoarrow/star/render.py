@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import SchemaError
 from ..kernels.tokenize import SPAN_BITS
 from .columns import Cells, LabelType, read_column
-from .forms import Texts, pack, splice, texts_of
+from .forms import NONE, Texts, pack, splice, texts_of
 from .style import Departures, Exceptions, LoopStyle, put_rows
 
 #: Rows are written in pieces of about this many values: what is at work stays in the cache of a core.
@@ -36,7 +36,13 @@ class Rows:
 
 
 def render_rows(
-    style: LoopStyle, table: pa.Table, departures: Departures, *, threads: int = 1, multiline: bool = False
+    style: LoopStyle,
+    table: pa.Table,
+    departures: Departures,
+    *,
+    firsts: Sequence[int] = (0,),
+    threads: int = 1,
+    multiline: bool = False,
 ) -> Iterator[Rows]:
     """Write the rows of a table, piece by piece.
 
@@ -47,17 +53,21 @@ def render_rows(
     table : pyarrow.Table
     departures : Departures
         By the rows of the table; of a table that was changed, those that still hold: see `valid`.
+    firsts : sequence of int
+        The rows, ascending, that are the first of a file, where the table holds the rows of several.
     threads : int
     multiline : bool
         Strings of several lines become text fields.
     """
+    first_rows = np.array(firsts, np.int64)
     height = max(1, _PIECE_VALUES // max(1, table.num_columns))
 
     def write(begin: int) -> Rows:
         piece = table.slice(begin, height)
         own = range(begin, begin + piece.num_rows)
+        leading = first_rows[np.searchsorted(first_rows, own.start) : np.searchsorted(first_rows, own.stop)] - begin
         columns = [
-            _texts(column, style, c, own, departures, multiline=multiline)
+            _texts(column, style, c, own, departures, leading if c == 0 else NONE, multiline=multiline)
             for c, column in enumerate(piece.itercolumns())
         ]
         gaps = {gap: _cut(each, own) for gap, each in departures.gaps.items()}
@@ -74,11 +84,17 @@ def render_rows(
 
 
 def _texts(
-    column: pa.ChunkedArray, style: LoopStyle, c: int, own: range, departures: Departures, *, multiline: bool
+    column: pa.ChunkedArray,
+    style: LoopStyle,
+    c: int,
+    own: range,
+    departures: Departures,
+    firsts: NDArray[np.int64],
+    *,
+    multiline: bool,
 ) -> Texts:
-    guard = c == 0 and own.start == 0
     parts = column.chunks if column.num_chunks == 1 else [column.combine_chunks()]
-    texts = texts_of(parts[0], style.forms[c], guard=guard, multiline=multiline)
+    texts = texts_of(parts[0], style.forms[c], firsts=firsts, multiline=multiline)
     if c in departures.cells:
         each = _cut(departures.cells[c], own)
         texts = splice(texts, each.rows, each.packed())

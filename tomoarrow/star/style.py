@@ -109,6 +109,13 @@ class Exceptions:
     def packed(self) -> Texts:
         return pack([text.encode() for text in self.texts])
 
+    def moved(self, positions: Mapping[int, int]) -> Exceptions:
+        """The exceptions of rows that have moved."""
+        there = [
+            (positions[row], text) for row, text in zip(self.rows.tolist(), self.texts, strict=True) if row in positions
+        ]
+        return Exceptions(np.array([row for row, _ in there], np.int64), tuple(text for _, text in there))
+
 
 @dataclass(frozen=True, slots=True)
 class Departures:
@@ -119,6 +126,13 @@ class Departures:
 
     def __bool__(self) -> bool:
         return bool(self.cells or self.gaps)
+
+    def moved(self, positions: Mapping[int, int]) -> Departures:
+        """The departures of rows that have moved: where each is now; the others are gone."""
+        return Departures(
+            {c: each.moved(positions) for c, each in self.cells.items()},
+            {gap: each.moved(positions) for gap, each in self.gaps.items()},
+        )
 
     def adapted(self, before: Sequence[str], after: Sequence[str]) -> Departures:
         """The departures for a table with other columns."""
@@ -140,6 +154,11 @@ class Pair:
     gap: str
     text: str
     end: str = "\n"
+
+    @property
+    def line(self) -> str:
+        """The whole line."""
+        return f"_{self.label}{self.gap}{self.text}{self.end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +195,22 @@ class FileStyle:
     def loops(self) -> list[Loop]:
         """The loops, in order."""
         return [item for block in self.blocks for item in block.items if isinstance(item, Loop)]
+
+
+def joined(parts: Sequence[tuple[int, Departures]]) -> Departures:
+    """The departures of tables that are written as one, given the row at which each begins, ascending."""
+    cells: dict[int, list[tuple[int, Exceptions]]] = {}
+    gaps: dict[int, list[tuple[int, Exceptions]]] = {}
+    for begin, part in parts:
+        for found, kept in ((part.cells, cells), (part.gaps, gaps)):
+            for i, each in found.items():
+                kept.setdefault(i, []).append((begin, each))
+    return Departures(*({i: _joined(each) for i, each in kept.items()} for kept in (cells, gaps)))
+
+
+def _joined(parts: Sequence[tuple[int, Exceptions]]) -> Exceptions:
+    rows = np.concatenate([each.rows + begin for begin, each in parts])
+    return Exceptions(rows, tuple(text for _, each in parts for text in each.texts))
 
 
 def put_rows(

@@ -17,6 +17,7 @@ from .style import (
     Departures,
     FileStyle,
     Loop,
+    LoopStyle,
     Pair,
     departures_from_plain,
     departures_to_plain,
@@ -55,8 +56,10 @@ class FileTexts:
     def __init__(self, structure: Structure) -> None:
         self._structure = structure
         self._styles: dict[tuple[object, ...], FileStyle] = {}
+        #: Kept, because their identity is part of the keys above.
+        self._loops: list[LoopStyle] = []
 
-    def of_loop(self, f: int, name: str, loop: int, learned: Learned) -> FileText:
+    def of_loop(self, f: int, name: str, loop: int, learned: Learned, *, whole: bool = True) -> FileText:
         """The text of a file of which one loop was learned.
 
         Parameters
@@ -67,6 +70,8 @@ class FileTexts:
             The name that the block of the loop should have: where it has, the style says so and not the name.
         loop : int
         learned : Learned
+        whole : bool
+            Whether the bytes themselves are kept where they are less than what departs from the style.
         """
         structure, text = self._structure, self._structure.text
         container = int(structure.loop_container[loop])
@@ -81,20 +86,23 @@ class FileTexts:
             if named:
                 blocks = [replace(b, name=OWN_NAME) if b.name == name and _holds_loop(b) else b for b in blocks]
             self._styles[key] = FileStyle(tuple(blocks))
-        return _shorter(FileText(self._styles[key], (learned.departures,)), text.buffer[begin:end].tobytes())
+            self._loops.append(learned.style)
+        found = FileText(self._styles[key], (learned.departures,))
+        return _shorter(found, text.buffer[begin:end].tobytes()) if whole else found
 
 
 def _holds_loop(block: BlockStyle) -> bool:
     return any(isinstance(item, Loop) for item in block.items)
 
 
-def file_text(structure: Structure, learned: Mapping[int, Learned]) -> FileText:
-    """The text of the one file of a structure, of which some loops were learned."""
+def file_text(structure: Structure, learned: Mapping[int, Learned], *, whole: bool = True) -> FileText:
+    """The text of the one file of a structure, of which some loops were learned; `whole` as in `FileTexts`."""
     bare = {loop: replace(each, departures=Departures()) for loop, each in learned.items()}
     style = FileStyle(tuple(style_blocks(structure, 0, bare)))
     text = structure.text
     own = tuple(learned[loop].departures for loop in sorted(learned))
-    return _shorter(FileText(style, own), text.buffer[text.begins[0] : text.ends[0]].tobytes())
+    found = FileText(style, own)
+    return _shorter(found, text.buffer[text.begins[0] : text.ends[0]].tobytes()) if whole else found
 
 
 def _shorter(text: FileText, raw: bytes) -> FileText:

@@ -15,7 +15,7 @@ from .columns import Label
 from .convention import as_labelled, check_label, check_name, departing_from_relion
 from .document import Block, Document, Origin, as_block
 from .faults import Notice
-from .named import StyleName, new_block, new_loop, new_loop_style, new_pairs, pair_text
+from .named import StyleName, family_of, new_block, new_loop, new_loop_style, new_pairs, pair_text
 from .render import equal_values, read_texts, render_rows, valid
 from .sink import Target, open_sink
 from .source import Text
@@ -151,11 +151,11 @@ def learn_origin(origin: Origin) -> Known:
 
 def render_known(block: Block, style: BlockStyle, multiline: bool, threads: int) -> Iterator[bytes]:
     """A block that was read, as it was where it was not changed."""
-    family: StyleName = "relion" if "relion" in _kinds(style) else "plain"
+    family = family_of([item for item in style.items if isinstance(item, Loop)])
     yield (style.front + block.name).encode()
     left = {label: value for label, value in block.pairs.items() if label not in {p.label for p in _pairs(style)}}
     if left and not _pairs(style):
-        yield "".join(["\n\n", *map(_line, new_pairs(family, left))]).encode()
+        yield "".join(["\n\n", *(pair.line for pair in new_pairs(family, left))]).encode()
         left = {}
     tables = iter(block.loops)
     for item in style.items:
@@ -163,9 +163,9 @@ def render_known(block: Block, style: BlockStyle, multiline: bool, threads: int)
             yield item.encode()
         elif isinstance(item, Pair):
             if item.label in block.pairs:
-                yield _line(_valued(item, block.pairs[item.label], family, multiline)).encode()
+                yield _valued(item, block.pairs[item.label], family, multiline).line.encode()
             if item is _pairs(style)[-1]:
-                yield "".join(map(_line, _like(item, left, family))).encode()
+                yield "".join(pair.line for pair in _like(item, left, family)).encode()
         elif (table := next(tables, None)) is not None:
             yield from render_loop(item, table, family, multiline, threads)
     for table in tables:
@@ -173,16 +173,8 @@ def render_known(block: Block, style: BlockStyle, multiline: bool, threads: int)
         yield from render_loop(new_loop(family, table), table, family, multiline, threads)
 
 
-def _kinds(style: BlockStyle) -> set[str]:
-    return {form.kind for item in style.items if isinstance(item, Loop) for form in item.style.forms}
-
-
 def _pairs(style: BlockStyle) -> list[Pair]:
     return [item for item in style.items if isinstance(item, Pair)]
-
-
-def _line(pair: Pair) -> str:
-    return f"_{pair.label}{pair.gap}{pair.text}{pair.end}"
 
 
 def _valued(pair: Pair, value: Any, family: StyleName, multiline: bool) -> Pair:
@@ -235,7 +227,7 @@ def render_new(
         if isinstance(item, str):
             yield item.encode()
         elif isinstance(item, Pair):
-            yield _line(item).encode()
+            yield item.line.encode()
         else:
             table = next(of_loop)
             yield (item.keyword + item.style.header.text(item.style.labels)).encode()

@@ -1,0 +1,248 @@
+"""A dataset as the text of the STAR files that it came from, changed where its tables were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..errors import DatasetError, Place
+from ..relion.labels import LABELS
+from ..relion.tomogram_set import NAME, SERIES_FILE, text_of_global, text_of_series
+from ..star.columns import evidence_for
+from ..star.convention import check_label, check_name
+from ..star.files import Leaf, render_leaves, render_tables
+from ..star.tables import Options
+from ..star.texts import FileText
+from .layout import TILT_INDEX
+from .manifest import read_manifest
+from .stored import Stored, open_table, rows_by_name
+from .texts import KeptText, read_texts
+
+#: Tilt series are rendered so many rows at a time.
+_ROWS_AT_A_TIME = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The text of one file: its path as the project has it, and its bytes."""
+
+    path: str
+    data: bytes
+    tomogram: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows are to be rendered.
+
+    Attributes
+    ----------
+    tomograms : tuple of str or None
+        Names; None for all.
+    tilts : bool[rows of tilts] or None
+        None for all.
+    """
+
+    tomograms: tuple[str, ...] | None = None
+    tilts: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be rendered.
+
+    Attributes
+    ----------
+    tilts : Stored
+    tomograms : pyarrow.Table
+        The rows of the global table that are left, with its labels.
+    optics : pyarrow.Table or None
+    order : int64[tilts]
+        The rows of tilts, tomogram after tomogram as these stand in the global table.
+    counts : int64[tomograms]
+        How many of them belong to each.
+    index : int64[tilts]
+        For each of them the row of its file that it was.
+    texts : list of KeptText
+    dropped : tuple of str
+        Tomograms that are left out because no tilt of theirs is left.
+    stray : int
+        Tilts that are left out because their tomogram is not there.
+    """
+
+    tilts: Stored
+    tomograms: pa.Table
+    optics: pa.Table | None
+    order: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    index: NDArray[np.int64]
+    texts: list[KeptText]
+    dropped: tuple[str, ...]
+    stray: int
+
+
+def plan(dataset: Path, selection: Selection) -> Plan:
+    """Find out which rows make which files.
+
+    Raises
+    ------
+    DatasetError
+        The folder is no dataset of a tomogram set, or is damaged.
+    """
+    manifest = read_manifest(dataset)
+    if "star" not in manifest["tables"]:
+        raise DatasetError(
+            "the dataset keeps no text of its STAR files: an older version made it",
+            place=Place(str(dataset)),
+            remedy="convert again",
+        )
+    tilts = open_table(dataset, "tilts", manifest)
+    table, had_tilts = _tomograms(dataset, manifest)
+    names = table.column(NAME).to_pylist()
+    keys = tilts.read([NAME, TILT_INDEX])
+    _check_keys(keys, tilts.folder)
+    owner = rows_by_name(keys.column(NAME), names)
+    stray = int(np.count_nonzero(owner < 0))
+    if selection.tilts is not None:
+        owner[~selection.tilts] = -1
+    left = np.bincount(owner[owner >= 0], minlength=len(names)) > 0
+    kept = left | ~had_tilts if selection.tilts is None else left
+    dropped = tuple(name for name, keep in zip(names, kept, strict=True) if not keep)
+    if selection.tomograms is not None:
+        kept &= np.isin(np.array(names, object), list(selection.tomograms))
+    owner[owner >= 0] = np.where(kept, np.cumsum(kept) - 1, -1)[owner[owner >= 0]]
+    index = keys.column(TILT_INDEX).fill_null(np.iinfo(np.int64).max).to_numpy()
+    order = np.lexsort((index, owner))
+    order = order[np.searchsorted(owner[order], 0) :]
+    counts = np.bincount(owner[order], minlength=int(kept.sum())).astype(np.int64)
+    optics = None
+    if "optics" in manifest["tables"]:
+        stored = open_table(dataset, "optics", manifest)
+        labels = stored.labels("optics")
+        optics = stored.read(list(labels)).rename_columns(list(labels.values()))
+    left_over = table.filter(pa.array(kept))
+    return Plan(tilts, left_over, optics, order, counts, index[order], read_texts(dataset), dropped, stray)
+
+
+def _tomograms(dataset: Path, manifest: dict[str, Any]) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """The global table with its labels, and which tomograms had tilts when they were converted."""
+    stored = open_table(dataset, "tomograms", manifest)
+    labels = stored.labels("global")
+    for needed in (NAME, SERIES_FILE):
+        if needed not in labels.values():
+            raise DatasetError(f"the table tomograms has no column {needed}", place=Place(str(stored.folder)))
+    table = stored.read(list(labels)).rename_columns(list(labels.values()))
+    count = next((column for column, origin in stored.origins.items() if origin == "count"), None)
+    if count is None or count not in stored.columns:
+        return table, np.ones(table.num_rows, bool)
+    counts = stored.read([count]).column(0).fill_null(0).to_numpy()
+    return table, np.asarray(counts > 0, bool)
+
+
+def _check_keys(keys: pa.Table, folder: Path) -> None:
+    for needed in (NAME, TILT_INDEX):
+        if needed not in keys.column_names:
+            raise DatasetError(
+                f"the table tilts has no column {needed}",
+                place=Place(str(folder)),
+                remedy="write it with that column: it says to which tomogram and row of its file a tilt belongs",
+            )
+
+
+def render(plan: Plan) -> Iterator[Rendered]:
+    """The files, the global one last."""
+    yield from _render_series(plan)
+    names = plan.tomograms.column(NAME).to_pylist()
+    for kept in plan.texts:
+        if kept.tomogram is None:
+            tables = {"tomograms": plan.tomograms, "optics": plan.optics}
+            given = [tables[name] for name in kept.tables]
+            there = [table if table is not None else pa.table({}) for table in given]
+            at = {name: i for i, name in enumerate(kept.names)}
+            rows = {"tomograms": np.array([at.get(name, -1) for name in names], np.int64)}
+            each = [rows.get(name, np.arange(t.num_rows)) for name, t in zip(kept.tables, there, strict=True)]
+            text = kept.text
+            if text.raw:
+                text = text_of_global(text.raw.encode(), Options(LABELS, {}, "null"))
+            yield Rendered(kept.file, render_tables(text, there, each))
+
+
+def _render_series(plan: Plan) -> Iterator[Rendered]:
+    """The tilt-series files, some thousand rows at a time."""
+    labels = plan.tilts.labels("tilt_series")
+    for label in labels.values():
+        check_label(label)
+    texts = {kept.tomogram: kept for kept in plan.texts if kept.tomogram is not None}
+    names = plan.tomograms.column(NAME).to_pylist()
+    paths = plan.tomograms.column(SERIES_FILE).to_pylist()
+    ends = np.cumsum(plan.counts)
+    first = 0
+    while first < len(names):
+        begin = int(ends[first] - plan.counts[first])
+        last = max(first + 1, int(np.searchsorted(ends, begin + _ROWS_AT_A_TIME, side="right")))
+        own = slice(begin, int(ends[last - 1]))
+        table = _take(plan.tilts, list(labels), plan.order[own]).rename_columns(list(labels.values()))
+        leaves = []
+        for t in range(first, last):
+            kept = texts.get(names[t])
+            index = plan.index[ends[t] - plan.counts[t] : ends[t]]
+            leaves.append(Leaf(names[t], _full(kept, table.schema) if kept else None, index))
+        known = plan.tilts.origins
+        new = {label for column, label in labels.items() if column not in known}
+        for t, data in _render_part(leaves, table, new):
+            yield Rendered(paths[first + t], data, names[first + t])
+        first = last
+
+
+def _render_part(leaves: Sequence[Leaf], table: pa.Table, new: set[str]) -> Iterator[tuple[int, bytes]]:
+    """The files of some tomograms, given their rows; not those that never had a file and have no rows."""
+    sizes = np.array([len(leaf.rows) for leaf in leaves], np.int64)
+    owner = np.repeat(np.arange(len(leaves)), sizes)
+    filled = {label: _filled(table.column(label), owner, len(leaves)) for label in table.column_names}
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i, leaf in enumerate(leaves):
+        if leaf.text is None and not sizes[i]:
+            continue
+        if leaf.text is None:
+            check_name(leaf.name)
+        had = leaf.text.style.loops[0].style.labels if leaf.text else ()
+        more = [label for label in table.column_names if label not in had and (label in new or filled[label][i])]
+        groups.setdefault((*(label for label in had if label in filled), *more), []).append(i)
+    for labels, members in groups.items():
+        rows = np.flatnonzero(np.isin(owner, members))
+        part = table.select(list(labels))
+        part = part if len(rows) == table.num_rows else part.take(pa.array(rows))
+        yield from zip(members, render_leaves([leaves[i] for i in members], part), strict=True)
+
+
+def _filled(column: pa.ChunkedArray, owner: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
+    """For each tomogram whether any of its values is not null."""
+    if not column.null_count:
+        return np.bincount(owner, minlength=n) > 0
+    there = column.is_valid().combine_chunks().to_numpy(zero_copy_only=False)
+    return np.bincount(owner[there], minlength=n) > 0
+
+
+def _full(kept: KeptText, schema: pa.Schema) -> FileText:
+    """The text of a file with its style, also where only its bytes were kept."""
+    if not kept.text.raw:
+        return kept.text
+    evidence = {field.name: evidence_for(field.type) for field in schema}
+    return text_of_series(kept.text.raw.encode(), kept.tomogram or "", Options(LABELS, evidence, "null"))
+
+
+def _take(stored: Stored, columns: Sequence[str], rows: NDArray[np.int64]) -> pa.Table:
+    """Some rows of a table, in an order."""
+    if not len(rows):
+        return stored.read(columns, 0, 0)
+    begin, end = int(rows.min()), int(rows.max()) + 1
+    table = stored.read(columns, begin, end)
+    if end - begin == len(rows) and (np.diff(rows) == 1).all():
+        return table
+    return table.take(pa.array(rows - begin))
