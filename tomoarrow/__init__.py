@@ -13,7 +13,9 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .dataset.convert import convert
+    from .dataset.export import ExportReport, export
     from .dataset.report import Report
+    from .dataset.verify import VerifyReport, verify
     from .errors import (
         BlockNotFoundError,
         DatasetError,
@@ -43,16 +45,20 @@ _HOMES = {
     "BlockNotFoundError": "errors",
     "DatasetError": "errors",
     "Document": "star.document",
+    "ExportReport": "dataset.export",
     "MissingFileError": "errors",
     "Report": "dataset.report",
     "SchemaError": "errors",
     "StarSyntaxError": "errors",
     "TomoarrowError": "errors",
     "UsageError": "errors",
+    "VerifyReport": "dataset.verify",
     "WriteReport": "star.writer",
     "convert": "dataset.convert",
+    "export": "dataset.export",
     "read_star": "relion.reading",
     "read_table": "relion.reading",
+    "verify": "dataset.verify",
     "write_star": "relion.writing",
 }
 
@@ -62,6 +68,7 @@ __all__ = [
     "BlockNotFoundError",
     "DatasetError",
     "Document",
+    "ExportReport",
     "Label",
     "MissingFileError",
     "Notice",
@@ -72,11 +79,14 @@ __all__ = [
     "StarSyntaxError",
     "TomoarrowError",
     "UsageError",
+    "VerifyReport",
     "WriteReport",
     "__version__",
     "convert",
+    "export",
     "read_star",
     "read_table",
+    "verify",
     "write_star",
 ]
 

@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 done, but something was left out; 2 wrong usage; 3 wrong input or I/O; "
+    epilog="Exit codes: 0 done; 1 done, but something was left out or differs; 2 wrong usage; 3 wrong input or I/O; "
     "130 interrupted.",
 )
 
@@ -104,6 +104,66 @@ def convert(
         from .show import show_report
 
         show_report(report)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def export(
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
+    directory: Annotated[Path | None, typer.Argument(metavar="OUT_DIR", help="A new or empty folder.")] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    directory_option: Annotated[Path | None, typer.Option("--o", hidden=True)] = None,
+    tomograms: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this tomogram; may be given several times.")
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="EXPR", help="Only tilts for which this is true, such as 'rlnDefocusU < 50000'."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Write the STAR files of a dataset again, byte for byte where its tables were not changed."""
+    dataset, directory = dataset_option or dataset, directory_option or directory
+    with _errors_told(as_json=as_json):
+        if dataset is None or directory is None:
+            raise UsageError("DATASET and OUT_DIR are needed", expected="tomoarrow export DATASET OUT_DIR")
+        from ..dataset.export import export as run
+        from .progress import compile_kernels, progress_bar
+
+        compile_kernels(to_write=True, quiet=as_json)
+        with progress_bar("export", "files", quiet=as_json) as progress:
+            report = run(dataset, directory, tomograms=tomograms, where=where, force=force, progress=progress)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        from .show import show_export
+
+        show_export(report)
+
+
+@app.command()
+def verify(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset that convert made.")],
+    against: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Read the STAR files of a dataset again and compare, value by value and byte by byte."""
+    with _errors_told(as_json=as_json):
+        from ..dataset.verify import verify as run
+        from .progress import compile_kernels, progress_bar
+
+        compile_kernels(to_convert=True, to_write=True, quiet=as_json)
+        with progress_bar("verify", "files", quiet=as_json) as progress:
+            report = run(dataset, against=against, progress=progress)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        from .show import show_verification
+
+        show_verification(report)
     raise typer.Exit(report.exit_code)
 
 

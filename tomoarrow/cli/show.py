@@ -11,10 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from ..dataset.export import ExportReport
     from ..dataset.report import Report
+    from ..dataset.verify import VerifyReport
     from ..star.structure import Dialect
 
 _MB = 1e6
+
+#: Of the differences between a dataset and its files so many are shown.
+_MOST_DIFFERENCES = 40
 
 
 def show_report(report: Report) -> None:
@@ -34,6 +39,32 @@ def show_report(report: Report) -> None:
         console.print(f"left out: {report.missing} tomograms whose tilt-series file is missing", markup=False)
     if report.rejects:
         console.print(f"rejects: {report.rejects}, listed in {Path(report.dataset) / 'rejects'}", markup=False)
+
+
+def show_export(report: ExportReport) -> None:
+    """Print what an export wrote."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{report.directory}: {report.tomograms} tomograms, {report.tilts} tilts in {report.files} STAR files, "
+        f"{report.bytes / _MB:.1f} MB in {report.seconds:.2f} s",
+        markup=False,
+    )
+    for warning in report.warnings:
+        console.print(f"warning: {warning}", markup=False)
+
+
+def show_verification(report: VerifyReport) -> None:
+    """Print what a comparison found."""
+    console = Console(highlight=False, soft_wrap=True)
+    for each in report.differences[:_MOST_DIFFERENCES]:
+        console.print(f"{each.file}: {each.kind}: {each.what}", markup=False)
+    if len(report.differences) > _MOST_DIFFERENCES:
+        console.print(f"... and {len(report.differences) - _MOST_DIFFERENCES} more (all of them with --json)")
+    console.print(
+        f"{report.dataset} against {report.against}: {report.files} files, values equal in {report.values_equal}, "
+        f"bytes equal in {report.bytes_equal}, in {report.seconds:.2f} s",
+        markup=False,
+    )
 
 
 def describe(path: Path, dialect: Dialect) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def _selection(dataset: Path, tomograms: Sequence[str] | None, where: str | None
                 f"no tomogram {', '.join(missing[:10])} in the dataset",
                 expected=f"some of: {', '.join(sorted(filter(None, there))[:10])}{', ...' if len(there) > 10 else ''}",
             )
-    names = None if tomograms is None else tuple(tomograms)
+    names = None if tomograms is None else frozenset(tomograms)
     return Selection(names, None if where is None else _where(dataset, where, manifest))
 
 

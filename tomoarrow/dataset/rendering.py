@@ -30,10 +30,22 @@ _ROWS_AT_A_TIME = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The text of one file: its path as the project has it, and its bytes."""
+    """The text of one file.
+
+    Attributes
+    ----------
+    path : str
+        Its path as the project has it.
+    data : bytes
+    tables : dict
+        The values in it: ``tilts``, or those of the global file.
+    tomogram : str or None
+        The tomogram whose tilts they are.
+    """
 
     path: str
     data: bytes
+    tables: dict[str, pa.Table]
     tomogram: str | None = None
 
 
@@ -43,13 +55,13 @@ class Selection:
 
     Attributes
     ----------
-    tomograms : tuple of str or None
+    tomograms : frozenset of str or None
         Names; None for all.
     tilts : bool[rows of tilts] or None
         None for all.
     """
 
-    tomograms: tuple[str, ...] | None = None
+    tomograms: frozenset[str] | None = None
     tilts: NDArray[np.bool_] | None = None
 
 
@@ -112,10 +124,11 @@ def plan(dataset: Path, selection: Selection) -> Plan:
     if selection.tilts is not None:
         owner[~selection.tilts] = -1
     left = np.bincount(owner[owner >= 0], minlength=len(names)) > 0
-    kept = left | ~had_tilts if selection.tilts is None else left
-    dropped = tuple(name for name, keep in zip(names, kept, strict=True) if not keep)
+    chosen = np.ones(len(names), bool)
     if selection.tomograms is not None:
-        kept &= np.isin(np.array(names, object), list(selection.tomograms))
+        chosen = np.array([name in selection.tomograms for name in names], bool)
+    kept = chosen & (left | ~had_tilts if selection.tilts is None else left)
+    dropped = tuple(name for name, lost in zip(names, chosen & ~kept, strict=True) if lost)
     owner[owner >= 0] = np.where(kept, np.cumsum(kept) - 1, -1)[owner[owner >= 0]]
     index = keys.column(TILT_INDEX).fill_null(np.iinfo(np.int64).max).to_numpy()
     order = np.lexsort((index, owner))
@@ -170,7 +183,7 @@ def render(plan: Plan) -> Iterator[Rendered]:
             text = kept.text
             if text.raw:
                 text = text_of_global(text.raw.encode(), Options(LABELS, {}, "null"))
-            yield Rendered(kept.file, render_tables(text, there, each))
+            yield Rendered(kept.file, render_tables(text, there, each), dict(zip(kept.tables, there, strict=True)))
 
 
 def _render_series(plan: Plan) -> Iterator[Rendered]:
@@ -195,12 +208,12 @@ def _render_series(plan: Plan) -> Iterator[Rendered]:
             leaves.append(Leaf(names[t], _full(kept, table.schema) if kept else None, index))
         known = plan.tilts.origins
         new = {label for column, label in labels.items() if column not in known}
-        for t, data in _render_part(leaves, table, new):
-            yield Rendered(paths[first + t], data, names[first + t])
+        for t, data, rows in _render_part(leaves, table, new):
+            yield Rendered(paths[first + t], data, {"tilts": rows}, names[first + t])
         first = last
 
 
-def _render_part(leaves: Sequence[Leaf], table: pa.Table, new: set[str]) -> Iterator[tuple[int, bytes]]:
+def _render_part(leaves: Sequence[Leaf], table: pa.Table, new: set[str]) -> Iterator[tuple[int, bytes, pa.Table]]:
     """The files of some tomograms, given their rows; not those that never had a file and have no rows."""
     sizes = np.array([len(leaf.rows) for leaf in leaves], np.int64)
     owner = np.repeat(np.arange(len(leaves)), sizes)
@@ -218,7 +231,10 @@ def _render_part(leaves: Sequence[Leaf], table: pa.Table, new: set[str]) -> Iter
         rows = np.flatnonzero(np.isin(owner, members))
         part = table.select(list(labels))
         part = part if len(rows) == table.num_rows else part.take(pa.array(rows))
-        yield from zip(members, render_leaves([leaves[i] for i in members], part), strict=True)
+        begin = 0
+        for i, data in zip(members, render_leaves([leaves[i] for i in members], part), strict=True):
+            yield i, data, part.slice(begin, sizes[i])
+            begin += sizes[i]
 
 
 def _filled(column: pa.ChunkedArray, owner: NDArray[np.int64], n: int) -> NDArray[np.bool_]:

@@ -29,10 +29,18 @@ def prepare_to_convert() -> None:
         numbers.ints,
         gather.string_offsets,
         gather.string_bytes,
+        rows.bodies,
+        rows.differing,
+        rows.differing_gaps,
+        rows.extents,
+        rows.quote,
+        formatting.format_floats,
+        formatting.format_ints,
     ):
         kernel.prepare()
 
 
 def prepare_to_write() -> None:
-    """Compile what writing numbers needs."""
-    formatting.format_floats.prepare()
+    """Compile what writing STAR files always needs."""
+    for kernel in (formatting.format_floats, formatting.format_ints, rows.quote, rows.put_rows):
+        kernel.prepare()

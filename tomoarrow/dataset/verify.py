@@ -1,0 +1,247 @@
+"""Whether a dataset still says what its STAR files say: value by value, and byte by byte."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import MissingFileError, TomoarrowError
+from ..relion.labels import LABELS
+from ..relion.tomogram_set import SeriesFile, read_global, read_series
+from ..star.columns import evidence_for
+from ..star.render import equal_values
+from ..star.source import read_text
+from ..star.tables import Findings, Options
+from .manifest import read_manifest
+from .rendering import Rendered, Selection, plan, render
+
+#: So many tilt-series files are read at a time.
+_FILES_AT_A_TIME = 256
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a file and the dataset differ first.
+
+    Attributes
+    ----------
+    file : str
+        Its path, as the project has it.
+    kind : "missing", "unreadable", "extra", "values" or "bytes"
+        ``extra``: a file that was converted, but of which nothing is left in the dataset.
+    what : str
+    """
+
+    file: str
+    kind: Literal["missing", "unreadable", "extra", "values", "bytes"]
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a comparison found.
+
+    Attributes
+    ----------
+    dataset, against : str
+    files : int
+        How many STAR files were compared.
+    values_equal, bytes_equal : int
+        How many of them have the values of the dataset, and the bytes that it would be exported to.
+    differences : list of Difference
+    seconds : float
+    """
+
+    dataset: str
+    against: str
+    files: int
+    values_equal: int
+    bytes_equal: int
+    seconds: float
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 where anything differs."""
+        return 1 if self.differences else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, for JSON."""
+        return asdict(self)
+
+
+def verify(
+    dataset: str | os.PathLike[str],
+    *,
+    against: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Read the STAR files of a dataset again, and compare.
+
+    Parameters
+    ----------
+    dataset : path
+    against : path, optional
+        A folder that holds the files at the same paths, such as an export; by default, the project that was
+        converted.
+    progress : callable, optional
+        Called with the number of files compared, and of all.
+
+    Returns
+    -------
+    VerifyReport
+
+    Raises
+    ------
+    DatasetError
+        The dataset cannot be read.
+    """
+    started = time.perf_counter()
+    folder = Path(dataset)
+    manifest = read_manifest(folder)
+    home = Path(manifest["project"] if against is None else against)
+    whole = None if against is not None else Path(manifest["input"])
+    planned = plan(folder, Selection())
+    differences: list[Difference] = []
+    files: list[str] = []
+    rendering = render(planned)
+    while batch := list(islice(rendering, _FILES_AT_A_TIME)):
+        for rendered, found in zip(batch, _compare(batch, home, whole), strict=True):
+            differences += found
+            files.append(rendered.path)
+        if progress is not None:
+            progress(len(files), planned.tomograms.num_rows + 1)
+    left = {kept.file for kept in planned.texts} - set(files)
+    differences += [Difference(file, "extra", "nothing of it is left in the dataset") for file in sorted(left)]
+    unread = {each.file for each in differences if each.kind in ("missing", "unreadable")}
+    unlike = {kind: unread | {each.file for each in differences if each.kind == kind} for kind in ("values", "bytes")}
+    return VerifyReport(
+        dataset=os.fspath(dataset),
+        against=str(home),
+        files=len(files),
+        values_equal=len(files) - len(unlike["values"]),
+        bytes_equal=len(files) - len(unlike["bytes"]),
+        seconds=round(time.perf_counter() - started, 3),
+        differences=differences,
+    )
+
+
+def _compare(batch: list[Rendered], home: Path, whole: Path | None) -> Iterator[list[Difference]]:
+    """The differences of each of some files."""
+    series = [each for each in batch if each.tomogram is not None]
+    tables = dict(zip(map(id, series), _read_series(series, home), strict=True))
+    for each in batch:
+        if each.tomogram is not None:
+            yield _differences(each, home / each.path, {"tilts": tables[id(each)]})
+        else:
+            path = whole or home / each.path
+            yield _differences(each, path, _read_global(path))
+
+
+def _read_series(series: list[Rendered], home: Path) -> list[pa.Table | None]:
+    """The tilts in each file; None where it cannot be read."""
+    evidence: dict[str, int] = {}
+    for each in series:
+        for column in each.tables["tilts"].schema:
+            evidence[column.name] = evidence.get(column.name, 0) | evidence_for(column.type)
+    found = Findings()
+    files = [SeriesFile(each.tomogram or "", each.path, str(home / each.path)) for each in series]
+    read = read_series(files, Options(LABELS, evidence, "null"), found)
+    bad = {error.place.path for error in found.errors}
+    tables = [each.tables["tilts"] for each in series]
+    if not bad and [table.num_rows for table in tables] == read.tilt_counts.tolist():
+        rendered = pa.concat_tables(tables, promote_options="permissive") if tables else read.table
+        if set(rendered.column_names) == set(read.table.column_names) and not _first_value(read.table, rendered):
+            # All at once: nothing is left to be told of single files.
+            return list(tables)
+    bounds = np.cumsum([0, *read.tilt_counts]).tolist()
+    pieces = [read.table.slice(begin, end - begin) for begin, end in pairwise(bounds)]
+    return [None if each.path in bad else piece for each, piece in zip(series, pieces, strict=True)]
+
+
+def _read_global(path: Path) -> dict[str, pa.Table | None]:
+    try:
+        found = read_global(path, Options(LABELS, {}, "null"))
+    except TomoarrowError:
+        return {"tomograms": None, "optics": None}
+    optics = found.optics.loops[0] if found.optics is not None else pa.table({})
+    return {"tomograms": found.table, "optics": optics}
+
+
+def _differences(rendered: Rendered, path: Path, tables: dict[str, pa.Table | None]) -> list[Difference]:
+    """Where one file differs from what is rendered."""
+    try:
+        text = read_text(path)
+    except MissingFileError as error:
+        return [Difference(rendered.path, "missing", error.problem)]
+    except TomoarrowError as error:
+        return [Difference(rendered.path, "unreadable", error.problem)]
+    found = []
+    data = text.buffer[text.begins[0] : text.ends[0]].tobytes()
+    if data != rendered.data:
+        found.append(Difference(rendered.path, "bytes", _first_line(data, rendered.data)))
+    for name, table in rendered.tables.items():
+        source = tables[name]
+        if source is table:
+            continue
+        if source is None:
+            return [Difference(rendered.path, "unreadable", "it does not read as it did"), *found]
+        what = _first_value(source, table)
+        if what:
+            found.append(Difference(rendered.path, "values", what))
+            break
+    return found
+
+
+def _first_line(source: bytes, rendered: bytes) -> str:
+    lines = zip([*source.splitlines(), b"(end)"], [*rendered.splitlines(), b"(end)"], strict=False)
+    for number, (one, other) in enumerate(lines, 1):
+        if one != other:
+            return f"line {number}: {_shown(one)} in the file, {_shown(other)} in the dataset"
+    return "the ends of lines"
+
+
+def _shown(line: bytes, most: int = 80) -> str:
+    text = line.decode("utf-8", "replace")
+    return repr(text if len(text) <= most else f"{text[:most]}...")
+
+
+def _first_value(source: pa.Table, table: pa.Table) -> str:
+    """The first value that differs; empty where none does."""
+    # Columns that only other files of the set have are null here.
+    there = [label for label in source.column_names if source.column(label).null_count < source.num_rows]
+    absent = set(there) - set(table.column_names)
+    if absent:
+        return f"label {min(absent)} is not in the dataset"
+    if source.num_rows != table.num_rows:
+        return f"{source.num_rows} rows in the file, {table.num_rows} in the dataset"
+    for label in table.column_names:
+        if label not in source.column_names:
+            return f"label {label} is not in the file"
+        mine, theirs = _array(table, label), _array(source, label)
+        try:
+            theirs = theirs.cast(mine.type)
+        except pa.ArrowException:
+            return f"label {label} is {theirs.type} in the file, {mine.type} in the dataset"
+        unlike = np.flatnonzero(~equal_values(theirs, mine))
+        if len(unlike):
+            row = int(unlike[0])
+            return (
+                f"row {row}, label {label}: {theirs[row].as_py()!r} in the file, {mine[row].as_py()!r} in the dataset"
+            )
+    return ""
+
+
+def _array(table: pa.Table, label: str) -> pa.Array:
+    array = table.column(label).combine_chunks()
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
