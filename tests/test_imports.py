@@ -14,7 +14,7 @@ ROOMS = ("kernels", "star", "relion", "dataset", "ml", "cli")
 #: What each room may import from, besides itself.
 BELOW = {
     "kernels": set(),
-    "star": {"kernels", "errors"},
+    "star": {"kernels", "errors", "_version"},
     "relion": {"star", "errors"},
     "dataset": {"relion", "star", "errors", "_version"},
     "ml": {"dataset", "relion", "star", "errors"},
@@ -65,7 +65,7 @@ def test_the_check_sees_an_import_that_points_up() -> None:
 def test_only_two_rooms_open_files_for_data() -> None:
     opening = {"open", "read_bytes", "read_text", "memory_map", "input_stream"}
     for path in MODULES:
-        if path.parts[0] in ("kernels", "relion") or (path.parts[0] == "star" and path.name != "source.py"):
+        if path.parts[0] in ("kernels", "relion") or (path.parts[0] == "star" and path.name not in ("source.py", "sink.py")):
             calls = [
                 node.func for node in ast.walk(ast.parse((PACKAGE / path).read_text())) if isinstance(node, ast.Call)
             ]

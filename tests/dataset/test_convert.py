@@ -35,7 +35,7 @@ def test_a_project_becomes_one_dataset(small_project: Example, tmp_path: Path) -
     assert frame["rlnVoltage"].unique().to_list() == [300.0]
     tomograms = pl.read_parquet(tmp_path / "ds" / "tomograms")
     assert tomograms["tilt_count"].to_list() == [5] * 7
-    assert sorted(path.name for path in (tmp_path / "ds").iterdir()) == ["manifest.json", "tilts", "tomograms"]
+    assert sorted(path.name for path in (tmp_path / "ds").iterdir()) == ["manifest.json", "star", "tilts", "tomograms"]
     assert os.listdir(tmp_path) == ["ds"]
 
 
