@@ -26,7 +26,7 @@ def show_report(report: Report) -> None:
     """Print what a conversion did."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(
-        f"{report.dataset}: {report.tomograms} tomograms, {report.tilts} tilts in {report.files} files, "
+        f"{report.dataset}: {_rows(report)} in {report.files} files, "
         f"{report.bytes / _MB:.1f} MB, from {report.source_files} STAR files of {report.source_bytes / _MB:.1f} MB "
         f"in {report.seconds:.2f} s",
         markup=False,
@@ -39,6 +39,12 @@ def show_report(report: Report) -> None:
         console.print(f"left out: {report.missing} tomograms whose tilt-series file is missing", markup=False)
     if report.rejects:
         console.print(f"rejects: {report.rejects}, listed in {Path(report.dataset) / 'rejects'}", markup=False)
+
+
+def _rows(report: Report) -> str:
+    if "tilts" in report.rows:
+        return f"{report.tomograms} tomograms, {report.tilts} tilts"
+    return ", ".join(f"{name} of {rows} rows" for name, rows in report.rows.items()) or "no table"
 
 
 def show_export(report: ExportReport) -> None:

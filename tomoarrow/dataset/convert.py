@@ -1,42 +1,36 @@
-"""The main job: a tomogram set to one dataset."""
+"""The main job: STAR files to one dataset."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from .._version import __version__
-from ..errors import DatasetError, MissingFileError, Place, UsageError, check_choice, raise_gathered
+from ..errors import DatasetError, Place, UsageError, check_choice
 from ..relion.labels import LABELS
-from ..relion.project import Project, find_project
-from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, SeriesFile, read_global
+from ..relion.tomogram_set import holds_tomogram_set
 from ..star.document import Reject
-from ..star.faults import Notice, refuse
+from ..star.faults import refuse
+from ..star.reader import read_star
 from ..star.render import cores
 from ..star.tables import Findings, OnBadValue, Options
-from ..star.texts import FileText
-from .join import free_name
+from .contents import Contents
 from .layout import write_table
-from .manifest import Manifest, SourceInfo, TableInfo, column_infos, write_manifest
+from .manifest import Manifest, TableInfo, column_infos, write_manifest
 from .report import Report, summarise
+from .single import write_single
 from .staging import check_target, staged
-from .texts import KeptText, write_texts
-from .tilts import Job, Progress, write_tilts
-
-OnMissing = Literal["error", "skip"]
-
-#: More folders than this are refused: one file a tomogram makes a dataset 30 to 80 times slower.
-_MOST_PARTITIONS = 1000
+from .tilts import Progress
+from .tomogram_sets import OnMissing, check_partition, prepare, write_set
 
 
 def convert(
@@ -52,12 +46,13 @@ def convert(
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Convert a tomogram set of RELION 5 to a dataset.
+    """Convert a tomogram set of RELION 5, or any other single STAR file, to a dataset.
 
     Parameters
     ----------
     source : path
-        The global file: ``tomograms.star``, ``tilt_series.star`` or its like, of any job.
+        The global file of a tomogram set: ``tomograms.star``, ``tilt_series.star`` or its like, of any job. Of any
+        other STAR file each loop becomes a table.
     dataset : path
         The folder to make.
     project : path, optional
@@ -93,35 +88,35 @@ def convert(
         raise UsageError(f"threads={threads}", expected="1 or more")
     target = Path(os.path.abspath(dataset))
     check_target(target, force=force)
+    options = Options(LABELS, {}, on_bad_value)
     found = Findings()
-    job = _prepare(Path(source), project, Options(LABELS, {}, on_bad_value), missing, found)
-    _check_partition(job.table, partition_by)
-    job = replace(job, threads=threads or cores(), partition_by=partition_by)
+    path = Path(source)
+    document = read_star(path, labels=options.labels, on_bad_value=on_bad_value)
+    write: Callable[[Path], Contents]
+    if holds_tomogram_set(document):
+        job = prepare(path, document, project, options, missing, found)
+        check_partition(job.table, partition_by)
+        job = replace(job, threads=threads or cores(), partition_by=partition_by)
+        write = partial(write_set, job, found=found, progress=progress)
+    else:
+        _check_single(partition_by)
+        write = partial(write_single, path, document, found=found)
     with _told(target), staged(target, force=force) as staging:
-        written = write_tilts(job, staging, progress)
-        found.add(written.found)
-        rows = sum(part.rows for part in written.parts)
-        if rows != written.rows_read:
-            raise DatasetError(f"{written.rows_read} tilts were read, {rows} written: a bug; nothing was kept")
-        columns = column_infos(written.schema.schema, written.schema.origins)
-        folders_by = written.schema.column_of(job.partition_by)
-        tables = {"tilts": TableInfo(rows, columns, written.parts, folders_by)}
-        tables["tomograms"] = _write_tomograms(job, written.tilt_counts, staging)
-        tables |= _write_others(job, staging, found)
+        contents = write(staging)
         if strict:
             refuse(found.notices)
-        tables["star"] = write_texts(_texts(job, written.texts), staging)
+        tables = contents.tables
         if found.rejects:
             tables["rejects"] = _write_rejects(found.rejects, staging)
         warnings = summarise(found.notices)
         manifest = Manifest(
             written_by=f"tomoarrow {__version__}",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            kind="tomogram set",
-            input=os.path.abspath(job.path),
-            project=str(job.project.directory),
+            kind=contents.kind,
+            input=os.path.abspath(path),
+            project=str(contents.project),
             tables=tables,
-            sources=job.sources,
+            sources=contents.sources,
             warnings=[asdict(warning) for warning in warnings],
             rejects=len(found.rejects),
         )
@@ -131,122 +126,22 @@ def convert(
         dataset=os.fspath(dataset),
         kind=manifest.kind,
         project=manifest.project,
-        project_how=job.project.how,
-        tomograms=job.table.table.num_rows,
-        tilts=rows,
-        missing=job.table.table.num_rows - len(job.present),
+        project_how=contents.project_how,
+        rows={name: table.rows for name, table in tables.items() if name not in ("star", "rejects")},
+        missing=contents.missing,
         files=len(files),
         bytes=sum(part.bytes for part in files),
-        source_files=len(job.sources),
-        source_bytes=sum(source.bytes for source in job.sources),
+        source_files=len(contents.sources),
+        source_bytes=sum(source.bytes for source in contents.sources),
         seconds=round(time.perf_counter() - started, 3),
         rejects=len(found.rejects),
         warnings=warnings,
     )
 
 
-def _prepare(
-    path: Path, project: str | os.PathLike[str] | None, options: Options, missing: OnMissing, found: Findings
-) -> Job:
-    """Read the global table, find the project and the tilt-series files."""
-    table = read_global(path, options)
-    found.notices += table.document.warnings
-    found.rejects += table.document.rejects
-    if not table.names:
-        found.notices.append(Notice("no-tomograms", "a tomogram set without tomograms", Place(str(path))))
-    home = find_project(path, table.paths, Path(project) if project is not None else None)
-    absent = [_absent(path, table, home, row) for row in home.missing]
-    if missing == "error":
-        raise_gathered(absent, f"{{n}} of the {len(table.names)} tilt-series files are not there:")
-    for row, error in zip(home.missing, absent, strict=True):
-        place = Place(str(path), block=table.names[row], label=SERIES_FILE)
-        found.rejects.append(Reject(place, SERIES_FILE, table.paths[row], error.problem, row))
-    present = np.setdiff1d(np.arange(len(table.names)), np.array(home.missing, np.int64))
-    files = [
-        SeriesFile(table.names[row], table.paths[row], os.path.join(home.directory, table.paths[row]))
-        for row in present.tolist()
-    ]
-    sources = [_stat(os.path.abspath(path), path), *(_stat(file.path, file.file) for file in files)]
-    return Job(path, table, home, options, None, 1, present, files, sources)
-
-
-def _absent(path: Path, table: GlobalTable, home: Project, row: int) -> MissingFileError:
-    others = [str(folder) for folder in home.tried if folder != home.directory]
-    also = f"; looked for from {', '.join(others)} too" if others and len(home.missing) == len(table.names) else ""
-    return MissingFileError(
-        f"the tilt-series file of tomogram {table.names[row]!r} is not there",
-        place=Place(str(path), label=SERIES_FILE, text=table.paths[row]),
-        expected=f"{home.directory / table.paths[row]}{also}",
-        remedy="correct the path, name the project with --project DIR, or leave it out with --missing skip",
-    )
-
-
-def _stat(name: str, path: str | Path) -> SourceInfo:
-    status = os.stat(path)
-    return SourceInfo(name, status.st_size, status.st_mtime_ns)
-
-
-def _check_partition(table: GlobalTable, label: str | None) -> None:
-    """Refuse to partition by what is not there, or would make a bad dataset."""
-    if label is None:
-        return
-    if label not in table.table.column_names:
-        there = ", ".join(table.table.column_names)
-        raise UsageError(f"no label {label} in the global table to partition by", expected=f"one of: {there}")
-    if pa.types.is_list(table.table.schema.field(label).type):
-        raise UsageError(f"{label} holds vectors: it cannot name folders", expected="another label to partition by")
-    if label == NAME:
-        raise UsageError(
-            f"{NAME} has a value for each tomogram: one file each would make the dataset very slow",
-            expected="another label to partition by",
-            remedy="leave --partition-by out: tomograms are found fast by the statistics of row groups",
-        )
-    n_values = len(table.table.column(label).unique())
-    if n_values > _MOST_PARTITIONS:
-        raise UsageError(
-            f"{label} has {n_values} values: that many folders would make the dataset very slow",
-            expected=f"a label with at most {_MOST_PARTITIONS} values",
-            remedy="leave --partition-by out: tomograms are found fast by the statistics of row groups",
-        )
-
-
-def _texts(job: Job, texts: Sequence[FileText | None]) -> Iterator[KeptText]:
-    """How each file is written, the global one first."""
-    path = os.path.abspath(job.path)
-    inside = os.path.relpath(path, job.project.directory)
-    file = os.path.basename(path) if inside.startswith("..") else inside
-    yield KeptText(file, None, job.table.text_tables, job.table.text, job.table.names)
-    for series, text in zip(job.files, texts, strict=True):
-        if text is not None:
-            yield KeptText(series.path, series.tomogram, ("tilts",), text)
-
-
-def _write_tomograms(job: Job, counts: NDArray[np.int64], staging: Path) -> TableInfo:
-    """Write ``tomograms/``: the global table, and how many tilts there are of each tomogram."""
-    table = job.table.table
-    tilt_counts: list[int | None] = [None] * table.num_rows
-    for row, count in zip(job.present.tolist(), counts.tolist(), strict=True):
-        tilt_counts[row] = count
-    description = "Number of tilt images; null where the tilt-series file is missing"
-    name = free_name("tilt_count", "_of_series", set(table.column_names), table.column_names)
-    column = pa.field(name, pa.int64(), metadata={"description": description, "unit": "count"})
-    table = table.append_column(column, pa.array(tilt_counts, pa.int64()))
-    origins = {label: f"global/{label}" for label in job.table.table.column_names} | {name: "count"}
-    parts = write_table(table, staging / "tomograms", staging)
-    return TableInfo(table.num_rows, column_infos(table.schema, origins), parts)
-
-
-def _write_others(job: Job, staging: Path, found: Findings) -> dict[str, TableInfo]:
-    """Write ``optics/``; say which blocks of the global file are no tables of the dataset."""
-    for block in job.table.others:
-        message = "a block of the global file that is no part of a tomogram set; it is kept as text only"
-        found.notices.append(Notice("other-blocks", message, Place(str(job.path), block=block.name)))
-    if job.table.optics is None:
-        return {}
-    table = job.table.optics.loops[0]
-    origins = {name: f"optics/{name}" for name in table.column_names}
-    parts = write_table(table, staging / "optics", staging)
-    return {"optics": TableInfo(table.num_rows, column_infos(table.schema, origins), parts)}
+def _check_single(partition_by: str | None) -> None:
+    if partition_by is not None:
+        raise UsageError("only the tilts of a tomogram set can be partitioned", remedy="leave --partition-by out")
 
 
 def _write_rejects(rejects: Sequence[Reject], staging: Path) -> TableInfo:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place, UsageError
 from ..star.sink import open_sink
+from . import single
 from .manifest import read_manifest
-from .rendering import Selection, plan, render
+from .rendering import Plan, Selection, plan, render
 from .stored import open_table
 
 Progress = Callable[[int, int], None]
@@ -92,16 +93,19 @@ def export(
     started = time.perf_counter()
     source, target = Path(dataset), Path(os.path.abspath(directory))
     _check_target(target, force=force)
-    planned = plan(source, _selection(source, tomograms, where))
-    warnings = []
-    if planned.stray:
-        warnings.append(f"{planned.stray} tilts whose tomogram is not in the table tomograms: left out")
-    if planned.dropped:
-        shown = ", ".join(planned.dropped[:5]) + (", ..." if len(planned.dropped) > 5 else "")
-        warnings.append(f"{len(planned.dropped)} tomograms without a tilt left: left out ({shown})")
+    manifest = read_manifest(source)
+    planned = None
+    if manifest["kind"] == single.KIND:
+        if tomograms is not None or where is not None:
+            raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
+        rendering = single.render_single(source, manifest)
+    else:
+        planned = plan(source, _selection(source, tomograms, where, manifest))
+        rendering = render(planned)
+    warnings = _warnings(planned)
     written: dict[Path, str] = {}
     size = 0
-    for each in render(planned):
+    for each in rendering:
         relative = inside(each.path)
         if relative.as_posix() != os.path.normpath(each.path).removeprefix("./"):
             warnings.append(f"{each.path}: leads out of the folder; written as {relative}")
@@ -119,16 +123,26 @@ def export(
             write(each.data)
         size += len(each.data)
         if progress is not None:
-            progress(len(written), planned.tomograms.num_rows + 1)
+            progress(len(written), 1 + (planned.tomograms.num_rows if planned else 0))
     return ExportReport(
         directory=os.fspath(directory),
         files=len(written),
         bytes=size,
-        tomograms=planned.tomograms.num_rows,
-        tilts=len(planned.order),
+        tomograms=planned.tomograms.num_rows if planned else 0,
+        tilts=len(planned.order) if planned else 0,
         seconds=round(time.perf_counter() - started, 3),
         warnings=warnings,
     )
+
+
+def _warnings(planned: Plan | None) -> list[str]:
+    warnings = []
+    if planned is not None and planned.stray:
+        warnings.append(f"{planned.stray} tilts whose tomogram is not in the table tomograms: left out")
+    if planned is not None and planned.dropped:
+        shown = ", ".join(planned.dropped[:5]) + (", ..." if len(planned.dropped) > 5 else "")
+        warnings.append(f"{len(planned.dropped)} tomograms without a tilt left: left out ({shown})")
+    return warnings
 
 
 def inside(path: str) -> Path:
@@ -172,8 +186,9 @@ def _check_target(target: Path, *, force: bool) -> None:
         )
 
 
-def _selection(dataset: Path, tomograms: Sequence[str] | None, where: str | None) -> Selection:
-    manifest = read_manifest(dataset)
+def _selection(
+    dataset: Path, tomograms: Sequence[str] | None, where: str | None, manifest: dict[str, Any]
+) -> Selection:
     if tomograms is not None:
         stored = open_table(dataset, "tomograms", manifest)
         there = set(stored.read(["rlnTomoName"]).column(0).to_pylist())

@@ -22,7 +22,7 @@ from ..star.texts import FileText
 from .layout import TILT_INDEX
 from .manifest import read_manifest
 from .stored import Stored, open_table, rows_by_name
-from .texts import KeptText, read_texts
+from .texts import KeptText, kept_texts
 
 #: Tilt series are rendered so many rows at a time.
 _ROWS_AT_A_TIME = 1 << 16
@@ -140,7 +140,7 @@ def plan(dataset: Path, selection: Selection) -> Plan:
         labels = stored.labels("optics")
         optics = stored.read(list(labels)).rename_columns(list(labels.values()))
     left_over = table.filter(pa.array(kept))
-    return Plan(tilts, left_over, optics, order, counts, index[order], read_texts(dataset), dropped, stray)
+    return Plan(tilts, left_over, optics, order, counts, index[order], kept_texts(dataset), dropped, stray)
 
 
 def _tomograms(dataset: Path, manifest: dict[str, Any]) -> tuple[pa.Table, NDArray[np.bool_]]:

@@ -29,8 +29,8 @@ class Report:
     dataset, project : str
     project_how : str
         How the project directory was found.
-    tomograms, tilts : int
-        Rows of the two tables.
+    rows : dict
+        How many rows each table has.
     missing : int
         Tomograms whose tilt-series file is not there.
     files, bytes : int
@@ -46,8 +46,7 @@ class Report:
     kind: str
     project: str
     project_how: str
-    tomograms: int
-    tilts: int
+    rows: dict[str, int]
     missing: int
     files: int
     bytes: int
@@ -58,13 +57,23 @@ class Report:
     warnings: list[WarningSummary] = field(default_factory=list)
 
     @property
+    def tomograms(self) -> int:
+        """How many tomograms there are."""
+        return self.rows.get("tomograms", 0)
+
+    @property
+    def tilts(self) -> int:
+        """How many tilt images there are."""
+        return self.rows.get("tilts", 0)
+
+    @property
     def exit_code(self) -> int:
         """0, or 1 where something was left out."""
         return 1 if self.rejects else 0
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"tomograms": self.tomograms, "tilts": self.tilts}
 
 
 def summarise(notices: Sequence[Notice]) -> list[WarningSummary]:

@@ -93,7 +93,7 @@ def _write(table: pa.Table, staging: Path) -> Part:
     return seal(path, staging)
 
 
-def read_texts(dataset: Path) -> list[KeptText]:
+def kept_texts(dataset: Path) -> list[KeptText]:
     """Read ``star/``."""
     styles: dict[str, FileStyle] = {}
     kept = []

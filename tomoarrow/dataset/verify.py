@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice, pairwise
+from itertools import islice, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +15,16 @@ import pyarrow as pa
 
 from ..errors import MissingFileError, TomoarrowError
 from ..relion.labels import LABELS
-from ..relion.tomogram_set import SeriesFile, read_global, read_series
+from ..relion.tomogram_set import SeriesFile, global_table, holds_tomogram_set, read_series
 from ..star.columns import evidence_for
+from ..star.reader import read_star
 from ..star.render import equal_values
 from ..star.source import read_text
 from ..star.tables import Findings, Options
+from . import single
 from .manifest import read_manifest
 from .rendering import Rendered, Selection, plan, render
+from .texts import kept_texts
 
 #: So many tilt-series files are read at a time.
 _FILES_AT_A_TIME = 256
@@ -111,17 +114,18 @@ def verify(
     manifest = read_manifest(folder)
     home = Path(manifest["project"] if against is None else against)
     whole = None if against is not None else Path(manifest["input"])
-    planned = plan(folder, Selection())
+    texts = kept_texts(folder)
+    is_single = manifest["kind"] == single.KIND
+    rendering = single.render_single(folder, manifest) if is_single else render(plan(folder, Selection()))
     differences: list[Difference] = []
     files: list[str] = []
-    rendering = render(planned)
     while batch := list(islice(rendering, _FILES_AT_A_TIME)):
         for rendered, found in zip(batch, _compare(batch, home, whole), strict=True):
             differences += found
             files.append(rendered.path)
         if progress is not None:
-            progress(len(files), planned.tomograms.num_rows + 1)
-    left = {kept.file for kept in planned.texts} - set(files)
+            progress(len(files), len(texts))
+    left = {kept.file for kept in texts} - set(files)
     differences += [Difference(file, "extra", "nothing of it is left in the dataset") for file in sorted(left)]
     unread = {each.file for each in differences if each.kind in ("missing", "unreadable")}
     unlike = {kind: unread | {each.file for each in differences if each.kind == kind} for kind in ("values", "bytes")}
@@ -145,7 +149,7 @@ def _compare(batch: list[Rendered], home: Path, whole: Path | None) -> Iterator[
             yield _differences(each, home / each.path, {"tilts": tables[id(each)]})
         else:
             path = whole or home / each.path
-            yield _differences(each, path, _read_global(path))
+            yield _differences(each, path, _read_others(path, list(each.tables)))
 
 
 def _read_series(series: list[Rendered], home: Path) -> list[pa.Table | None]:
@@ -169,11 +173,16 @@ def _read_series(series: list[Rendered], home: Path) -> list[pa.Table | None]:
     return [None if each.path in bad else piece for each, piece in zip(series, pieces, strict=True)]
 
 
-def _read_global(path: Path) -> dict[str, pa.Table | None]:
+def _read_others(path: Path, names: list[str]) -> dict[str, pa.Table | None]:
+    """The tables of a file that is no tilt series, by their names in the dataset; None where it cannot be read."""
     try:
-        found = read_global(path, Options(LABELS, {}, "null"))
+        document = read_star(path, labels=LABELS, on_bad_value="null")
+        if not holds_tomogram_set(document):
+            loops = [loop for block in document for loop in block.loops if loop.num_columns]
+            return dict(zip_longest(names, loops[: len(names)]))
+        found = global_table(path, document)
     except TomoarrowError:
-        return {"tomograms": None, "optics": None}
+        return dict.fromkeys(names)
     optics = found.optics.loops[0] if found.optics is not None else pa.table({})
     return {"tomograms": found.table, "optics": optics}
 

@@ -91,15 +91,24 @@ class Series:
     texts: list[FileText | None]
 
 
+def holds_tomogram_set(document: Document) -> bool:
+    """Whether a document looks like the global file of a tomogram set: a block names tilt-series files."""
+    return any(SERIES_FILE in _labels(block) for block in document)
+
+
 def read_global(path: Path, options: Options) -> GlobalTable:
-    """Read the global file of a tomogram set.
+    """Read the global file of a tomogram set; errors are those of `global_table`."""
+    return global_table(path, read_star(path, labels=options.labels, on_bad_value=options.on_bad_value))
+
+
+def global_table(path: Path, document: Document) -> GlobalTable:
+    """The global table of a tomogram set, given its file.
 
     Raises
     ------
     SchemaError
         It is no RELION 5 tomogram set, or the name of a tomogram repeats.
     """
-    document = read_star(path, labels=options.labels, on_bad_value=options.on_bad_value)
     block = _global_block(str(path), document)
     table = block.table
     assert table is not None

@@ -157,6 +157,12 @@ class Document:
             self._positions.setdefault(block.name, []).append(position)
 
     @property
+    def origin_bytes(self) -> bytes:
+        """The bytes that it was read from, unpacked; none where it was not read."""
+        text = None if self._origin is None else self._origin.text
+        return b"" if text is None else text.buffer[text.begins[0] : text.ends[0]].tobytes()
+
+    @property
     def names(self) -> list[str]:
         """The names of the blocks, in order; a name may repeat."""
         return [block.name for block in self.blocks]

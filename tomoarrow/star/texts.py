@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from .blocks import style_blocks
-from .learn import Learned
-from .structure import Structure
+from .document import Document
+from .learn import Learned, learn_loops
+from .structure import Structure, analyse
 from .style import (
     BlockStyle,
     Departures,
@@ -88,7 +90,7 @@ class FileTexts:
             self._styles[key] = FileStyle(tuple(blocks))
             self._loops.append(learned.style)
         found = FileText(self._styles[key], (learned.departures,))
-        return _shorter(found, text.buffer[begin:end].tobytes()) if whole else found
+        return shorter(found, text.buffer[begin:end].tobytes()) if whole else found
 
 
 def _holds_loop(block: BlockStyle) -> bool:
@@ -102,10 +104,23 @@ def file_text(structure: Structure, learned: Mapping[int, Learned], *, whole: bo
     text = structure.text
     own = tuple(learned[loop].departures for loop in sorted(learned))
     found = FileText(style, own)
-    return _shorter(found, text.buffer[text.begins[0] : text.ends[0]].tobytes()) if whole else found
+    return shorter(found, text.buffer[text.begins[0] : text.ends[0]].tobytes()) if whole else found
 
 
-def _shorter(text: FileText, raw: bytes) -> FileText:
+def text_of_document(document: Document) -> FileText:
+    """The text of a document that was read and not changed, all its loops learned; never the bytes themselves."""
+    assert document._origin is not None
+    structure = analyse(document._origin.text, document._origin.dialect)
+    learned = {}
+    for block in document:
+        assert block._origin is not None
+        loops = np.flatnonzero(structure.loop_container == block._origin[1]).tolist()
+        for loop, table in zip(loops, block.loops, strict=True):
+            learned[loop] = learn_loops(structure, [loop], table)[0]
+    return file_text(structure, learned, whole=False)
+
+
+def shorter(text: FileText, raw: bytes) -> FileText:
     """The text, or the bytes themselves where what departs from the style is more than these."""
     if not any(text.departures):
         return text

@@ -18,7 +18,6 @@ from .faults import Notice
 from .named import StyleName, family_of, new_block, new_loop, new_loop_style, new_pairs, pair_text
 from .render import equal_values, read_texts, render_rows, valid
 from .sink import Target, open_sink
-from .source import Text
 from .structure import analyse
 from .style import BlockStyle, Loop, Pair
 from .tables import Findings, read_loop
@@ -104,7 +103,7 @@ def render_document(
 ) -> Iterator[bytes]:
     """The text of a document, piece by piece; notices are added."""
     if not document.blocks and document._origin is not None and style is None:
-        yield _whole(document._origin.text)
+        yield document.origin_bytes
     known: dict[int, Known] = {}
     last, before = b"\n", None
     for position, block in enumerate(document.blocks):
@@ -124,10 +123,6 @@ def render_document(
             follows = True
             yield piece
             last = piece[-1:] or last
-
-
-def _whole(text: Text) -> bytes:
-    return text.buffer[text.begins[0] : text.ends[0]].tobytes()
 
 
 @dataclass(frozen=True, slots=True)

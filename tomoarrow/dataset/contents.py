@@ -1,0 +1,41 @@
+"""What a conversion put into a dataset."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .manifest import SourceInfo, TableInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The tables of a dataset, and where they came from.
+
+    Attributes
+    ----------
+    kind : str
+        "tomogram set" or "STAR file".
+    project : Path
+        The directory to which the paths of the files are relative.
+    project_how : str
+        How it was found.
+    tables : dict
+    sources : list of SourceInfo
+    missing : int
+        How many tilt-series files are not there.
+    """
+
+    kind: str
+    project: Path
+    project_how: str
+    tables: dict[str, TableInfo]
+    sources: list[SourceInfo]
+    missing: int = 0
+
+
+def source_info(name: str, path: str | Path) -> SourceInfo:
+    """What the manifest says of a file."""
+    status = os.stat(path)
+    return SourceInfo(name, status.st_size, status.st_mtime_ns)
