@@ -159,7 +159,7 @@ def test_partition_values_of_any_kind(tmp_path: Path) -> None:
 def test_partitions_that_make_no_sense_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str, message: str
 ) -> None:
-    monkeypatch.setattr("tomoarrow.dataset.convert._MOST_PARTITIONS", 2)
+    monkeypatch.setattr("tomoarrow.dataset.tomogram_sets._MOST_PARTITIONS", 2)
     series = {name: tilts(name, 1) for name in ("a", "b", "c")}
     values = {name: ["[1,2]", name, "x" * 300, "__HIVE_DEFAULT_PARTITION__"] for name in series}
     more = ["rlnTomoProjX", "labMany", "labLong", "labHive"]
@@ -379,14 +379,13 @@ def test_bad_values_become_null_and_are_listed_where_asked_for(tmp_path: Path) -
 
 
 BAD_GLOBAL = {
-    "no global table": ("data_x\nloop_\n_rlnMicrographName\na.mrc\n", "not a RELION 5 tomogram set"),
-    "empty": ("", "this file holds: no block"),
+    "empty": ("", "the file holds no block"),
+    "comments only": ("# version 50001\n", "the file holds no block"),
     "pairs beside the loop": (
         loop("global", ["rlnTomoName", "rlnTomoTiltSeriesStarFile"], [["a", "x"]]) + "_rlnVoltage 300\n",
         "outside the loop of the global table",
     ),
     "a list": ("data_global\n_rlnTomoName a\n_rlnTomoTiltSeriesStarFile x\n", "written as a list"),
-    "particles": (loop("particles", ["rlnTomoName", "rlnCoordinateX"], [["a", 1]]), "data_particles (_rlnTomoName"),
     "names repeat": (
         loop("global", ["rlnTomoName", "rlnTomoTiltSeriesStarFile"], [["a", "x"], ["b", "x"], ["a", "y"]]),
         "1 tomogram names repeat: a",
@@ -402,6 +401,33 @@ def test_a_bad_global_file_is_refused(tmp_path: Path, case: str) -> None:
         convert(star, tmp_path / "ds")
     assert BAD_GLOBAL[case][1] in str(refused.value)
     assert os.listdir(tmp_path) == ["tomograms.star"]
+
+
+def test_any_other_star_file_becomes_one_table_a_loop(tmp_path: Path) -> None:
+    star = tmp_path / "run_data.star"
+    rows = loop("particles", ["rlnTomoName", "rlnCoordinateX", "own"], [["001", "1.5", "7"], ["002", "-2.5", "8"]])
+    star.write_text("data_general\n_rlnParticleNumber 2\n_note 'two words'\n\n" + loop("optics", ["x"], [["1"]]) + rows)
+    report = convert(star, tmp_path / "ds")
+    assert (report.kind, report.rows) == ("STAR file", {"optics": 1, "particles": 2, "pairs": 2})
+    particles = pl.read_parquet(tmp_path / "ds" / "particles" / "*.parquet")
+    assert particles.to_dicts() == [
+        {"rlnTomoName": "001", "rlnCoordinateX": 1.5, "own": 7},
+        {"rlnTomoName": "002", "rlnCoordinateX": -2.5, "own": 8},
+    ]
+    pairs = pl.read_parquet(tmp_path / "ds" / "pairs" / "*.parquet")
+    assert pairs.select("block", "label", "value").rows() == [
+        ("general", "rlnParticleNumber", "2"),
+        ("general", "note", "two words"),
+    ]
+    with pytest.raises(UsageError, match="partition"):
+        convert(star, tmp_path / "other", partition_by="rlnTomoName")
+
+
+def test_blocks_whose_names_are_no_names_of_folders(tmp_path: Path) -> None:
+    star = tmp_path / "x.star"
+    star.write_text("".join(loop(name, ["a"], [["1"]]) for name in ["a/b", "a b", "", "star", "tilts", "A_B", ".."]))
+    report = convert(star, tmp_path / "ds")
+    assert list(report.rows) == ["a_b", "a_b_2", "data", "star_2", "tilts_2", "A_B_3", "data_2"]
 
 
 @pytest.mark.parametrize("option", [{"missing": "ignore"}, {"on_bad_value": "drop"}, {"threads": 0}], ids=str)

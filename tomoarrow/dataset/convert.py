@@ -15,7 +15,7 @@ from typing import get_args
 import pyarrow as pa
 
 from .._version import __version__
-from ..errors import DatasetError, Place, UsageError, check_choice
+from ..errors import DatasetError, Place, SchemaError, UsageError, check_choice
 from ..relion.labels import LABELS
 from ..relion.tomogram_set import holds_tomogram_set
 from ..star.document import Reject
@@ -92,6 +92,8 @@ def convert(
     found = Findings()
     path = Path(source)
     document = read_star(path, labels=options.labels, on_bad_value=on_bad_value)
+    if not document.blocks:
+        raise SchemaError("the file holds no block", place=Place(str(path)), expected="a STAR file with data")
     write: Callable[[Path], Contents]
     if holds_tomogram_set(document):
         job = prepare(path, document, project, options, missing, found)
