@@ -15,7 +15,7 @@ from ..errors import DatasetError, Place
 from ..relion.labels import LABELS
 from ..relion.tomogram_set import NAME, SERIES_FILE, text_of_global, text_of_series
 from ..star.columns import evidence_for
-from ..star.convention import check_label, check_name
+from ..star.convention import check_labels, check_name
 from ..star.files import Leaf, render_leaves, render_tables
 from ..star.tables import Options
 from ..star.texts import FileText
@@ -183,14 +183,15 @@ def render(plan: Plan) -> Iterator[Rendered]:
             text = kept.text
             if text.raw:
                 text = text_of_global(text.raw.encode(), Options(LABELS, {}, "null"))
-            yield Rendered(kept.file, render_tables(text, there, each), dict(zip(kept.tables, there, strict=True)))
+            yield Rendered(
+                kept.file, render_tables(text, there, each, LABELS), dict(zip(kept.tables, there, strict=True))
+            )
 
 
 def _render_series(plan: Plan) -> Iterator[Rendered]:
     """The tilt-series files, some thousand rows at a time."""
     labels = plan.tilts.labels("tilt_series")
-    for label in labels.values():
-        check_label(label)
+    check_labels(list(labels.values()))
     texts = {kept.tomogram: kept for kept in plan.texts if kept.tomogram is not None}
     names = plan.tomograms.column(NAME).to_pylist()
     paths = plan.tomograms.column(SERIES_FILE).to_pylist()
@@ -232,7 +233,7 @@ def _render_part(leaves: Sequence[Leaf], table: pa.Table, new: set[str]) -> Iter
         part = table.select(list(labels))
         part = part if len(rows) == table.num_rows else part.take(pa.array(rows))
         begin = 0
-        for i, data in zip(members, render_leaves([leaves[i] for i in members], part), strict=True):
+        for i, data in zip(members, render_leaves([leaves[i] for i in members], part, LABELS), strict=True):
             yield i, data, part.slice(begin, sizes[i])
             begin += sizes[i]
 

@@ -14,12 +14,13 @@ import pyarrow as pa
 
 from ..errors import UsageError
 from ..relion.labels import LABELS
-from ..star.convention import check_label
+from ..star.convention import check_labels
 from ..star.document import Document
 from ..star.files import render_tables
+from ..star.forms import Form
 from ..star.named import pair_text
 from ..star.reader import read_star
-from ..star.render import read_texts
+from ..star.reread import read_texts
 from ..star.style import BlockStyle, FileStyle, Loop, Pair
 from ..star.tables import Findings
 from ..star.texts import FileText, shorter, text_of_document
@@ -105,7 +106,7 @@ def _pairs_of(block: BlockStyle) -> list[Pair]:
 
 def _values(pairs: Sequence[Pair]) -> pa.Array:
     """The values of pairs, without quotes."""
-    return read_texts([pair.text for pair in pairs], pa.string(), star=False)
+    return read_texts([pair.text for pair in pairs], "string", star=False).array
 
 
 def render_single(dataset: Path, manifest: dict[str, Any]) -> Iterator[Rendered]:
@@ -121,11 +122,10 @@ def render_single(dataset: Path, manifest: dict[str, Any]) -> Iterator[Rendered]
     for name in kept.tables:
         stored = open_table(dataset, name, manifest)
         labels = stored.labels(name)
-        for label in labels.values():
-            check_label(label)
+        check_labels(list(labels.values()))
         tables[name] = stored.read(list(labels)).rename_columns(list(labels.values()))
     rows = [np.arange(table.num_rows) for table in tables.values()]
-    yield Rendered(kept.file, render_tables(text, list(tables.values()), rows), tables)
+    yield Rendered(kept.file, render_tables(text, list(tables.values()), rows, LABELS), tables)
 
 
 def _with_values(style: FileStyle, table: pa.Table) -> FileStyle:
@@ -140,6 +140,10 @@ def _with_values(style: FileStyle, table: pa.Table) -> FileStyle:
             elif (i, item.label) in values:
                 value = values[i, item.label]
                 same = _values([item])[0].as_py() == value
-                items.append(item if same else replace(item, text=pair_text("plain", value)))
+                items.append(
+                    item
+                    if same
+                    else replace(item, text=pair_text(pa.array([value], pa.string()), Form(), multiline=False))
+                )
         blocks.append(replace(block, items=tuple(items)))
     return FileStyle(tuple(blocks))

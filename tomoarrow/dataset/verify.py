@@ -18,7 +18,7 @@ from ..relion.labels import LABELS
 from ..relion.tomogram_set import SeriesFile, global_table, holds_tomogram_set, read_series
 from ..star.columns import evidence_for
 from ..star.reader import read_star
-from ..star.render import equal_values
+from ..star.reread import equal_values
 from ..star.source import read_text
 from ..star.tables import Findings, Options
 from . import single

@@ -15,7 +15,7 @@ from .wide import product
 
 u8 = np.uint64
 
-#: Styles of numbers: `%.Pf`, `%.Pe`, `%.Ng`, the shortest text with and without `.0`, and what RELION writes.
+#: Styles of numbers: `%.Pf`, `%.Pe`, `%.Ng`, the shortest text as Python has it and as .NET does, and RELION's own.
 FIXED, SCIENTIFIC, GENERAL, SHORTEST, SHORT, RELION = range(6)
 
 #: No text of a number is longer: `%.19f` of the largest double, with its sign.
@@ -289,9 +289,9 @@ def _significant(bits, n_digits, limbs):
 
 
 @subkernel
-def _put_exponent(x, out, at):
+def _put_exponent(x, letter, out, at):
     """`e+05`: at least two digits."""
-    out[at] = 101
+    out[at] = letter
     out[at + 1] = 45 if x < 0 else 43
     x = abs(x)
     return _put_digits(u8(x), 3 if x >= 100 else 2, out, at + 2)
@@ -308,25 +308,22 @@ def _put_scientific(bits, precision, out, at, limbs):
     if precision > 0:
         out[at] = 46
         at = _put_digits(digits - first * _TENS[precision], precision, out, at + 1)
-    return _put_exponent(x, out, at)
+    return _put_exponent(x, 101, out, at)
 
 
 @subkernel
-def _put_plain(digits, n_digits, x, low, high, point, out, at):
-    """Digits without trailing zeros, with or without an exponent as the first digit's lies outside [low, high).
-
-    `point`: whether an integer gets `.0` behind it.
-    """
+def _put_plain(digits, n_digits, x, high, style, out, at):
+    """Digits without trailing zeros, with an exponent where the first digit's is below -4, or not below `high`."""
     while n_digits > 1 and digits % u8(10) == u8(0):
         digits //= u8(10)
         n_digits -= 1
-    if x < low or x >= high:
+    if x < -4 or x >= high:
         first = digits // _TENS[n_digits - 1]
         at = _put_digits(first, 1, out, at)
         if n_digits > 1:
             out[at] = 46
             at = _put_digits(digits - first * _TENS[n_digits - 1], n_digits - 1, out, at + 1)
-        return _put_exponent(x, out, at)
+        return _put_exponent(x, 69 if style == SHORT else 101, out, at)
     if x < 0:
         out[at] = 48
         out[at + 1] = 46
@@ -339,7 +336,7 @@ def _put_plain(digits, n_digits, x, low, high, point, out, at):
     if n_digits > whole:
         out[at] = 46
         return _put_digits(digits - high_part * _TENS[n_digits - whole], n_digits - whole, out, at + 1)
-    if point:
+    if style == SHORTEST:
         out[at] = 46
         out[at + 1] = 48
         at += 2
@@ -428,13 +425,13 @@ def _put_double(value_bits, style, precision, out, at, limbs):
     if style == SCIENTIFIC:
         return _put_scientific(bits, precision, out, at, limbs)
     if bits == u8(0):
-        return _put_plain(u8(0), 1, 0, -4, 16, style == SHORTEST, out, at)
+        return _put_plain(u8(0), 1, 0, 16, style, out, at)
     if style == GENERAL:
         digits, x = _significant(bits, precision, limbs)
-        return _put_plain(digits, precision, x, -4, precision, False, out, at)
+        return _put_plain(digits, precision, x, precision, style, out, at)
     digits, k = _shortest(bits)
     n_digits = _count_digits(digits)
-    return _put_plain(digits, n_digits, k + n_digits - 1, -4, 16, True, out, at)
+    return _put_plain(digits, n_digits, k + n_digits - 1, 15 if style == SHORT else 16, style, out, at)
 
 
 @kernel(i8, FLOATS, i8, i8, i8, OUT_U1, OUT_I8)

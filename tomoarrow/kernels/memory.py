@@ -55,3 +55,17 @@ def put_blanks(typing, out, at, n):
         return context.get_dummy_value()
 
     return types.void(out, types.int64, types.int64), generate
+
+
+@intrinsic
+def same_bytes(typing, one, at, other, begin, n):
+    """Whether ``one[at:at + n] == other[begin:begin + n]`` (C's memcmp)."""
+
+    def generate(context, builder, signature, args):
+        left = _pointer(context, builder, signature.args[0], args[0], args[1])
+        right = _pointer(context, builder, signature.args[2], args[2], args[3])
+        kind = ir.FunctionType(ir.IntType(32), [left.type, right.type, args[4].type])
+        memcmp = cgutils.get_or_insert_function(builder.module, kind, "memcmp")
+        return builder.icmp_signed("==", builder.call(memcmp, [left, right, args[4]]), ir.Constant(ir.IntType(32), 0))
+
+    return types.boolean(one, types.int64, other, types.int64, types.int64), generate

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import BYTES, INTS, OUT_I8, OUT_U1, i8, kernel, subkernel, u1
-from .memory import copy_bytes, put_blanks
+from .memory import copy_bytes, put_blanks, same_bytes
 from .tokenize import SPAN_BITS, SPAN_MASK
 
 #: When a string is quoted: where it would be misread otherwise; as RELION does, which is less careful; always.
@@ -309,11 +309,8 @@ def differing(buf, spans, seg_first, seg_rows, width, column, data, offsets, row
         for _ in range(seg_rows[g]):
             begin, end = _extent(buf, spans[cell])
             at = offsets[row]
-            same = end - begin == offsets[row + 1] - at
-            if same:
-                for i in range(end - begin):
-                    same &= buf[begin + i] == data[at + i]
-            if not same:
+            n_bytes = offsets[row + 1] - at
+            if end - begin != n_bytes or not same_bytes(buf, begin, data, at, n_bytes):
                 rows[n] = row
                 n += 1
             row += 1

@@ -69,7 +69,7 @@ def _items(
     for loop, each in learned.items():
         container = int(structure.loop_container[loop])
         begin = structure.start(int(structure.loop_tags[loop])) - 1
-        items.setdefault(container, []).append((begin, each.end, Loop("", each.style, each.departures)))
+        items.setdefault(container, []).append((begin, each.end, Loop("", each.style, each.departures, each.rows)))
     return {container: sorted(found, key=lambda item: item[0]) for container, found in items.items()}
 
 
@@ -109,7 +109,7 @@ def _fill(
         between = structure.text.cut(begin, first)
         if isinstance(item, Loop):
             at = _keyword(between)
-            found += [between[:at], Loop(between[at:], item.style, item.departures)]
+            found += [between[:at], Loop(between[at:], item.style, item.departures, item.rows)]
         else:
             found += [between, item]
         begin = last

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import Place, SchemaError
-from .columns import ARROW_TYPES, Label
+from .columns import ARROW_TYPES, Label, first_repeated
 from .faults import Notice
 
 #: Integers of more than 12 characters lose their last digits in RELION.
@@ -30,15 +32,26 @@ _MESSAGES = {
 }
 
 
-def check_label(label: str) -> None:
-    """Refuse a label that would not read back.
+def check_labels(labels: Sequence[str], block: str = "") -> None:
+    """Refuse labels that would not read back.
 
     Raises
     ------
     SchemaError
     """
-    if not label or any(c.isspace() or c in "#\a\0" for c in label):
-        raise SchemaError(f"{label!r} cannot be a label", expected="text without blanks and #", remedy="rename it")
+    for label in labels:
+        if not isinstance(label, str) or not label or "#" in label or not _is_word(label):
+            raise SchemaError(
+                f"{label!r} cannot be a label",
+                place=Place(block=block or None),
+                expected="text without blanks and #",
+                remedy="rename it",
+            )
+    repeated = first_repeated(labels)
+    if repeated is not None:
+        raise SchemaError(
+            f"the label {repeated} stands twice in one table", place=Place(block=block or None), remedy="rename one"
+        )
 
 
 def check_name(name: str) -> None:
@@ -48,19 +61,23 @@ def check_name(name: str) -> None:
     ------
     SchemaError
     """
-    if any(c.isspace() or c in "\a\0" for c in name):
+    if not isinstance(name, str) or not _is_word(name):
         raise SchemaError(f"{name!r} cannot name a block", expected="text without blanks", remedy="rename it")
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text has no blanks, no control characters, and no halves of characters."""
+    return all(not c.isspace() and c >= " " and not "\ud800" <= c <= "\udfff" for c in text)
 
 
 def as_labelled(table: pa.Table, labels: Mapping[str, Label]) -> pa.Table:
     """A table whose numbers have the types of their labels, where that changes no value."""
     for i, field in enumerate(table.schema):
-        label = labels.get(field.name)
-        if label is None or not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
-            continue
-        if pa.types.is_integer(field.type) == (label.type == "float64") and label.type in ("float64", "int64"):
+        wanted = _number(labels.get(field.name))
+        is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        if wanted is not None and is_number and wanted != field.type:
             try:
-                column = table.column(i).cast(ARROW_TYPES[label.type])
+                column = table.column(i).cast(wanted)
             except pa.ArrowInvalid:
                 # Fractions, or integers that no double holds.
                 continue
@@ -68,9 +85,27 @@ def as_labelled(table: pa.Table, labels: Mapping[str, Label]) -> pa.Table:
     return table
 
 
-def departing_from_relion(block: str, tables: Sequence[pa.Table]) -> list[Notice]:
-    """Where the text of tables is not what RELION would write, because that would not read back."""
+def pair_as_labelled(label: str, value: Any, labels: Mapping[str, Label]) -> Any:
+    """The value of a pair, a number as the type of its label, where that does not change it."""
+    wanted = _number(labels.get(label))
+    if wanted is None or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return value
+    other = float(value) if pa.types.is_floating(wanted) else int(value)
+    return other if other == value else value
+
+
+def _number(label: Label | None) -> pa.DataType | None:
+    """The type of a label of numbers."""
+    return ARROW_TYPES[label.type] if label is not None and label.type in ("float64", "int64") else None
+
+
+def departing_from_relion(block: str, pairs: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[Notice]:
+    """Where the text of a block is not what RELION would write, because that would not read back."""
     notices = []
+    for label, value in pairs.items():
+        counts = _counts(pa.chunked_array([pa.array([value])])) if value is not None else {"missing": 1}
+        place = Place(block=block, label=label)
+        notices += [Notice(code, _MESSAGES[code], place, count) for code, count in counts.items() if count]
     for table in tables:
         if not table.num_rows and table.num_columns:
             notices.append(Notice("zero-rows", _MESSAGES["zero-rows"], Place(block=block)))
@@ -85,17 +120,17 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     """How many values of a column are written otherwise than RELION would, by reason."""
     type_ = column.type
     if pa.types.is_floating(type_):
-        values = np.abs(column.to_numpy())
-        extreme = ((values >= 1e100) & np.isfinite(values)) | ((values < 1e-99) & (values > 0))
+        values = column.to_numpy()
+        size = np.abs(values)
+        # Rounded to six decimals, to five below zero, as they are written.
+        high = np.where(values > 0, 9.9999995e99, 9.999995e99)
+        extreme = ((size >= high) & np.isfinite(values)) | ((size < high * 1e-199) & (size > 0))
         return {"exponent": int(np.count_nonzero(extreme)), "missing": column.null_count}
     if pa.types.is_integer(type_):
-        ends = pc.min_max(column)
-        low, high = ends["min"].as_py() or 0, ends["max"].as_py() or 0
-        if high < _LONGEST_INT and low > _LONGEST_NEGATIVE:
-            return {"missing": column.null_count}
-        long = pc.or_(pc.greater_equal(column, _LONGEST_INT), pc.less_equal(column, _LONGEST_NEGATIVE))
+        long = pc.greater_equal(column, _LONGEST_INT)
+        if pa.types.is_signed_integer(type_):
+            long = pc.or_(long, pc.less_equal(column, _LONGEST_NEGATIVE))
         return {"long-integer": pc.sum(long).as_py() or 0, "missing": column.null_count}
-    if pa.types.is_dictionary(type_) or pa.types.is_string(type_) or pa.types.is_large_string(type_):
-        texts = column.cast(type_.value_type) if pa.types.is_dictionary(type_) else column
-        return {"quoted": pc.sum(pc.starts_with(texts, "#")).as_py() or 0, "missing-text": column.null_count}
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+        return {"quoted": pc.sum(pc.starts_with(column, "#")).as_py() or 0, "missing-text": column.null_count}
     return {"missing": column.null_count}

@@ -92,7 +92,9 @@ class Block:
         """
         if loop is None and len(self.loops) > 1:
             raise UsageError(f"block 'data_{self.name}' has {len(self.loops)} loops", remedy="say which: loop=0, ...")
-        at = range(len(self.loops) or 1)[loop or 0]
+        at = loop or 0
+        if not 0 <= at < max(1, len(self.loops)):
+            raise UsageError(f"block 'data_{self.name}' has no loop {loop}", expected=f"0 to {len(self.loops) - 1}")
         return replace(self, loops=(*self.loops[:at], as_table(table), *self.loops[at + 1 :]))
 
     def with_column(self, label: str, values: Any) -> Block:
@@ -101,6 +103,8 @@ class Block:
         if table is None:
             raise UsageError(f"block 'data_{self.name}' has no loop", remedy="give it one with with_table")
         column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+        if len(column) != table.num_rows:
+            raise UsageError(f"{len(column)} values for the {table.num_rows} rows of block 'data_{self.name}'")
         if label in table.column_names:
             return self.with_table(table.set_column(table.column_names.index(label), label, column))
         return self.with_table(table.append_column(label, column))
@@ -172,8 +176,8 @@ class Document:
             return self.blocks[key]
         return self.blocks[self.position(key)]
 
-    def position(self, name: str) -> int:
-        """The position of the one block of a name.
+    def position(self, name: str | int) -> int:
+        """The position of the one block of a name; a position, counted from the end where negative, stays.
 
         Raises
         ------
@@ -182,6 +186,10 @@ class Document:
         SchemaError
             There are several.
         """
+        if isinstance(name, int):
+            if not -len(self.blocks) <= name < len(self.blocks):
+                raise BlockNotFoundError(f"no block at position {name}", expected=f"{len(self.blocks)} blocks")
+            return range(len(self.blocks))[name]
         positions = self._positions.get(name, [])
         if len(positions) > 1:
             raise SchemaError(
@@ -202,7 +210,7 @@ class Document:
             Name or position of the block.
         content : Block, table, or mapping of pairs
         """
-        at = range(len(self.blocks))[key] if isinstance(key, int) else self.position(key)
+        at = self.position(key)
         old = self.blocks[at]
         if isinstance(content, Block):
             block = content
@@ -227,7 +235,7 @@ class Document:
 
     def drop(self, key: str | int) -> Document:
         """The document without a block, given by name or position."""
-        at = range(len(self.blocks))[key] if isinstance(key, int) else self.position(key)
+        at = self.position(key)
         return replace(self, blocks=(*self.blocks[:at], *self.blocks[at + 1 :]))
 
     def __iter__(self) -> Iterator[Block]:

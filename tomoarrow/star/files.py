@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from .columns import Label
 from .named import StyleName, family_of, new_block, new_loop_style
-from .render import render_rows, valid
+from .render import render_rows
+from .reread import valid
 from .style import BlockStyle, Departures, FileStyle, Loop, Pair, joined
 from .texts import OWN_NAME, FileText
 
@@ -34,8 +36,11 @@ class Leaf:
     rows: NDArray[np.int64]
 
 
-def render_leaves(leaves: Sequence[Leaf], table: pa.Table) -> list[bytes]:
-    """The text of files that have the same labels, given their rows, one file after the other."""
+def render_leaves(leaves: Sequence[Leaf], table: pa.Table, labels: Mapping[str, Label]) -> list[bytes]:
+    """The text of files that have the same labels, given their rows, one file after the other.
+
+    `labels`: what is known of labels, as when the files were read.
+    """
     found: list[bytes] = [b""] * len(leaves)
     sizes = np.array([len(leaf.rows) for leaf in leaves], np.int64)
     begins = np.cumsum(sizes) - sizes
@@ -49,12 +54,12 @@ def render_leaves(leaves: Sequence[Leaf], table: pa.Table) -> list[bytes]:
         else:
             rows = np.concatenate([np.arange(begins[i], begins[i] + sizes[i]) for i in members])
             part = table.take(pa.array(rows))
-        for i, text in zip(members, _render_alike(own, part), strict=True):
+        for i, text in zip(members, _render_alike(own, part, labels), strict=True):
             found[i] = text
     return found
 
 
-def _render_alike(leaves: Sequence[Leaf], table: pa.Table) -> Iterator[bytes]:
+def _render_alike(leaves: Sequence[Leaf], table: pa.Table, labels: Mapping[str, Label]) -> Iterator[bytes]:
     """The text of files of one style."""
     text = leaves[0].text
     file_style = text.style if text else FileStyle((new_block("relion", OWN_NAME, {}, [table], first=True),))
@@ -66,8 +71,8 @@ def _render_alike(leaves: Sequence[Leaf], table: pa.Table) -> Iterator[bytes]:
     for begin, leaf in zip(begins, leaves, strict=True):
         if leaf.text is not None and any(leaf.text.departures):
             adapted = leaf.text.departures[0].adapted(loop.style.labels, style.labels)
-            moved = adapted.moved({row: i for i, row in enumerate(leaf.rows.tolist())})
-            departing.append((begin, valid(moved, table.slice(begin, len(leaf.rows)), star=False)))
+            moved = adapted.moved(leaf.rows, len(style.labels))
+            departing.append((begin, valid(moved, table.slice(begin, len(leaf.rows)), labels, star=False)))
     pieces = list(render_rows(style, table, joined(departing), firsts=begins))
     data = b"".join(piece.data.tobytes() for piece in pieces)
     shifts = np.cumsum([0, *(len(piece.data) for piece in pieces)])
@@ -95,7 +100,9 @@ def _around(blocks: Sequence[BlockStyle], header: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def render_tables(text: FileText, tables: Sequence[pa.Table], rows: Sequence[NDArray[np.int64]]) -> bytes:
+def render_tables(
+    text: FileText, tables: Sequence[pa.Table], rows: Sequence[NDArray[np.int64]], labels: Mapping[str, Label]
+) -> bytes:
     """The text of a file with several tables.
 
     Parameters
@@ -105,6 +112,8 @@ def render_tables(text: FileText, tables: Sequence[pa.Table], rows: Sequence[NDA
         For each loop of its style.
     rows : sequence of int64[n]
         For each loop the rows, as they were numbered when it was read; others for those that are new.
+    labels : mapping
+        What is known of labels, as when the file was read.
     """
     pieces: list[bytes] = []
     of_loop = iter(zip(tables, text.departures, rows, strict=True))
@@ -112,18 +121,20 @@ def render_tables(text: FileText, tables: Sequence[pa.Table], rows: Sequence[NDA
         pieces.append((block.front + block.name).encode())
         for item in block.items:
             if isinstance(item, Loop):
-                pieces += _render_loop(item, *next(of_loop))
+                pieces += _render_loop(item, *next(of_loop), labels)
             else:
                 pieces.append((item.line if isinstance(item, Pair) else item).encode())
     return b"".join(pieces)
 
 
-def _render_loop(loop: Loop, table: pa.Table, departures: Departures, rows: NDArray[np.int64]) -> Iterator[bytes]:
+def _render_loop(
+    loop: Loop, table: pa.Table, departures: Departures, rows: NDArray[np.int64], labels: Mapping[str, Label]
+) -> Iterator[bytes]:
     if table.num_columns == 0:
         return
     family: StyleName = family_of([loop])
     style = loop.style.adapted(new_loop_style(family, table))
-    moved = departures.adapted(loop.style.labels, style.labels).moved({row: i for i, row in enumerate(rows.tolist())})
+    moved = departures.adapted(loop.style.labels, style.labels).moved(rows, len(style.labels))
     yield (loop.keyword + style.header.text(style.labels)).encode()
-    for piece in render_rows(style, table, valid(moved, table, star=False)):
+    for piece in render_rows(style, table, valid(moved, table, labels, star=False)):
         yield piece.data.tobytes()

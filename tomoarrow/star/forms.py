@@ -17,7 +17,7 @@ from ..kernels import rows as kernels
 from ..kernels.memory import SLACK
 
 #: How a number becomes text. ``relion``: as RELION writes doubles; ``shortest``: the shortest text that reads back, as
-#: Python's repr; ``short``: that without ``.0``; ``word``: True or False.
+#: Python's repr; ``short``: the same as .NET has it, ``2`` and ``1E-05``; ``word``: True or False.
 Kind = Literal["relion", "fixed", "scientific", "general", "shortest", "short", "word"]
 
 _STYLES = {
@@ -32,6 +32,9 @@ _STYLES = {
 #: When strings are quoted: see `tomoarrow.kernels.rows`.
 _WHEN = {"needed": kernels.NEEDED, "relion": kernels.RELION, "always": kernels.ALWAYS}
 Quoting = Literal["needed", "relion", "always"]
+
+#: So many decimals are a writer's choice, as RELION's and starfile's six are.
+_MANY_DECIMALS = 6
 
 #: No rows.
 NONE = np.empty(0, np.int64)
@@ -104,13 +107,43 @@ def texts_of(array: pa.Array, form: Form, *, firsts: NDArray[np.int64] = NONE, m
     SchemaError
         The type has no form in STAR.
     """
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array = as_plain(array)
     texts = _writer_of(array.type)(array, form, firsts, multiline)
     if not array.null_count:
         return texts
     rows = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
     return splice(texts, rows, pack([form.null.encode()] * len(rows)))
+
+
+def plain_type(type_: pa.DataType) -> pa.DataType:
+    """The type that values are written as: one each for numbers, text and lists, of the many that Arrow has."""
+    if pa.types.is_dictionary(type_):
+        return plain_type(type_.value_type)
+    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return pa.large_string()
+    if pa.types.is_floating(type_):
+        return pa.float64()
+    if pa.types.is_integer(type_) and type_ != pa.uint64():
+        return pa.int64()
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_):
+        return pa.large_list(plain_type(type_.value_type))
+    return type_
+
+
+def as_plain(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """An array as its plain type."""
+    if isinstance(array, pa.ChunkedArray):
+        return pa.chunked_array([as_plain(chunk) for chunk in array.chunks], plain_type(array.type))
+    wanted = plain_type(array.type)
+    if pa.types.is_dictionary(array.type):
+        return as_plain(array.dictionary).take(array.indices)
+    return array if array.type == wanted else array.cast(wanted)
+
+
+def plain_table(table: pa.Table) -> pa.Table:
+    """A table whose columns have their plain types."""
+    columns = [as_plain(column) for column in table.itercolumns()]
+    return pa.table(columns, names=table.column_names) if columns else table
 
 
 def pack(texts: Sequence[bytes]) -> Texts:
@@ -137,12 +170,11 @@ def _writer_of(type_: pa.DataType) -> Callable[[pa.Array, Form, NDArray[np.int64
         return _ints
     if pa.types.is_boolean(type_):
         return _bools
-    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
         return _strings
     if pa.types.is_null(type_):
         return _nulls
-    is_list = pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_)
-    if is_list and (pa.types.is_floating(type_.value_type) or pa.types.is_integer(type_.value_type)):
+    if pa.types.is_large_list(type_) and _writer_of(type_.value_type) in (_floats, _ints, _nulls):
         return _vectors
     raise SchemaError(
         f"values of the type {type_} have no form in STAR",
@@ -153,8 +185,23 @@ def _writer_of(type_: pa.DataType) -> Callable[[pa.Array, Form, NDArray[np.int64
 
 def _floats(array: pa.Array, form: Form, *_: object) -> Texts:
     kind = "shortest" if form.kind == "word" else form.kind
-    values = _values(array.cast(pa.float64()), np.float64)
-    return _grown(formats.format_floats, values, _STYLES[kind], form.precision)
+    values = _values(array, np.float64)
+    texts = _grown(formats.format_floats, values, _STYLES[kind], form.precision)
+    if kind != "fixed":
+        return texts
+    rows = np.flatnonzero(_lost(values, form.precision))
+    return splice(texts, rows, _grown(formats.format_floats, values[rows], formats.SHORTEST, 0)) if len(rows) else texts
+
+
+def _lost(values: NDArray[np.float64], precision: int) -> NDArray[np.bool_]:
+    """The values that lose too much with some decimals: everything; or anything, where the decimals are few.
+
+    Few decimals are those of the values that were there, no choice of a writer's.
+    """
+    if precision >= _MANY_DECIMALS:
+        return np.asarray((np.abs(values) <= 0.5 * 10.0**-precision) & (values != 0))
+    with np.errstate(all="ignore"):
+        return np.asarray((np.round(values, precision) != values) & np.isfinite(values))
 
 
 def _ints(array: pa.Array, form: Form, *_: object) -> Texts:
@@ -219,8 +266,6 @@ def _text_buffers(array: pa.Array) -> Texts:
     """The bytes and offsets of an array of strings; nulls are empty."""
     if array.null_count:
         array = pc.fill_null(array, "")
-    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-        array = array.cast(pa.large_string())
     _, offsets, data = array.buffers()
     if not len(array) or data is None:
         return Texts(np.empty(SLACK, np.uint8), np.zeros(len(array) + 1, np.int64))

@@ -40,12 +40,13 @@ _MOST_DECIMALS = 17
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The style of one loop, its departures, and where its rows begin and end in the buffer."""
+    """The style of one loop, its departures, where its rows begin and end in the buffer, and how many there are."""
 
     style: LoopStyle
     departures: Departures
     begin: int
     end: int
+    rows: int
 
 
 def learn_loops(structure: Structure, loops: Sequence[int], table: pa.Table) -> list[Learned]:
@@ -227,13 +228,21 @@ class _Group:
             begin = int(self.begins[g])
             header = self._bytes(self.structure.start(int(self.structure.loop_tags[loop])) - 1, begin)
             if header not in styles:
-                labels = tuple(self.structure.labels(loop))
-                styles[header] = LoopStyle(labels, learn_header(labels, header.decode()), forms, rules)
+                styles[header] = LoopStyle(*self._labels(loop, begin), forms, rules)
             first = int(self.first_rows[g])
             own = range(first, first + int(self.cells.rows[g]))
             departures = Departures(_within(own, cells, cell_texts), _within(own, gaps, gap_texts))
-            learned.append(Learned(styles[header], departures, begin, int(ends[g])))
+            learned.append(Learned(styles[header], departures, begin, int(ends[g]), len(own)))
         return learned
+
+    def _labels(self, loop: int, begin: int) -> tuple[tuple[str, ...], Header]:
+        """The labels of a loop, and what stands behind each up to the next, or to where the rows begin."""
+        structure, first = self.structure, int(self.structure.loop_tags[loop])
+        spans = range(first, first + int(structure.loop_width[loop]))
+        ends = [structure.start(span) + (int(structure.spans[span]) & SPAN_MASK) for span in spans]
+        nexts = [*(structure.start(span) - 1 for span in spans[1:]), begin]
+        behind = [structure.text.cut(end, after) for end, after in zip(ends, nexts, strict=True)]
+        return tuple(structure.labels(loop)), learn_header(behind)
 
     def _gap_texts(self, gap: int, rows: NDArray[np.int64]) -> list[bytes]:
         begins, ends = self._gap(gap, rows)
@@ -250,18 +259,11 @@ def _within(own: range, wrong: dict[int, NDArray[np.int64]], texts: dict[int, li
     return found
 
 
-def learn_header(labels: Sequence[str], text: str) -> Header:
-    """How the lines of labels are written, given what stands from the first underscore to the first row."""
-    behind, at = [], 0
-    for label, after in pairwise([*labels, None]):
-        at += 1 + len(label or "")
-        end = len(text) if after is None else text.index(f"_{after}", at)
-        behind.append(text[at:end])
-        at = end
+def learn_header(behind: Sequence[str]) -> Header:
+    """The rule for what stands behind labels."""
     each = behind[0].replace("#1", "#{n}", 1)
-    header = Header(each)
-    for header in (Header(each), Header(each, behind[-1].replace(f"#{len(labels)}", "#{n}", 1))):
-        if header.text(labels) == text:
+    for header in (Header(each), Header(each, behind[-1].replace(f"#{len(behind)}", "#{n}", 1))):
+        if header.behind_each(len(behind)) == tuple(behind):
             return header
     return Header(each, each=tuple(behind))
 
@@ -323,6 +325,9 @@ def guess_gap(
         return Gap()
     blanks = np.array([len(text) - len(text.lstrip(b" ")) for text in texts])
     rests = [text.lstrip(b" ") for text in texts]
+    if ends and not any(b"\n" in text for text in texts):
+        # Rows that share a line, or the one row of a file without an end of line: no rule to go on.
+        return Gap("\n")
     rest = Counter(rests).most_common(1)[0][0]
     fitting = np.array([text == rest for text in rests])
     n, front, behind = blanks[fitting], fronts[fitting], behinds[fitting]

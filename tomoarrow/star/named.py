@@ -7,7 +7,7 @@ version 0.5. Warp: ``WarpLib/Star.cs`` (Star.Save).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,15 +16,12 @@ import pyarrow as pa
 from .._version import __version__
 from ..errors import SchemaError
 from .forms import Form, texts_of
-from .style import BlockStyle, Departures, Exceptions, Gap, Header, Loop, LoopStyle, Pair
+from .style import BlockStyle, Departures, Gap, Header, Loop, LoopStyle, Pair
 
 StyleName = Literal["relion", "starfile", "warp", "plain"]
 
 #: RELION 5's number for the layout of its tables.
 _RELION_VERSION = 50001
-
-#: What is less becomes zero with six decimals.
-_LEAST = 5e-7
 
 
 def new_block(
@@ -52,7 +49,7 @@ def new_block(
     items: list[str | Pair | Loop] = []
     if pairs:
         items += ["\n\n", *new_pairs(style, pairs)]
-    for table in tables:
+    for table in (table for table in tables if table.num_columns):
         items += ["\n" if items else "\n\n", new_loop(style, table)]
     end = {"relion": " \n", "starfile": "\n\n", "warp": "", "plain": ""}[style]
     return BlockStyle(front, name, (*(items or ["\n\n"]), end))
@@ -60,7 +57,7 @@ def new_block(
 
 def new_pairs(style: StyleName, pairs: Mapping[str, Any]) -> list[Pair]:
     """Pairs that were never read."""
-    texts = {label: pair_text(style, value) for label, value in pairs.items()}
+    texts = {label: _new_pair_text(style, value) for label, value in pairs.items()}
     longest = max((len(label.encode()) for label in pairs), default=0)
     longest_text = max((len(text) for text in texts.values()), default=0)
     found = []
@@ -78,7 +75,7 @@ def _is_text(value: Any) -> bool:
     return value is None or isinstance(value, str | list)
 
 
-def pair_text(style: StyleName, value: Any, *, multiline: bool = False) -> str:
+def pair_text(array: pa.Array, form: Form, *, multiline: bool) -> str:
     """The text of the value of a pair, quotes included.
 
     Raises
@@ -86,40 +83,48 @@ def pair_text(style: StyleName, value: Any, *, multiline: bool = False) -> str:
     SchemaError
         It has no form in STAR.
     """
-    array = pa.array([value], pa.string() if value is None else None)
-    texts = texts_of(
-        array, form_of(style, array.type), firsts=np.zeros(1, np.int64), multiline=multiline or style == "plain"
-    )
+    texts = texts_of(array, form, firsts=np.zeros(1, np.int64), multiline=multiline)
     if len(texts.refused):
-        raise SchemaError(f"text that has no form in STAR: {value!r}", expected="text of one line")
+        raise SchemaError(f"text that has no form in STAR: {array[0].as_py()!r}", expected="text of one line")
     return texts.data[: texts.size].tobytes().decode()
+
+
+def _new_pair_text(style: StyleName, value: Any) -> str:
+    array = value_array(value)
+    # starfile writes the numbers of pairs as Python has them.
+    form = Form() if style == "starfile" and pa.types.is_floating(array.type) else form_of(style, array.type)
+    return pair_text(array, form, multiline=style == "plain")
+
+
+def value_array(value: Any) -> pa.Array:
+    """The value of a pair as an array.
+
+    Raises
+    ------
+    SchemaError
+        It is nothing that a pair can have.
+    """
+    try:
+        return pa.array([value], pa.string() if value is None else None)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise SchemaError(
+            f"a value that has no form in STAR: {value!r}", expected="a number, a boolean, text, or a list of numbers"
+        ) from error
 
 
 def new_loop(style: StyleName, table: pa.Table) -> Loop:
     """A loop that was never read."""
     keyword = "loop_ \n" if style == "relion" else "loop_\n"
-    departures = Departures(_tiny(table)) if style == "starfile" else Departures()
-    return Loop(keyword if table.num_columns else "", new_loop_style(style, table), departures)
-
-
-def _tiny(table: pa.Table) -> dict[int, Exceptions]:
-    """Values that six decimals would make zero: they keep their digits."""
-    found = {}
-    for c, column in enumerate(table.itercolumns()):
-        if pa.types.is_floating(column.type):
-            values = column.cast(pa.float64()).to_numpy()
-            rows = np.flatnonzero((np.abs(values) < _LEAST) & (values != 0))
-            if len(rows):
-                texts = texts_of(pa.array(values[rows]), Form("shortest"))
-                ends, data = texts.offsets.tolist(), texts.data[: texts.size].tobytes().decode()
-                found[c] = Exceptions(rows, tuple(data[begin:end] for begin, end in pairwise(ends)))
-    return found
+    return Loop(keyword, new_loop_style(style, table), Departures())
 
 
 def new_loop_style(style: StyleName, table: pa.Table) -> LoopStyle:
     """The style of a loop that was never read."""
     header = Header(" #{n} \n" if style == "relion" else " #{n}\n")
     forms = tuple(form_of(style, column.type) for column in table.schema)
+    if style == "relion" and table.num_columns == 1:
+        # A row that is one word would be read as a keyword where it looks like one.
+        forms = tuple(replace(form, quoting="needed") for form in forms)
     labels = tuple(table.column_names)
     if style == "relion":
         return LoopStyle(labels, header, forms, _relion_gaps([column.type for column in table.schema]))

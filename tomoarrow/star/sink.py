@@ -31,8 +31,8 @@ def open_sink(target: Target) -> Iterator[Callable[[bytes | memoryview], object]
         The file cannot be written.
     """
     if not isinstance(target, str | os.PathLike):
-        if not hasattr(target, "write"):
-            raise UsageError(f"cannot write to {type(target).__name__}", expected="a path or a binary file")
+        if not hasattr(target, "write") or hasattr(target, "encoding") or hasattr(target, "newlines"):
+            raise UsageError(f"cannot write to {type(target).__name__}", expected="a path, or a file in binary mode")
         yield target.write
         return
     path = os.path.realpath(target)

@@ -7,6 +7,7 @@ as `Departures`.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from ..kernels import rows as kernels
 from ..kernels.memory import SLACK
 from .forms import Form, Texts, pack
+
+#: What stands behind a label where it is nothing but its number.
+_REGULAR = re.compile(r"[ \t]*(#\{n\})?[ \t]*\r?\n[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +50,32 @@ class Header:
     last: str | None = None
     each: tuple[str, ...] = ()
 
+    def behind_each(self, n_labels: int) -> tuple[str, ...]:
+        """What stands behind each of so many labels."""
+        if len(self.each) == n_labels:
+            return self.each
+        behind = [self.behind.replace("{n}", str(n)) for n in range(1, n_labels + 1)]
+        if self.last is not None and behind:
+            behind[-1] = self.last.replace("{n}", str(n_labels))
+        return tuple(behind)
+
     def text(self, labels: Sequence[str]) -> str:
         """The lines of labels, from the first underscore to where the rows begin."""
-        behind = self.each
-        if len(behind) != len(labels):
-            behind = tuple(self.behind.replace("{n}", str(n)) for n in range(1, len(labels) + 1))
-            if self.last is not None and labels:
-                behind = (*behind[:-1], self.last.replace("{n}", str(len(labels))))
-        return "".join(f"_{label}{text}" for label, text in zip(labels, behind, strict=True))
+        return "".join(f"_{label}{text}" for label, text in zip(labels, self.behind_each(len(labels)), strict=True))
+
+    def adapted(self, known: Sequence[int | None], n_labels: int) -> Header:
+        """The header for other labels: which of the old ones each is, if any, and how many there were."""
+        before = self.behind_each(n_labels)
+        usual = self.behind if _REGULAR.fullmatch(self.behind) else " #{n}\n"
+        each = []
+        for n, mine in enumerate(known, 1):
+            if mine is None:
+                each.append(usual.replace("{n}", str(n)))
+            else:
+                each.append(re.sub(rf"^(\s*#){mine + 1}(?!\d)", rf"\g<1>{n}", before[mine]))
+        if each and "\n" not in each[-1]:
+            each[-1] += "\n"
+        return Header(self.behind, self.last, tuple(each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +106,8 @@ class LoopStyle:
         forms = tuple(other.forms[i] if mine is None else self.forms[mine] for i, mine in enumerate(known))
         usual = Counter(self.gaps[1:-1] or other.gaps[1:-1] or (Gap(" "),)).most_common(1)[0][0]
         gaps = [self._gap(mine, usual if usual.text else other.gaps[i], i) for i, mine in enumerate(known)]
-        return LoopStyle(other.labels, self.header, forms, (*gaps, self.gaps[-1]))
+        header = self.header.adapted(known, len(self.labels))
+        return LoopStyle(other.labels, header, forms, (*gaps, self.gaps[-1]))
 
     def _gap(self, mine: int | None, otherwise: Gap, position: int) -> Gap:
         """The gap of a column that has moved to a position."""
@@ -111,10 +134,14 @@ class Exceptions:
 
     def moved(self, positions: Mapping[int, int]) -> Exceptions:
         """The exceptions of rows that have moved."""
-        there = [
-            (positions[row], text) for row, text in zip(self.rows.tolist(), self.texts, strict=True) if row in positions
-        ]
-        return Exceptions(np.array([row for row, _ in there], np.int64), tuple(text for _, text in there))
+        pairs = zip(self.rows.tolist(), self.texts, strict=True)
+        return Exceptions.of([(positions[row], text) for row, text in pairs if row in positions])
+
+    @staticmethod
+    def of(found: Sequence[tuple[int, str]]) -> Exceptions:
+        """Exceptions from rows and texts."""
+        ordered = sorted(found)
+        return Exceptions(np.array([row for row, _ in ordered], np.int64), tuple(text for _, text in ordered))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +154,31 @@ class Departures:
     def __bool__(self) -> bool:
         return bool(self.cells or self.gaps)
 
-    def moved(self, positions: Mapping[int, int]) -> Departures:
-        """The departures of rows that have moved: where each is now; the others are gone."""
-        return Departures(
-            {c: each.moved(positions) for c, each in self.cells.items()},
-            {gap: each.moved(positions) for gap, each in self.gaps.items()},
-        )
+    def moved(self, rows: NDArray[np.int64], tail: int) -> Departures:
+        """The departures of rows that have moved.
+
+        Parameters
+        ----------
+        rows : int64[n]
+            The row that each row of the table was; others, such as -1, for those that are new.
+        tail : int
+            The gap that ends a row. Where that is no end of a line, it stays only before the row that followed, or
+            at the end: else two rows would run into each other.
+        """
+        if not self:
+            return self
+        positions = {row: i for i, row in enumerate(rows.tolist())}
+        cells = {c: each.moved(positions) for c, each in self.cells.items()}
+        gaps = {gap: each.moved(positions) for gap, each in self.gaps.items() if gap != tail}
+        if tail in self.gaps:
+            ends = zip(self.gaps[tail].rows.tolist(), self.gaps[tail].texts, strict=True)
+            kept = [
+                (positions[row], text)
+                for row, text in ends
+                if row in positions and ("\n" in text or positions[row] + 1 == positions.get(row + 1, len(rows)))
+            ]
+            gaps[tail] = Exceptions.of(kept)
+        return Departures(cells, gaps)
 
     def adapted(self, before: Sequence[str], after: Sequence[str]) -> Departures:
         """The departures for a table with other columns."""
@@ -163,11 +209,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop: its keyword with what stands behind it, its style, and what departs from that."""
+    """A loop: its keyword with what stands behind it, its style, what departs from that, and how many rows it had."""
 
     keyword: str
     style: LoopStyle
     departures: Departures
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class FileTexts:
         around = [(begin, heading), (behind, learned.begin), (learned.end, end)]
         key = (named, id(learned.style), *(text.buffer[first:last].tobytes() for first, last in around))
         if key not in self._styles:
-            blocks = style_blocks(structure, f, {loop: replace(learned, departures=Departures())})
+            blocks = style_blocks(structure, f, {loop: replace(learned, departures=Departures(), rows=0)})
             if named:
                 blocks = [replace(b, name=OWN_NAME) if b.name == name and _holds_loop(b) else b for b in blocks]
             self._styles[key] = FileStyle(tuple(blocks))
@@ -99,7 +99,7 @@ def _holds_loop(block: BlockStyle) -> bool:
 
 def file_text(structure: Structure, learned: Mapping[int, Learned], *, whole: bool = True) -> FileText:
     """The text of the one file of a structure, of which some loops were learned; `whole` as in `FileTexts`."""
-    bare = {loop: replace(each, departures=Departures()) for loop, each in learned.items()}
+    bare = {loop: replace(each, departures=Departures(), rows=0) for loop, each in learned.items()}
     style = FileStyle(tuple(style_blocks(structure, 0, bare)))
     text = structure.text
     own = tuple(learned[loop].departures for loop in sorted(learned))

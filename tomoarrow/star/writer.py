@@ -7,16 +7,30 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, get_args
 
+import numpy as np
 import pyarrow as pa
 
 from ..errors import SchemaError, check_choice
 from .blocks import learn_blocks
 from .columns import Label
-from .convention import as_labelled, check_label, check_name, departing_from_relion
+from .convention import as_labelled, check_labels, check_name, departing_from_relion, pair_as_labelled
 from .document import Block, Document, Origin, as_block
 from .faults import Notice
-from .named import StyleName, family_of, new_block, new_loop, new_loop_style, new_pairs, pair_text
-from .render import equal_values, read_texts, render_rows, valid
+from .forms import plain_table
+from .learn import guess_forms
+from .named import (
+    StyleName,
+    family_of,
+    form_of,
+    new_block,
+    new_loop,
+    new_loop_style,
+    new_pairs,
+    pair_text,
+    value_array,
+)
+from .render import render_rows
+from .reread import read_texts, same, valid
 from .sink import Target, open_sink
 from .structure import analyse
 from .style import BlockStyle, Loop, Pair
@@ -102,19 +116,23 @@ def render_document(
     document: Document, style: StyleName | None, labels: Mapping[str, Label], notices: list[Notice], threads: int
 ) -> Iterator[bytes]:
     """The text of a document, piece by piece; notices are added."""
-    if not document.blocks and document._origin is not None and style is None:
-        yield document.origin_bytes
     known: dict[int, Known] = {}
+    if style is None:
+        origins = [block._origin[0] for block in document.blocks if block._origin is not None]
+        known = {id(origin): learn_origin(origin) for origin in {id(origin): origin for origin in origins}.values()}
+        if not document.blocks and document._origin is not None and not learn_origin(document._origin).styles:
+            yield document.origin_bytes
+    loops = [item for each in known.values() for block in each.styles.values() for item in block.items]
+    family = style or (family_of([item for item in loops if isinstance(item, Loop)]) if loops else "relion")
     last, before = b"\n", None
     for position, block in enumerate(document.blocks):
         if style is None and block._origin is not None:
             origin, container = block._origin
-            if id(origin) not in known:
-                known[id(origin)] = learn_origin(origin)
-            pieces = render_known(block, known[id(origin)].styles[container], origin.dialect == "star", threads)
-            follows = before is not None and before[0] is origin and before[1] == known[id(origin)].previous[container]
+            mine = known[id(origin)]
+            pieces = render_known(block, mine.styles[container], origin, threads)
+            follows = before is not None and before[0] is origin and before[1] == mine.previous.get(container)
         else:
-            pieces, follows = render_new(block, style or "relion", labels, notices, threads, first=position == 0), False
+            pieces, follows = render_new(block, family, labels, notices, threads, first=position == 0), False
         before = block._origin
         for piece in pieces:
             if last != b"\n" and not follows:
@@ -138,46 +156,61 @@ def learn_origin(origin: Origin) -> Known:
     structure = analyse(origin.text, origin.dialect)
     options = replace(origin.options, on_bad_value="null")
     roots = [c for c in range(len(structure.heading)) if structure.parent[c] < 0]
-    loops = [loop for loop, container in enumerate(structure.loop_container.tolist()) if container in set(roots)]
+    owned = set(roots)
+    loops = [loop for loop, container in enumerate(structure.loop_container.tolist()) if container in owned]
     tables = {loop: read_loop(structure, loop, options, None, Findings()) for loop in loops}
     styles = learn_blocks(structure, 0, tables)
     return Known(dict(zip(roots, styles, strict=True)), {after: before for before, after in pairwise(roots)})
 
 
-def render_known(block: Block, style: BlockStyle, multiline: bool, threads: int) -> Iterator[bytes]:
+def render_known(block: Block, style: BlockStyle, origin: Origin, threads: int) -> Iterator[bytes]:
     """A block that was read, as it was where it was not changed."""
-    family = family_of([item for item in style.items if isinstance(item, Loop)])
+    if block.name != style.name:
+        check_name(block.name)
+    pairs = [item for item in style.items if isinstance(item, Pair)]
+    loops = [item for item in style.items if isinstance(item, Loop)]
+    family = family_of(loops)
+    new = {label: value for label, value in block.pairs.items() if label not in {pair.label for pair in pairs}}
+    check_labels(list(new), block.name)
     yield (style.front + block.name).encode()
-    left = {label: value for label, value in block.pairs.items() if label not in {p.label for p in _pairs(style)}}
-    if left and not _pairs(style):
-        yield "".join(["\n\n", *(pair.line for pair in new_pairs(family, left))]).encode()
-        left = {}
+    if new and not pairs:
+        yield "".join(["\n\n", *(pair.line for pair in new_pairs(family, new))]).encode()
     tables = iter(block.loops)
     for item in style.items:
         if isinstance(item, str):
             yield item.encode()
         elif isinstance(item, Pair):
-            if item.label in block.pairs:
-                yield _valued(item, block.pairs[item.label], family, multiline).line.encode()
-            if item is _pairs(style)[-1]:
-                yield "".join(pair.line for pair in _like(item, left, family)).encode()
+            more = "".join(pair.line for pair in _like(item, new, family)) if item is pairs[-1] else ""
+            line = _valued(item, block.pairs[item.label], family, origin).line if item.label in block.pairs else ""
+            # What follows a pair that does not end its line, such as a comment, stays with it.
+            yield (line + more if item.end else more + line).encode()
         elif (table := next(tables, None)) is not None:
-            yield from render_loop(item, table, family, multiline, threads)
+            yield from render_loop(item, table, family, origin, threads)
     for table in tables:
         yield b"\n"
-        yield from render_loop(new_loop(family, table), table, family, multiline, threads)
+        yield from render_loop(new_loop(family, table), table, family, origin, threads)
 
 
-def _pairs(style: BlockStyle) -> list[Pair]:
-    return [item for item in style.items if isinstance(item, Pair)]
-
-
-def _valued(pair: Pair, value: Any, family: StyleName, multiline: bool) -> Pair:
-    """A pair with a value: its text as it was, if it reads as that."""
-    array = pa.array([value], pa.float64() if value is None else None)
-    if equal_values(read_texts([pair.text], array.type, star=multiline), array)[0]:
+def _valued(pair: Pair, value: Any, family: StyleName, origin: Origin) -> Pair:
+    """A pair with a value: its text as it was, if it reads as that; else another in the same form."""
+    star = origin.dialect == "star"
+    read = read_texts([pair.text], origin.options.type_of(pair.label), star=star).array
+    if same(value, read[0].as_py()):
         return pair
-    return replace(pair, text=pair_text(family, value, multiline=multiline))
+    array = value_array(value)
+    form = form_of(family, array.type)
+    if _is_number(value) and _is_number(read[0].as_py()):
+        form = next(guess_forms(read.cast(array.type, safe=False), [pair.text.encode()]), form)
+    text = pair_text(array, form, multiline=star)
+    gap = pair.gap
+    if _is_number(value) and not gap.strip(" "):
+        # Numbers are aligned right, by the writers that align pairs at all.
+        gap = " " * max(1, len(pair.gap) + len(pair.text) - len(text))
+    return replace(pair, gap=gap, text=text)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _like(pair: Pair, values: Mapping[str, Any], family: StyleName) -> list[Pair]:
@@ -185,21 +218,23 @@ def _like(pair: Pair, values: Mapping[str, Any], family: StyleName) -> list[Pair
     column = len(pair.label) + len(pair.gap)
     aligned = not pair.gap.strip(" ")
     gaps = {label: " " * max(1, column - len(label)) if aligned else pair.gap for label in values}
-    return [Pair(label, gaps[label], pair_text(family, value), pair.end or "\n") for label, value in values.items()]
+    return [replace(new, gap=gaps[new.label], end=pair.end or "\n") for new in new_pairs(family, values)]
 
 
-def render_loop(loop: Loop, table: pa.Table, family: StyleName, multiline: bool, threads: int) -> Iterator[bytes]:
+def render_loop(loop: Loop, table: pa.Table, family: StyleName, origin: Origin, threads: int) -> Iterator[bytes]:
     """A loop in a style that was learned, with what departs from it where that still holds."""
     if table.num_columns == 0:
         return
-    for label in table.column_names:
-        if label not in loop.style.labels:
-            check_label(label)
+    check_labels([label for label in table.column_names if label not in loop.style.labels])
+    star = origin.dialect == "star"
     style = loop.style.adapted(new_loop_style(family, table))
     yield (loop.keyword + style.header.text(style.labels)).encode()
-    departures = valid(loop.departures.adapted(loop.style.labels, style.labels), table, star=multiline)
-    for rows in render_rows(style, table, departures, threads=threads, multiline=multiline):
-        yield rows.data.tobytes()
+    departures = loop.departures.adapted(loop.style.labels, style.labels)
+    rows = np.arange(table.num_rows)
+    rows[loop.rows :] = -1
+    departures = valid(departures.moved(rows, len(style.labels)), table, origin.options.labels, star=star)
+    for piece in render_rows(style, table, departures, threads=threads, multiline=star):
+        yield piece.data.tobytes()
 
 
 def render_new(
@@ -209,23 +244,24 @@ def render_new(
     check_name(block.name)
     if block.frames:
         raise SchemaError(f"block 'data_{block.name}' has save frames, which {style} files do not have")
-    tables = block.loops
+    for names in (list(block.pairs), *(table.column_names for table in block.loops)):
+        check_labels(names, block.name)
+    tables = [plain_table(table) for table in block.loops]
+    pairs = dict(block.pairs)
     if style == "relion":
-        tables = tuple(as_labelled(table, labels) for table in tables)
-        notices += departing_from_relion(block.name, tables)
-    for label in [*block.pairs, *(label for table in tables for label in table.column_names)]:
-        check_label(label)
-    new = new_block(style, block.name, block.pairs, tables, first=first)
+        tables = [as_labelled(table, labels) for table in tables]
+        pairs = {label: pair_as_labelled(label, value, labels) for label, value in pairs.items()}
+        notices += departing_from_relion(block.name, pairs, tables)
+    new = new_block(style, block.name, pairs, tables, first=first)
     yield (new.front + new.name).encode()
-    of_loop = iter(tables)
+    of_loop = (table for table in tables if table.num_columns)
     for item in new.items:
         if isinstance(item, str):
             yield item.encode()
         elif isinstance(item, Pair):
             yield item.line.encode()
         else:
-            table = next(of_loop)
             yield (item.keyword + item.style.header.text(item.style.labels)).encode()
-            rows = render_rows(item.style, table, item.departures, threads=threads, multiline=style == "plain")
+            rows = render_rows(item.style, next(of_loop), item.departures, threads=threads, multiline=style == "plain")
             for piece in rows:
                 yield piece.data.tobytes()
