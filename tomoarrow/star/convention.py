@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from ..errors import Place, SchemaError
 from .columns import ARROW_TYPES, Label, first_repeated
 from .faults import Notice
+from .forms import value_array
 
 #: Integers of more than 12 characters lose their last digits in RELION.
 _LONGEST_INT = 10**12
@@ -103,7 +104,7 @@ def departing_from_relion(block: str, pairs: Mapping[str, Any], tables: Sequence
     """Where the text of a block is not what RELION would write, because that would not read back."""
     notices = []
     for label, value in pairs.items():
-        counts = _counts(pa.chunked_array([pa.array([value])])) if value is not None else {"missing": 1}
+        counts = _counts(pa.chunked_array([value_array(value)])) if value is not None else {"missing": 1}
         place = Place(block=block, label=label)
         notices += [Notice(code, _MESSAGES[code], place, count) for code, count in counts.items() if count]
     for table in tables:
@@ -127,7 +128,7 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
         extreme = ((size >= high) & np.isfinite(values)) | ((size < high * 1e-199) & (size > 0))
         return {"exponent": int(np.count_nonzero(extreme)), "missing": column.null_count}
     if pa.types.is_integer(type_):
-        long = pc.greater_equal(column, _LONGEST_INT)
+        long = pc.greater_equal(column, pa.scalar(_LONGEST_INT, type_))
         if pa.types.is_signed_integer(type_):
             long = pc.or_(long, pc.less_equal(column, _LONGEST_NEGATIVE))
         return {"long-integer": pc.sum(long).as_py() or 0, "missing": column.null_count}

@@ -146,6 +146,22 @@ def plain_table(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=table.column_names) if columns else table
 
 
+def value_array(value: Any) -> pa.Array:
+    """The value of a pair as an array.
+
+    Raises
+    ------
+    SchemaError
+        It is nothing that a pair can have.
+    """
+    try:
+        return pa.array([value], pa.string() if value is None else None)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise SchemaError(
+            f"a value that has no form in STAR: {value!r}", expected="a number, a boolean, text, or a list of numbers"
+        ) from error
+
+
 def pack(texts: Sequence[bytes]) -> Texts:
     """Texts from a list."""
     offsets = np.zeros(len(texts) + 1, np.int64)

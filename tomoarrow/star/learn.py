@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..kernels import rows as kernels
 from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
 from .columns import Cells
-from .forms import Form, Quoting, texts_of
+from .forms import NONE, Form, Quoting, texts_of
 from .named import usual_gaps
 from .structure import Structure
 from .style import Departures, Exceptions, Gap, Header, LoopStyle, rules_of
@@ -124,7 +124,9 @@ class _Group:
         return best, fewest
 
     def _wrong(self, c: int, column: pa.Array, form: Form) -> NDArray[np.int64]:
-        texts = texts_of(column, form, multiline=True)
+        # As they will be written: what leads a loop may be quoted where others are not.
+        firsts = self.first_rows[self.cells.rows > 0] if c == 0 else NONE
+        texts = texts_of(column, form, firsts=firsts, multiline=True)
         rows = np.empty(len(column), np.int64)
         n = kernels.differing(*self.cells.arguments(c), texts.data, texts.offsets, rows)
         return rows[:n].copy()

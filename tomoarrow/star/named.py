@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from .._version import __version__
 from ..errors import SchemaError
-from .forms import Form, texts_of
+from .forms import Form, texts_of, value_array
 from .style import BlockStyle, Departures, Gap, Header, Loop, LoopStyle, Pair
 
 StyleName = Literal["relion", "starfile", "warp", "plain"]
@@ -94,22 +94,6 @@ def _new_pair_text(style: StyleName, value: Any) -> str:
     # starfile writes the numbers of pairs as Python has them.
     form = Form() if style == "starfile" and pa.types.is_floating(array.type) else form_of(style, array.type)
     return pair_text(array, form, multiline=style == "plain")
-
-
-def value_array(value: Any) -> pa.Array:
-    """The value of a pair as an array.
-
-    Raises
-    ------
-    SchemaError
-        It is nothing that a pair can have.
-    """
-    try:
-        return pa.array([value], pa.string() if value is None else None)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise SchemaError(
-            f"a value that has no form in STAR: {value!r}", expected="a number, a boolean, text, or a list of numbers"
-        ) from error
 
 
 def new_loop(style: StyleName, table: pa.Table) -> Loop:

@@ -16,7 +16,7 @@ from .columns import Label
 from .convention import as_labelled, check_labels, check_name, departing_from_relion, pair_as_labelled
 from .document import Block, Document, Origin, as_block
 from .faults import Notice
-from .forms import plain_table
+from .forms import plain_table, value_array
 from .learn import guess_forms
 from .named import (
     StyleName,
@@ -27,7 +27,6 @@ from .named import (
     new_loop_style,
     new_pairs,
     pair_text,
-    value_array,
 )
 from .render import render_rows
 from .reread import read_texts, same, valid
@@ -187,6 +186,7 @@ def render_known(block: Block, style: BlockStyle, origin: Origin, threads: int) 
         elif (table := next(tables, None)) is not None:
             yield from render_loop(item, table, family, origin, threads)
     for table in tables:
+        check_labels(table.column_names, block.name)
         yield b"\n"
         yield from render_loop(new_loop(family, table), table, family, origin, threads)
 
@@ -225,7 +225,9 @@ def render_loop(loop: Loop, table: pa.Table, family: StyleName, origin: Origin, 
     """A loop in a style that was learned, with what departs from it where that still holds."""
     if table.num_columns == 0:
         return
-    check_labels([label for label in table.column_names if label not in loop.style.labels])
+    if set(table.column_names) - set(loop.style.labels) or len(table.column_names) != len(set(table.column_names)):
+        check_labels(table.column_names)
+    table = plain_table(table)
     star = origin.dialect == "star"
     style = loop.style.adapted(new_loop_style(family, table))
     yield (loop.keyword + style.header.text(style.labels)).encode()
