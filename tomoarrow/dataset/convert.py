@@ -21,8 +21,8 @@ from ..relion.tomogram_set import holds_tomogram_set
 from ..star.document import Reject
 from ..star.faults import refuse
 from ..star.reader import read_star
-from ..star.render import cores
 from ..star.tables import Findings, OnBadValue, Options
+from ..star.threads import cores
 from .contents import Contents
 from .layout import write_table
 from .manifest import Manifest, TableInfo, column_infos, write_manifest

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +26,7 @@ from ..relion.tomogram_set import (
 from ..star.columns import ARROW_TYPES, field_of, settle
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
+from ..star.threads import in_order
 from .join import TiltSchema, fits, join_tilts, tilt_schema, tomogram_frame
 from .layout import Part, PartWriter, partition_folder
 from .manifest import SourceInfo
@@ -37,9 +36,6 @@ Progress = Callable[[int, int], None]
 
 #: Tilt-series files are read in slabs of about this much text.
 _SLAB_BYTES = 16 << 20
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +147,7 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
     tomograms = tomogram_frame(job.table.table)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(job.threads))
-        results = stack.enter_context(closing(_in_order(pool, read, _slabs(job), job.threads + 1)))
+        results = stack.enter_context(closing(in_order(pool, read, _slabs(job), job.threads + 1)))
         for slab, series, found in results:
             everything.add(found)
             counts[slab.start : slab.stop] = series.tilt_counts
@@ -174,23 +170,6 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
             writers["tilts"] = stack.enter_context(PartWriter(staging / "tilts", staging, schema.schema))
     parts = [part for writer in writers.values() for part in writer.parts]
     return Written(parts, int(counts.sum()), counts, schema, everything, texts)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
-) -> Generator[R, None, None]:
-    """Results of a function, in the order of its arguments, a few of which are worked on at a time."""
-    waiting: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def _partitions(table: pa.Table, name: str | None) -> Iterator[tuple[str, pa.Table]]:

@@ -10,6 +10,17 @@ from numba.extending import intrinsic
 SLACK = 16
 
 
+def _copy(builder, to, source, n):
+    word = ir.VectorType(ir.IntType(8), SLACK).as_pointer()
+    is_short = builder.icmp_signed("<=", n, ir.Constant(n.type, SLACK))
+    with builder.if_else(is_short) as (short, long):
+        with short:
+            value = builder.load(builder.bitcast(source, word), align=1)
+            builder.store(value, builder.bitcast(to, word), align=1)
+        with long:
+            cgutils.raw_memcpy(builder, to, source, n, 1)
+
+
 def _pointer(context, builder, type_, array, at):
     data = context.make_array(type_)(context, builder, array).data
     return builder.gep(data, [at])
@@ -25,17 +36,23 @@ def copy_bytes(typing, out, at, data, begin, n):
     def generate(context, builder, signature, args):
         to = _pointer(context, builder, signature.args[0], args[0], args[1])
         source = _pointer(context, builder, signature.args[2], args[2], args[3])
-        word = ir.VectorType(ir.IntType(8), SLACK).as_pointer()
-        is_short = builder.icmp_signed("<=", args[4], ir.Constant(args[4].type, SLACK))
-        with builder.if_else(is_short) as (short, long):
-            with short:
-                value = builder.load(builder.bitcast(source, word), align=1)
-                builder.store(value, builder.bitcast(to, word), align=1)
-            with long:
-                cgutils.raw_memcpy(builder, to, source, args[4], 1)
+        _copy(builder, to, source, args[4])
         return context.get_dummy_value()
 
     return types.void(out, types.int64, data, types.int64, types.int64), generate
+
+
+@intrinsic
+def copy_from(typing, out, at, address, begin, n):
+    """As `copy_bytes`, from an array of bytes given by its address, of which the caller must keep hold."""
+
+    def generate(context, builder, signature, args):
+        to = _pointer(context, builder, signature.args[0], args[0], args[1])
+        source = builder.inttoptr(builder.add(args[2], args[3]), to.type)
+        _copy(builder, to, source, args[4])
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64, types.int64, types.int64, types.int64), generate
 
 
 @intrinsic

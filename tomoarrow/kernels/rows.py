@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import BYTES, INTS, OUT_I8, OUT_U1, i8, kernel, subkernel, u1
-from .memory import copy_bytes, put_blanks, same_bytes
+from .memory import copy_bytes, copy_from, put_blanks, same_bytes
 from .tokenize import SPAN_BITS, SPAN_MASK
 
 #: When a string is quoted: where it would be misread otherwise; as RELION does, which is less careful; always.
@@ -153,6 +153,22 @@ def quote(data, offsets, when, mark, firsts, multiline, out, out_offsets, refuse
     return n
 
 
+@kernel(i8, BYTES, INTS, i8, INTS)
+def count_bare(data, offsets, when, firsts):
+    """Count the strings up to the first that wants quotes or has no form; arguments are those of `quote`."""
+    k = 0
+    for row in range(len(offsets) - 1):
+        begin, end = offsets[row], offsets[row + 1]
+        low = False
+        for i in range(begin, end):
+            low |= data[i] <= 32
+        is_first = k < len(firsts) and firsts[k] == row
+        k += is_first
+        if low or when == ALWAYS or _misread(data, begin, end, u1(0), when, is_first):
+            return row
+    return len(offsets) - 1
+
+
 @subkernel
 def _put_quoted(data, begin, end, when, mark, out, at):
     escape = when == RELION and end - begin > 1 and data[end - 2] == mark
@@ -231,14 +247,16 @@ def _put_gap(rules, gap, text, front, behind, out, at):
     return _copy(text, rules[6 * gap + 4], rules[6 * gap + 5], out, at + n)
 
 
-@kernel(i8, BYTES, INTS, i8, INTS, BYTES, INTS, BYTES, INTS, OUT_U1, OUT_I8)
-def put_rows(data, offsets, n_rows, rules, text, other_gaps, other, other_offsets, out, row_ends):
+@kernel(i8, INTS, INTS, i8, INTS, BYTES, INTS, BYTES, INTS, OUT_U1, OUT_I8)
+def put_rows(addresses, offsets, n_rows, rules, text, other_gaps, other, other_offsets, out, row_ends):
     """Write the rows of a loop.
 
     Parameters
     ----------
-    data, offsets : the texts of all columns
-        The offsets of column c are ``offsets[c * (n_rows + 1):]``.
+    addresses : int64[columns]
+        Where the bytes of each column's texts lie in memory. The caller keeps them there.
+    offsets : int64[columns * (n_rows + 1)]
+        Of the texts of all columns, one column after the other.
     rules, text : int64[6 * (columns + 1)] and bytes
         The gaps.
     other_gaps, other, other_offsets : int64[k], texts
@@ -266,8 +284,10 @@ def put_rows(data, offsets, n_rows, rules, text, other_gaps, other, other_offset
                 k += 1
             else:
                 at = _put_gap(rules, gap, text, front, end - begin, out, at)
-            at = _copy(data, begin, end, out, at)
+            if gap < width:
+                copy_from(out, at, addresses[gap], begin, end - begin)
             front = end - begin
+            at += front
             number += 1
         row_ends[row] = at
     return at

@@ -8,8 +8,8 @@ from typing import Any
 from ..star import writer
 from ..star.columns import Label
 from ..star.named import StyleName
-from ..star.render import cores
 from ..star.sink import Target
+from ..star.threads import cores
 from ..star.writer import WriteReport
 from .labels import LABELS
 

@@ -244,6 +244,8 @@ def _bools(array: pa.Array, form: Form, *_: object) -> Texts:
 
 def _strings(array: pa.Array, form: Form, firsts: NDArray[np.int64], multiline: bool) -> Texts:
     texts = _text_buffers(array)
+    if kernels.count_bare(texts.data, texts.offsets, _WHEN[form.quoting], firsts) == len(texts):
+        return texts
     out = np.empty(3 * texts.size + 5 * len(texts) + SLACK, np.uint8)
     offsets = np.zeros(len(texts) + 1, np.int64)
     refused = np.empty(len(texts), np.int64)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +14,10 @@ from numpy.typing import NDArray
 from ..errors import SchemaError
 from .forms import NONE, Texts, splice, texts_of
 from .style import Departures, Exceptions, LoopStyle, put_rows
+from .threads import in_order
 
 #: Rows are written in pieces of about this many values: what is at work stays in the cache of a core.
 _PIECE_VALUES = 1 << 17
-
-
-def cores() -> int:
-    """How many cores this process may use: a job on a cluster has fewer than its node."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +70,8 @@ def render_rows(
     if threads == 1 or len(begins) < 2:
         yield from map(write, begins)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        # A few pieces at a time: what was written and not yet taken must not pile up.
-        for first in range(0, len(begins), 4 * threads):
-            yield from pool.map(write, begins[first : first + 4 * threads])
+    with ThreadPoolExecutor(threads) as pool, closing(in_order(pool, write, begins, threads + 1)) as pieces:
+        yield from pieces
 
 
 def _texts(

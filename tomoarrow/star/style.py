@@ -275,18 +275,19 @@ def put_rows(
     n_rows : int
     """
     rules, text = rules_of(gaps)
-    starts = np.cumsum([0, *(column.size for column in columns)])
-    data = np.concatenate([*(column.data[: column.size] for column in columns), np.empty(SLACK, np.uint8)])
-    offsets = np.concatenate([column.offsets + start for column, start in zip(columns, starts[:-1], strict=True)])
+    addresses = np.array([column.data.ctypes.data for column in columns], np.int64)
+    offsets = np.concatenate([column.offsets for column in columns])
     numbers = [each.rows * len(gaps) + gap for gap, each in departing.items()]
     order = np.argsort(np.concatenate(numbers)) if numbers else np.empty(0, np.int64)
     texts = [text.encode() for each in departing.values() for text in each.texts]
     others = pack([texts[i] for i in order.tolist()])
     in_order = np.concatenate(numbers)[order] if numbers else order
     most = sum(max(gap.least, gap.fill) + len(gap.text.encode()) for gap in gaps)
-    out = np.empty(len(data) + n_rows * most + others.size, np.uint8)
+    text_size = sum(column.size for column in columns)
+    out = np.empty(text_size + n_rows * most + others.size + SLACK, np.uint8)
     row_ends = np.empty(n_rows, np.int64)
-    size = kernels.put_rows(data, offsets, n_rows, rules, text, in_order, others.data, others.offsets, out, row_ends)
+    departing_gaps = in_order, others.data, others.offsets
+    size = kernels.put_rows(addresses, offsets, n_rows, rules, text, *departing_gaps, out, row_ends)
     return out[:size], row_ends
 
 

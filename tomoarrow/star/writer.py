@@ -35,6 +35,9 @@ from .structure import analyse
 from .style import BlockStyle, Loop, Pair
 from .tables import Findings, read_loop
 
+#: Some bytes of a file.
+Piece = bytes | memoryview
+
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
@@ -113,7 +116,7 @@ def as_document(content: Any) -> Document:
 
 def render_document(
     document: Document, style: StyleName | None, labels: Mapping[str, Label], notices: list[Notice], threads: int
-) -> Iterator[bytes]:
+) -> Iterator[Piece]:
     """The text of a document, piece by piece; notices are added."""
     known: dict[int, Known] = {}
     if style is None:
@@ -139,7 +142,7 @@ def render_document(
                 yield b"\n"
             follows = True
             yield piece
-            last = piece[-1:] or last
+            last = bytes(piece[-1:]) or last
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ def learn_origin(origin: Origin) -> Known:
     return Known(dict(zip(roots, styles, strict=True)), {after: before for before, after in pairwise(roots)})
 
 
-def render_known(block: Block, style: BlockStyle, origin: Origin, threads: int) -> Iterator[bytes]:
+def render_known(block: Block, style: BlockStyle, origin: Origin, threads: int) -> Iterator[Piece]:
     """A block that was read, as it was where it was not changed."""
     if block.name != style.name:
         check_name(block.name)
@@ -221,7 +224,7 @@ def _like(pair: Pair, values: Mapping[str, Any], family: StyleName) -> list[Pair
     return [replace(new, gap=gaps[new.label], end=pair.end or "\n") for new in new_pairs(family, values)]
 
 
-def render_loop(loop: Loop, table: pa.Table, family: StyleName, origin: Origin, threads: int) -> Iterator[bytes]:
+def render_loop(loop: Loop, table: pa.Table, family: StyleName, origin: Origin, threads: int) -> Iterator[Piece]:
     """A loop in a style that was learned, with what departs from it where that still holds."""
     if table.num_columns == 0:
         return
@@ -236,12 +239,12 @@ def render_loop(loop: Loop, table: pa.Table, family: StyleName, origin: Origin, 
     rows[loop.rows :] = -1
     departures = valid(departures.moved(rows, len(style.labels)), table, origin.options.labels, star=star)
     for piece in render_rows(style, table, departures, threads=threads, multiline=star):
-        yield piece.data.tobytes()
+        yield piece.data.data
 
 
 def render_new(
     block: Block, style: StyleName, labels: Mapping[str, Label], notices: list[Notice], threads: int, *, first: bool
-) -> Iterator[bytes]:
+) -> Iterator[Piece]:
     """A block in the style of a writer."""
     check_name(block.name)
     if block.frames:
@@ -266,4 +269,4 @@ def render_new(
             yield (item.keyword + item.style.header.text(item.style.labels)).encode()
             rows = render_rows(item.style, next(of_loop), item.departures, threads=threads, multiline=style == "plain")
             for piece in rows:
-                yield piece.data.tobytes()
+                yield piece.data.data
