@@ -1,4 +1,7 @@
-"""``python -m benchmarks``: the conversion, against the floor of reading the bytes and writing the finished table."""
+"""``python -m benchmarks``: conversion against its floor, writing STAR against Polars writing the same table as CSV.
+
+The floor is to read all bytes and write the finished table. Each pair is measured in turns, in one run.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from tomoarrow import convert
+from tomoarrow import convert, export, write_star
 from tomoarrow.example import Example, make_project
 
 
@@ -36,15 +41,57 @@ def measure(tomograms: int, rounds: int) -> None:
         report = convert(project.tomograms_star, root / "dataset")
         table = pads.dataset(root / "dataset" / "tilts").to_table()
         assert table.num_rows == report.tilts == project.tilts
-        times: dict[str, list[float]] = {"convert": [], "floor": []}
-        for _ in range(rounds):
-            times["convert"].append(seconds(lambda: convert(project.tomograms_star, root / "dataset", force=True)))
-            times["floor"].append(seconds(lambda: floor(project, table, root / "floor.parquet")))
-        medians = {name: statistics.median(values) for name, values in times.items()}
-        print(
-            f"{tomograms} tomograms, {report.source_bytes / 1e6:.0f} MB of STAR: convert {medians['convert']:.2f} s, "
-            f"floor {medians['floor']:.2f} s, ratio {medians['convert'] / medians['floor']:.2f}"
+        times = in_turns(
+            rounds,
+            convert=lambda: convert(project.tomograms_star, root / "dataset", force=True),
+            floor=lambda: floor(project, table, root / "floor.parquet"),
+            export=lambda: export(root / "dataset", root / "out", force=True),
         )
+        print(
+            f"{tomograms} tomograms, {report.source_bytes / 1e6:.0f} MB of STAR: convert {times['convert']:.2f} s, "
+            f"floor {times['floor']:.2f} s, ratio {times['convert'] / times['floor']:.2f}; "
+            f"export {times['export']:.2f} s"
+        )
+
+
+def in_turns(rounds: int, **works: Callable[[], object]) -> dict[str, float]:
+    """The median of the seconds that each takes."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            times[name].append(seconds(work))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def particles(rows: int) -> pa.Table:
+    """A table like particles.star: 20 columns of floats, 5 of integers, 5 of text, one of these a long vector."""
+    rng = np.random.default_rng(1)
+    columns: dict[str, object] = {f"rlnFloat{i}": rng.normal(0, (1, 100, 1e4)[i % 3], rows) for i in range(20)}
+    columns |= {f"rlnInt{i}": rng.integers(0, 1000, rows) for i in range(5)}
+    columns |= {f"rlnName{i}": [f"TS_{row % 300:03d}" for row in range(rows)] for i in range(2)}
+    stacks = [f"Extract/job011/Subtomograms/TS_{row % 300:03d}/{row}_stack2d.mrcs" for row in range(rows)]
+    frames = f"[{','.join('1' * 41)}]"
+    return pa.table(columns | {"rlnImageName": stacks, "rlnCtfImage": stacks, "rlnTomoVisibleFrames": [frames] * rows})
+
+
+def measure_writing(rows: int, rounds: int) -> None:
+    table = particles(rows)
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        times = in_turns(
+            rounds,
+            csv=lambda: frame.write_csv(root / "x.csv"),
+            relion=lambda: write_star(table, root / "x.star"),
+            plain=lambda: write_star(table, root / "plain.star", style="plain"),
+        )
+        size = (root / "x.star").stat().st_size
+    print(
+        f"{rows} rows x {table.num_columns} columns to {size / 1e6:.0f} MB of STAR: RELION's style "
+        f"{times['relion']:.2f} s, plain {times['plain']:.2f} s, polars.write_csv {times['csv']:.2f} s, "
+        f"ratio {times['relion'] / times['csv']:.2f} and {times['plain'] / times['csv']:.2f}"
+    )
 
 
 if __name__ == "__main__":
@@ -52,3 +99,4 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="a small project, few rounds")
     quick = parser.parse_args().quick
     measure(200 if quick else 5000, 3 if quick else 5)
+    measure_writing(20_000 if quick else 1_000_000, 3 if quick else 5)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from ..errors import Place, SchemaError
 from .columns import ARROW_TYPES, Label, first_repeated
@@ -122,6 +123,8 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     type_ = column.type
     if pa.types.is_floating(type_):
         values = column.to_numpy()
+        if not _may_be_extreme(values):
+            return {"exponent": 0, "missing": column.null_count}
         size = np.abs(values)
         # Rounded to six decimals, to five below zero, as they are written.
         high = np.where(values > 0, 9.9999995e99, 9.999995e99)
@@ -135,3 +138,13 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     if pa.types.is_string(type_) or pa.types.is_large_string(type_):
         return {"quoted": pc.sum(pc.starts_with(column, "#")).as_py() or 0, "missing-text": column.null_count}
     return {"missing": column.null_count}
+
+
+def _may_be_extreme(values: NDArray[np.float64]) -> bool:
+    """Whether any exponent may have three digits: as integers, the bits of doubles are in their order."""
+    bits = values.view(np.uint64) & np.uint64(0x7FFFFFFFFFFFFFFF)
+    if not len(bits):
+        return False
+    smallest, largest = np.array([9.9e-100, 9.9e99]).view(np.uint64)
+    # Zero, less one, is the largest of all.
+    return bool((bits - np.uint64(1)).min() < smallest or bits.max() > largest)
