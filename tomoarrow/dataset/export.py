@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place, UsageError
+from ..relion.tomogram_set import NAME
 from ..star.sink import open_sink
 from . import single
 from .manifest import read_manifest
@@ -107,7 +108,7 @@ def export(
     size = 0
     for each in rendering:
         relative = inside(each.path)
-        if relative.as_posix() != os.path.normpath(each.path).removeprefix("./"):
+        if relative.as_posix() != os.path.normpath(each.path):
             warnings.append(f"{each.path}: leads out of the folder; written as {relative}")
         path = _safe(target, relative)
         if path in written:
@@ -118,9 +119,7 @@ def export(
                 remedy=f"the other is {written[path]}: correct the paths in the table tomograms",
             )
         written[path] = each.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open_sink(path) as write:
-            write(each.data)
+        _write(path, each.data)
         size += len(each.data)
         if progress is not None:
             progress(len(written), 1 + (planned.tomograms.num_rows if planned else 0))
@@ -135,34 +134,46 @@ def export(
     )
 
 
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        where = Place(str(error.filename or path.parent))
+        raise DatasetError(f"cannot make the folder: {error.strerror or error}", place=where) from error
+    with open_sink(path) as write:
+        write(data)
+
+
 def _warnings(planned: Plan | None) -> list[str]:
     warnings = []
     if planned is not None and planned.stray:
         warnings.append(f"{planned.stray} tilts whose tomogram is not in the table tomograms: left out")
+    for label, n in planned.differing.items() if planned is not None else ():
+        warnings.append(f"{label} of {n} tilts is not that of their tomogram: that of the table tomograms was written")
     if planned is not None and planned.dropped:
         shown = ", ".join(planned.dropped[:5]) + (", ..." if len(planned.dropped) > 5 else "")
         warnings.append(f"{len(planned.dropped)} tomograms without a tilt left: left out ({shown})")
     return warnings
 
 
-def inside(path: str) -> Path:
-    """A path made relative, without any part that leads up.
+def inside(path: str | None) -> Path:
+    """A path made relative, without what leads out.
 
     Raises
     ------
     DatasetError
         Nothing is left, or it cannot be a path.
     """
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    if not parts or "\0" in path:
+    parts = [part for part in os.path.normpath(path or "").split("/") if part not in ("", ".", "..")]
+    if not parts or "\0" in str(path):
         raise DatasetError(f"{path!r} is no path of a file", remedy="correct it in the table tomograms")
     return Path(*parts)
 
 
 def _safe(target: Path, relative: Path) -> Path:
-    """Where a file goes. A symbolic link on the way is refused, never followed."""
+    """Where a file goes. A symbolic link on the way, or in its place, is refused, never followed."""
     at = target
-    for part in relative.parts[:-1]:
+    for part in relative.parts:
         at = at / part
         if at.is_symlink():
             raise DatasetError(
@@ -191,7 +202,7 @@ def _selection(
 ) -> Selection:
     if tomograms is not None:
         stored = open_table(dataset, "tomograms", manifest)
-        there = set(stored.read(["rlnTomoName"]).column(0).to_pylist())
+        there = set(stored.read([NAME]).column(0).to_pylist())
         missing = [name for name in tomograms if name not in there]
         if missing:
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place
@@ -17,6 +19,7 @@ from ..relion.tomogram_set import NAME, SERIES_FILE, text_of_global, text_of_ser
 from ..star.columns import evidence_for
 from ..star.convention import check_labels, check_name
 from ..star.files import Leaf, render_leaves, render_tables
+from ..star.reread import equal_values
 from ..star.tables import Options
 from ..star.texts import FileText
 from .layout import TILT_INDEX
@@ -86,6 +89,8 @@ class Plan:
         Tomograms that are left out because no tilt of theirs is left.
     stray : int
         Tilts that are left out because their tomogram is not there.
+    differing : dict
+        For labels of the global table how many tilts have another value than their tomogram has: it counts.
     """
 
     tilts: Stored
@@ -97,6 +102,7 @@ class Plan:
     texts: list[KeptText]
     dropped: tuple[str, ...]
     stray: int
+    differing: dict[str, int]
 
 
 def plan(dataset: Path, selection: Selection) -> Plan:
@@ -130,7 +136,7 @@ def plan(dataset: Path, selection: Selection) -> Plan:
     kept = chosen & (left | ~had_tilts if selection.tilts is None else left)
     dropped = tuple(name for name, lost in zip(names, chosen & ~kept, strict=True) if lost)
     owner[owner >= 0] = np.where(kept, np.cumsum(kept) - 1, -1)[owner[owner >= 0]]
-    index = keys.column(TILT_INDEX).fill_null(np.iinfo(np.int64).max).to_numpy()
+    index = _index(keys.column(TILT_INDEX), tilts.folder)
     order = np.lexsort((index, owner))
     order = order[np.searchsorted(owner[order], 0) :]
     counts = np.bincount(owner[order], minlength=int(kept.sum())).astype(np.int64)
@@ -138,9 +144,34 @@ def plan(dataset: Path, selection: Selection) -> Plan:
     if "optics" in manifest["tables"]:
         stored = open_table(dataset, "optics", manifest)
         labels = stored.labels("optics")
+        check_labels(list(labels.values()), "optics")
         optics = stored.read(list(labels)).rename_columns(list(labels.values()))
     left_over = table.filter(pa.array(kept))
-    return Plan(tilts, left_over, optics, order, counts, index[order], kept_texts(dataset), dropped, stray)
+    differing = _differing(tilts, left_over, order, counts) if _changed(tilts, manifest) else {}
+    texts = kept_texts(dataset)
+    return Plan(tilts, left_over, optics, order, counts, index[order], texts, dropped, stray, differing)
+
+
+def _changed(stored: Stored, manifest: dict[str, Any]) -> bool:
+    """Whether the files of tilts are not those that were converted, by their names and sizes."""
+    now = {path.relative_to(stored.folder.parent).as_posix(): path.stat().st_size for path in stored.files}
+    return now != {file["path"]: file["bytes"] for file in manifest["tables"]["tilts"]["files"]}
+
+
+def _differing(
+    tilts: Stored, tomograms: pa.Table, order: NDArray[np.int64], counts: NDArray[np.int64]
+) -> dict[str, int]:
+    """For labels of the global table how many tilts have another value than their tomogram."""
+    found = {}
+    rows = pa.array(np.repeat(np.arange(tomograms.num_rows), counts))
+    for column, label in tilts.labels("global").items():
+        if column in tilts.origins and column != NAME and label in tomograms.column_names:
+            copy = _take(tilts, [column], order).column(0).combine_chunks()
+            true = tomograms.column(label).combine_chunks().take(rows)
+            n = len(rows) if copy.type != true.type else int(np.count_nonzero(~equal_values(copy, true)))
+            if n:
+                found[label] = n
+    return found
 
 
 def _tomograms(dataset: Path, manifest: dict[str, Any]) -> tuple[pa.Table, NDArray[np.bool_]]:
@@ -150,12 +181,37 @@ def _tomograms(dataset: Path, manifest: dict[str, Any]) -> tuple[pa.Table, NDArr
     for needed in (NAME, SERIES_FILE):
         if needed not in labels.values():
             raise DatasetError(f"the table tomograms has no column {needed}", place=Place(str(stored.folder)))
+    check_labels(list(labels.values()), "global")
     table = stored.read(list(labels)).rename_columns(list(labels.values()))
+    _check_names(table.column(NAME).to_pylist(), stored.folder)
     count = next((column for column, origin in stored.origins.items() if origin == "count"), None)
     if count is None or count not in stored.columns:
         return table, np.ones(table.num_rows, bool)
     counts = stored.read([count]).column(0).fill_null(0).to_numpy()
     return table, np.asarray(counts > 0, bool)
+
+
+def _check_names(names: Sequence[str | None], folder: Path) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1 or name is None]
+    if repeated:
+        raise DatasetError(
+            f"tomograms that stand twice or have no name: {', '.join(map(str, repeated[:10]))}",
+            place=Place(str(folder), label=NAME),
+            expected="each rlnTomoName once",
+            remedy="remove or rename the rows that repeat",
+        )
+
+
+def _index(column: pa.ChunkedArray, folder: Path) -> NDArray[np.int64]:
+    """The row of its file that each tilt was; new ones come last."""
+    try:
+        # Other tools may make floats of them, and nan of what is missing.
+        if pa.types.is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+        column = column.cast(pa.int64())
+    except pa.ArrowException as error:
+        raise DatasetError(f"{TILT_INDEX} holds what is no integer: {error}", place=Place(str(folder))) from error
+    return np.asarray(column.fill_null(np.iinfo(np.int64).max).to_numpy(), np.int64)
 
 
 def _check_keys(keys: pa.Table, folder: Path) -> None:
@@ -225,7 +281,8 @@ def _render_part(leaves: Sequence[Leaf], table: pa.Table, new: set[str]) -> Iter
             continue
         if leaf.text is None:
             check_name(leaf.name)
-        had = leaf.text.style.loops[0].style.labels if leaf.text else ()
+        loops = leaf.text.style.loops if leaf.text else []
+        had = loops[0].style.labels if loops else ()
         more = [label for label in table.column_names if label not in had and (label in new or filled[label][i])]
         groups.setdefault((*(label for label in had if label in filled), *more), []).append(i)
     for labels, members in groups.items():

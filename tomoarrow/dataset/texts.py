@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..errors import DatasetError, Place
 from ..star.style import FileStyle
 from ..star.texts import FileText, departures_from_json, departures_json, style_from_json, style_json
 from .layout import Part, seal
@@ -64,7 +65,7 @@ def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
         if id(style) not in styles:
             styles[id(style)] = style_json(style)
         departures = departures_json(each.text.departures)
-        names = json.dumps(each.names) if departures and each.names else ""
+        names = json.dumps(each.names) if each.names and (departures or each.text.raw) else ""
         tables = "/".join(each.tables)
         rows.append((each.file, each.tomogram, tables, styles[id(style)], names, departures, each.text.raw))
     arrays = [
@@ -97,13 +98,20 @@ def kept_texts(dataset: Path) -> list[KeptText]:
     """Read ``star/``."""
     styles: dict[str, FileStyle] = {}
     kept = []
-    for row in pq.read_table(dataset / "star").to_pylist():
+    try:
+        table = pq.read_table(dataset / "star")
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(
+            f"what it takes to write the STAR files cannot be read: {error}",
+            place=Place(str(dataset / "star")),
+            remedy="convert again, or restore that folder",
+        ) from error
+    for row in table.to_pylist():
         style = row["style"]
         if style not in styles:
             styles[style] = style_from_json(style)
         tables = tuple(row["tables"].split("/")) if row["tables"] else ()
         departures = departures_from_json(row["departures"] or "", len(styles[style].loops))
-        kept.append(
-            KeptText(row["file"], row["tomogram"], tables, FileText(styles[style], departures, row["raw"] or ""))
-        )
+        text = FileText(styles[style], departures, row["raw"] or "")
+        kept.append(KeptText(row["file"], row["tomogram"], tables, text, tuple(json.loads(row["names"] or "[]"))))
     return kept

@@ -117,9 +117,9 @@ def write_set(job: Job, staging: Path, *, found: Findings, progress: Progress | 
 
 def _texts(job: Job, texts: Sequence[FileText | None]) -> Iterator[KeptText]:
     """How each file is written, the global one first."""
-    path = os.path.abspath(job.path)
-    inside = os.path.relpath(path, job.project.directory)
-    file = os.path.basename(path) if inside.startswith("..") else inside
+    path = os.path.realpath(job.path)
+    inside = os.path.relpath(path, os.path.realpath(job.project.directory))
+    file = os.path.basename(path) if inside.split(os.sep)[0] == os.pardir else inside
     yield KeptText(file, None, job.table.text_tables, job.table.text, job.table.names)
     for series, text in zip(job.files, texts, strict=True):
         if text is not None:

@@ -125,7 +125,7 @@ def verify(
             files.append(rendered.path)
         if progress is not None:
             progress(len(files), len(texts))
-    left = {kept.file for kept in texts} - set(files)
+    left = {kept.file for kept in texts if (home / kept.file).exists()} - set(files)
     differences += [Difference(file, "extra", "nothing of it is left in the dataset") for file in sorted(left)]
     unread = {each.file for each in differences if each.kind in ("missing", "unreadable")}
     unlike = {kind: unread | {each.file for each in differences if each.kind == kind} for kind in ("values", "bytes")}

@@ -217,6 +217,8 @@ def read_series(files: Sequence[SeriesFile], options: Options, found: Findings) 
         learned = learn_loops(slab.structure, loops, tables[-1])
         for f, loop, each in zip(slab.file_of(loops).tolist(), loops, learned, strict=True):
             texts[f] = file_texts.of_loop(f, files[f].tomogram, loop, each)
+    for f in slab.without_loop:
+        texts[f] = file_texts.without_loop(f, files[f].tomogram)
     owner = np.concatenate(owners) if owners else np.empty(0, np.int64)
     joined = pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
     if len(tables) > 1:
@@ -271,6 +273,8 @@ class _Slab:
         found.errors += [fault for fault in self.structure.faults if fault.place.path not in unreadable]
         found.notices += self.structure.notices
         faulty = unreadable | {fault.place.path for fault in self.structure.faults}
+        #: Files whose block is empty.
+        self.without_loop: list[int] = []
         #: The loops by their labels, both in the order of the files.
         self.groups = self._by_labels(self._loops_of([file.tomogram for file in files], faulty))
 
@@ -305,6 +309,8 @@ class _Slab:
                 message = "a tilt series without tilts, which RELION refuses"
                 self._found.notices.append(Notice("no-tilts", message, structure.place_of_heading(container)))
                 chosen += loops
+                if not loops:
+                    self.without_loop.append(f)
         return chosen
 
     def _container_of(self, f: int, name: str, containers: range) -> int | None:

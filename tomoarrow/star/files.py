@@ -46,7 +46,10 @@ def render_leaves(leaves: Sequence[Leaf], table: pa.Table, labels: Mapping[str, 
     begins = np.cumsum(sizes) - sizes
     groups: dict[int, list[int]] = {}
     for i, leaf in enumerate(leaves):
-        groups.setdefault(id(leaf.text.style) if leaf.text else 0, []).append(i)
+        if leaf.text is not None and not leaf.text.style.loops and not sizes[i]:
+            found[i] = "".join(_around(leaf.text.style.blocks, "")).replace(OWN_NAME, leaf.name).encode()
+        else:
+            groups.setdefault(id(leaf.text.style) if _has_loop(leaf) and leaf.text else 0, []).append(i)
     for members in groups.values():
         own = [leaves[i] for i in members]
         if len(members) == len(leaves):
@@ -59,9 +62,13 @@ def render_leaves(leaves: Sequence[Leaf], table: pa.Table, labels: Mapping[str, 
     return found
 
 
+def _has_loop(leaf: Leaf) -> bool:
+    return leaf.text is not None and bool(leaf.text.style.loops)
+
+
 def _render_alike(leaves: Sequence[Leaf], table: pa.Table, labels: Mapping[str, Label]) -> Iterator[bytes]:
     """The text of files of one style."""
-    text = leaves[0].text
+    text = leaves[0].text if _has_loop(leaves[0]) else None
     file_style = text.style if text else FileStyle((new_block("relion", OWN_NAME, {}, [table], first=True),))
     (loop,) = file_style.loops
     style = loop.style.adapted(new_loop_style(family_of([loop]), table))
@@ -97,7 +104,7 @@ def _around(blocks: Sequence[BlockStyle], header: str) -> tuple[str, str]:
                 parts.append("")
             else:
                 parts[-1] += item.line if isinstance(item, Pair) else item
-    return parts[0], parts[1]
+    return parts[0], "".join(parts[1:])
 
 
 def render_tables(
@@ -132,6 +139,9 @@ def _render_loop(
 ) -> Iterator[bytes]:
     if table.num_columns == 0:
         return
+    # Labels stay where they were; new ones are the last.
+    known = [label for label in loop.style.labels if label in table.column_names]
+    table = table.select([*known, *(label for label in table.column_names if label not in known)])
     family: StyleName = family_of([loop])
     style = loop.style.adapted(new_loop_style(family, table))
     moved = departures.adapted(loop.style.labels, style.labels).moved(rows, len(style.labels))

@@ -34,6 +34,9 @@ _MOST_STYLES = 8
 #: A loop with no more departures than this, or than a twentieth of its values, is written as the others.
 _FEW = 4
 
+#: Words that stand for no value.
+_MISSING = ("<NA>", "None", "N/A", "NA", "null", "?", ".")
+
 #: More decimals than the kernels write belong to no form.
 _MOST_DECIMALS = 17
 
@@ -66,8 +69,8 @@ def learn_loops(structure: Structure, loops: Sequence[int], table: pa.Table) -> 
 
 def _learn(structure: Structure, loops: NDArray[np.int64], columns: list[pa.Array], tries: int) -> list[Learned]:
     group = _Group(structure, loops, columns)
-    forms, cells = group.forms()
     rules, gaps = group.gaps()
+    forms, cells = group.forms(aligned=any(rule.right for rule in rules))
     learned = group.learned(forms, cells, rules, gaps)
     counts = group.count(cells) + group.count(gaps)
     strangers = counts > np.maximum(_FEW, group.cells.rows * len(columns) // 20)
@@ -94,12 +97,16 @@ class _Group:
         kernels.bodies(*self._arguments, len(columns), self.label_ends, ends, self.begins, self.row_ends)
         self.first_rows = np.cumsum(self.cells.rows) - self.cells.rows
 
-    def forms(self) -> tuple[tuple[Form, ...], dict[int, NDArray[np.int64]]]:
-        """The form of each column, and the rows that it gets wrong."""
+    def forms(self, *, aligned: bool) -> tuple[tuple[Form, ...], dict[int, NDArray[np.int64]]]:
+        """The form of each column, and the rows that it gets wrong.
+
+        `aligned`: whether values are aligned right, as RELION does: where a column could be of either, it is of
+        RELION's form then, and else of the same number of decimals for all.
+        """
         sample = self._sample()
         forms, wrong = [], {}
         for c, column in enumerate(self.columns):
-            form, rows = self._form(c, column, sample)
+            form, rows = self._form(c, column, sample, aligned)
             forms.append(form)
             if len(rows):
                 wrong[c] = rows
@@ -111,10 +118,12 @@ class _Group:
         n = int(self.cells.rows[of]) if len(self.cells.rows) else 0
         return np.unique(np.linspace(0, max(n - 1, 0), min(n, _SAMPLE)).astype(np.int64)) + int(self.first_rows[of])
 
-    def _form(self, c: int, column: pa.Array, sample: NDArray[np.int64]) -> tuple[Form, NDArray[np.int64]]:
+    def _form(
+        self, c: int, column: pa.Array, sample: NDArray[np.int64], aligned: bool
+    ) -> tuple[Form, NDArray[np.int64]]:
         best, fewest = Form(), np.arange(len(column))
         for _ in range(2):
-            for form in guess_forms(column.take(pa.array(sample)), self.texts(c, sample)):
+            for form in guess_forms(column.take(pa.array(sample)), self.texts(c, sample), aligned=aligned):
                 rows = self._wrong(c, column, form)
                 if not len(rows):
                     return form, rows
@@ -270,13 +279,12 @@ def learn_header(behind: Sequence[str]) -> Header:
     return Header(each, each=tuple(behind))
 
 
-def guess_forms(values: pa.Array, texts: Sequence[bytes]) -> Iterator[Form]:
+def guess_forms(values: pa.Array, texts: Sequence[bytes], *, aligned: bool) -> Iterator[Form]:
     """The forms that give some values their texts, the likeliest first; last, those that do for most of them."""
-    null = "<NA>"
-    if values.null_count:
-        null = texts[values.is_null().index(True).as_py()].decode()
+    nulls = [texts[row].decode() for row in np.flatnonzero(np.asarray(values.is_null())).tolist()]
+    null = next((text for text in nulls if text in _MISSING), "<NA>")
     partial = []
-    for candidate in _candidates(values.type, texts):
+    for candidate in _candidates(values.type, texts, aligned=aligned):
         form = replace(candidate, null=null)
         written = texts_of(values, form, multiline=True)
         data, ends = written.data.tobytes(), written.offsets.tolist()
@@ -289,17 +297,24 @@ def guess_forms(values: pa.Array, texts: Sequence[bytes]) -> Iterator[Form]:
     yield from [form for fit, form in partial if fit == most][:2]
 
 
-def _candidates(type_: pa.DataType, texts: Sequence[bytes]) -> list[Form]:
+def _candidates(type_: pa.DataType, texts: Sequence[bytes], *, aligned: bool) -> Iterator[Form]:
     if pa.types.is_floating(type_):
-        return [Form("relion"), *_fixed(texts), *_GENERAL]
-    if pa.types.is_boolean(type_):
-        return [Form(), Form("word")]
-    if pa.types.is_list(type_):
-        kinds = [Form("general", 12), *_fixed(texts), *_GENERAL] if pa.types.is_floating(type_.value_type) else [Form()]
-        return [replace(form, brackets=brackets) for brackets in (True, False) for form in kinds]
-    if pa.types.is_string(type_) or pa.types.is_dictionary(type_):
-        return [Form(quoting=quoting, mark=mark) for mark in "\"'" for quoting in get_args(Quoting)]
-    return [Form()]
+        fixed = _fixed(texts)
+        yield from [Form("relion"), *fixed] if aligned else [*fixed, Form("relion")]
+        yield from _GENERAL
+    elif pa.types.is_boolean(type_):
+        yield from (Form(), Form("word"))
+    elif pa.types.is_list(type_):
+        for brackets in (True, False):
+            if pa.types.is_floating(type_.value_type):
+                kinds = [Form("general", 12), *_fixed(texts), *_GENERAL]
+                yield from [replace(form, brackets=brackets) for form in kinds]
+            else:
+                yield Form(brackets=brackets)
+    elif pa.types.is_string(type_) or pa.types.is_dictionary(type_):
+        yield from [Form(quoting=quoting, mark=mark) for mark in "\"'" for quoting in get_args(Quoting)]
+    else:
+        yield Form()
 
 
 _GENERAL = [Form("general", 6), Form("shortest"), Form("short"), *(Form("general", n) for n in (7, 12, 15, 17))]

@@ -81,8 +81,9 @@ class FileTexts:
         behind = heading + len(structure.name(container).encode())
         begin, end = int(text.begins[f]), int(text.ends[f])
         named = structure.name(container) == name
+        own_name = "" if named else structure.name(container)
         around = [(begin, heading), (behind, learned.begin), (learned.end, end)]
-        key = (named, id(learned.style), *(text.buffer[first:last].tobytes() for first, last in around))
+        key = (named, own_name, id(learned.style), *(text.buffer[first:last].tobytes() for first, last in around))
         if key not in self._styles:
             blocks = style_blocks(structure, f, {loop: replace(learned, departures=Departures(), rows=0)})
             if named:
@@ -91,6 +92,14 @@ class FileTexts:
             self._loops.append(learned.style)
         found = FileText(self._styles[key], (learned.departures,))
         return shorter(found, text.buffer[begin:end].tobytes()) if whole else found
+
+    def without_loop(self, f: int, name: str) -> FileText:
+        """The text of a file of which nothing was learned; its block is named as `of_loop` says."""
+        blocks = [
+            replace(block, name=OWN_NAME) if block.name == name else block
+            for block in style_blocks(self._structure, f, {})
+        ]
+        return FileText(FileStyle(tuple(blocks)), ())
 
 
 def _holds_loop(block: BlockStyle) -> bool:

@@ -203,7 +203,7 @@ def _valued(pair: Pair, value: Any, family: StyleName, origin: Origin) -> Pair:
     array = value_array(value)
     form = form_of(family, array.type)
     if _is_number(value) and _is_number(read[0].as_py()):
-        form = next(guess_forms(read.cast(array.type, safe=False), [pair.text.encode()]), form)
+        form = next(guess_forms(read.cast(array.type, safe=False), [pair.text.encode()], aligned=True), form)
     text = pair_text(array, form, multiline=star)
     gap = pair.gap
     if _is_number(value) and not gap.strip(" "):
