@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def export(
         relative = inside(each.path)
         if relative.as_posix() != os.path.normpath(each.path):
             warnings.append(f"{each.path}: leads out of the folder; written as {relative}")
-        path = _safe(target, relative)
+        path = target / relative
         if path in written:
             raise DatasetError(
                 f"two files would be written to {relative}",
@@ -119,7 +120,11 @@ def export(
                 remedy=f"the other is {written[path]}: correct the paths in the table tomograms",
             )
         written[path] = each.path
-        _write(path, each.data)
+        with _told(path):
+            _check_links(target, relative)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open_sink(path) as write:
+                write(each.data)
         size += len(each.data)
         if progress is not None:
             progress(len(written), 1 + (planned.tomograms.num_rows if planned else 0))
@@ -134,14 +139,14 @@ def export(
     )
 
 
-def _write(path: Path, data: bytes) -> None:
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into an error that says where."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
-        where = Place(str(error.filename or path.parent))
-        raise DatasetError(f"cannot make the folder: {error.strerror or error}", place=where) from error
-    with open_sink(path) as write:
-        write(data)
+        where = Place(str(error.filename or path))
+        raise DatasetError(f"cannot write there: {error.strerror or error}", place=where) from error
 
 
 def _warnings(planned: Plan | None) -> list[str]:
@@ -170,8 +175,8 @@ def inside(path: str | None) -> Path:
     return Path(*parts)
 
 
-def _safe(target: Path, relative: Path) -> Path:
-    """Where a file goes. A symbolic link on the way, or in its place, is refused, never followed."""
+def _check_links(target: Path, relative: Path) -> None:
+    """Refuse a symbolic link on the way to a file, or in its place: it is never followed."""
     at = target
     for part in relative.parts:
         at = at / part
@@ -181,7 +186,6 @@ def _safe(target: Path, relative: Path) -> Path:
                 place=Place(str(at)),
                 remedy="remove it, or export into a new folder",
             )
-    return target / relative
 
 
 def _check_target(target: Path, *, force: bool) -> None:

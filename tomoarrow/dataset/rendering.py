@@ -165,7 +165,8 @@ def _differing(
     found = {}
     rows = pa.array(np.repeat(np.arange(tomograms.num_rows), counts))
     for column, label in tilts.labels("global").items():
-        if column in tilts.origins and column != NAME and label in tomograms.column_names:
+        # Where the file goes, only the table tomograms says.
+        if column in tilts.origins and label not in (NAME, SERIES_FILE) and label in tomograms.column_names:
             copy = _take(tilts, [column], order).column(0).combine_chunks()
             true = tomograms.column(label).combine_chunks().take(rows)
             n = len(rows) if copy.type != true.type else int(np.count_nonzero(~equal_values(copy, true)))
