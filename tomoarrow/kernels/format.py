@@ -459,8 +459,8 @@ def format_floats(values, style, precision, width, out, offsets):
     bits = values.view(np.uint64)
     is_fixed = style == RELION or (style == FIXED and precision <= 18)
     decimals, longest = (6, 12) if style == RELION else (precision, LONGEST)
-    # A quarter, of which 2**54 times the value is an integer; and RELION's 100000, or less than 2**52.
-    smallest = u8(0x3FD0000000000000)
+    # RELION's 0.001, or 2**-60, of which the product of 128 bits still holds all; RELION's 100000, or less than 2**52.
+    smallest = u8(0x3F50624DD2F1A9FC) if style == RELION else u8(0x3C30000000000000)
     largest = u8(0x40F86A0000000000) if style == RELION else u8(0x432FFFFFFFFFFFFF)
     at = 0
     offsets[0] = 0
@@ -474,7 +474,12 @@ def format_floats(values, style, precision, width, out, offsets):
             negative = i8(bits[i] >> u8(63))
             n = decimals - negative if style == RELION else decimals
             m, e = _split(magnitude)
-            whole, rest = _short_fixed(m, -e, n)
+            if e >= -54:
+                whole, rest = _short_fixed(m, -e, n)
+            else:
+                scaled, _ = _times_power(m, e, n)
+                whole = u8(scaled == _TENS[n])
+                rest = u8(0) if whole else scaled
             out[at] = 45
             at += negative
             at = _put_digits(whole, _count_digits(whole), out, at)

@@ -157,14 +157,16 @@ def quote(data, offsets, when, mark, firsts, multiline, out, out_offsets, refuse
 def count_bare(data, offsets, when, firsts):
     """Count the strings up to the first that wants quotes or has no form; arguments are those of `quote`."""
     k = 0
+    # Over all strings at once: most columns have no blank in any, and so only the first bytes to look at.
+    blanks = False
+    for i in range(offsets[0], offsets[len(offsets) - 1]):
+        blanks |= data[i] <= 32
     for row in range(len(offsets) - 1):
         begin, end = offsets[row], offsets[row + 1]
-        low = False
-        for i in range(begin, end):
-            low |= data[i] <= 32
         is_first = k < len(firsts) and firsts[k] == row
         k += is_first
-        if low or when == ALWAYS or _misread(data, begin, end, u1(0), when, is_first):
+        found = _class_of(data, begin, end) if blanks else u1(0)
+        if when == ALWAYS or _misread(data, begin, end, found, when, is_first):
             return row
     return len(offsets) - 1
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, get_args
@@ -253,11 +254,22 @@ def render_new(
         check_labels(names, block.name)
     tables = [plain_table(table) for table in block.loops]
     pairs = dict(block.pairs)
-    if style == "relion":
-        tables = [as_labelled(table, labels) for table in tables]
-        pairs = {label: pair_as_labelled(label, value, labels) for label, value in pairs.items()}
-        notices += departing_from_relion(block.name, pairs, tables)
-    new = new_block(style, block.name, pairs, tables, first=first)
+    if style != "relion":
+        yield from _render_block(style, block.name, pairs, tables, threads, first=first)
+        return
+    tables = [as_labelled(table, labels) for table in tables]
+    pairs = {label: pair_as_labelled(label, value, labels) for label, value in pairs.items()}
+    with ThreadPoolExecutor(1) as pool:
+        # What departs from RELION is counted while the rest is written.
+        departing = pool.submit(departing_from_relion, block.name, pairs, tables)
+        yield from _render_block(style, block.name, pairs, tables, threads, first=first)
+        notices += departing.result()
+
+
+def _render_block(
+    style: StyleName, name: str, pairs: Mapping[str, Any], tables: Sequence[pa.Table], threads: int, *, first: bool
+) -> Iterator[Piece]:
+    new = new_block(style, name, pairs, tables, first=first)
     yield (new.front + new.name).encode()
     of_loop = (table for table in tables if table.num_columns)
     for item in new.items:
