@@ -159,8 +159,9 @@ def count_bare(data, offsets, when, firsts):
     k = 0
     # Over all strings at once: most columns have no blank in any, and so only the first bytes to look at.
     blanks = False
-    for i in range(offsets[0], offsets[len(offsets) - 1]):
-        blanks |= data[i] <= 32
+    whole = data[offsets[0] : offsets[len(offsets) - 1]]
+    for i in range(len(whole)):
+        blanks |= whole[i] <= 32
     for row in range(len(offsets) - 1):
         begin, end = offsets[row], offsets[row + 1]
         is_first = k < len(firsts) and firsts[k] == row
