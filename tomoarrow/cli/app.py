@@ -140,18 +140,23 @@ def export(
         from .show import show_export
 
         show_export(report)
+    raise typer.Exit(report.exit_code)
 
 
 @app.command()
 def verify(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset that convert made.")],
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
     against: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
     ] = None,
     as_json: _Json = False,
 ) -> None:
     """Read the STAR files of a dataset again and compare, value by value and byte by byte."""
+    dataset = dataset_option or dataset
     with _errors_told(as_json=as_json):
+        if dataset is None:
+            raise UsageError("DATASET is needed", expected="tomoarrow verify DATASET")
         from ..dataset.verify import verify as run
         from .progress import compile_kernels, progress_bar
 

@@ -49,11 +49,12 @@ def _rows(report: Report) -> str:
 
 def show_export(report: ExportReport) -> None:
     """Print what an export wrote."""
+    is_set = report.kind == "tomogram set"
+    what = f"{report.tomograms} tomograms, {report.tilts} tilts in " if is_set else ""
     console = Console(highlight=False, soft_wrap=True)
+    files = f"{report.files} STAR file{'s' * (report.files != 1)}"
     console.print(
-        f"{report.directory}: {report.tomograms} tomograms, {report.tilts} tilts in {report.files} STAR files, "
-        f"{report.bytes / _MB:.1f} MB in {report.seconds:.2f} s",
-        markup=False,
+        f"{report.directory}: {what}{files}, {report.bytes / _MB:.1f} MB in {report.seconds:.2f} s", markup=False
     )
     for warning in report.warnings:
         console.print(f"warning: {warning}", markup=False)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .manifest import SourceInfo, TableInfo
+
+#: Called with the number of tomograms or files done, and of all.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

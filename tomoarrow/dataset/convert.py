@@ -23,13 +23,12 @@ from ..star.faults import refuse
 from ..star.reader import read_star
 from ..star.tables import Findings, OnBadValue, Options
 from ..star.threads import cores
-from .contents import Contents
+from .contents import Contents, Progress
 from .layout import write_table
 from .manifest import Manifest, TableInfo, column_infos, write_manifest
 from .report import Report, summarise
 from .single import write_single
 from .staging import check_target, staged
-from .tilts import Progress
 from .tomogram_sets import OnMissing, check_partition, prepare, write_set
 
 

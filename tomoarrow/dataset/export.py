@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,11 +18,11 @@ from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
 from ..star.sink import open_sink
 from . import single
+from .contents import Progress
 from .manifest import read_manifest
-from .rendering import Plan, Selection, plan, render
+from .paths import inside
+from .rendering import Plan, Rendered, Selection, plan, render
 from .stored import open_table
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +31,31 @@ class ExportReport:
 
     Attributes
     ----------
-    directory : str
+    directory, kind : str
     files, bytes : int
         STAR files, and their size.
     tomograms, tilts : int
     seconds : float
+    left_out : int
+        Tilts, tomograms and values that are not in the files, without having been left out by a selection.
     warnings : list of str
         What was left out, and which paths could not be kept.
     """
 
     directory: str
+    kind: str
     files: int
     bytes: int
     tomograms: int
     tilts: int
     seconds: float
+    left_out: int
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 where something was left out."""
+        return 1 if self.left_out else 0
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -94,7 +103,7 @@ def export(
     """
     started = time.perf_counter()
     source, target = Path(dataset), Path(os.path.abspath(directory))
-    _check_target(target, force=force)
+    _check_target(target, source, force=force)
     manifest = read_manifest(source)
     planned = None
     if manifest["kind"] == single.KIND:
@@ -104,39 +113,60 @@ def export(
     else:
         planned = plan(source, _selection(source, tomograms, where, manifest))
         rendering = render(planned)
-    warnings = _warnings(planned)
-    written: dict[Path, str] = {}
-    size = 0
+    warnings = _warnings(planned, where)
+    total = 1 + (planned.tomograms.num_rows if planned else 0)
+    sizes: dict[Path, int] = {}
     for each in rendering:
-        relative = inside(each.path)
-        if relative.as_posix() != os.path.normpath(each.path):
-            warnings.append(f"{each.path}: leads out of the folder; written as {relative}")
-        path = target / relative
-        if path in written:
-            raise DatasetError(
-                f"two files would be written to {relative}",
-                place=Place(each.path),
-                expected="a path of its own for each tomogram",
-                remedy=f"the other is {written[path]}: correct the paths in the table tomograms",
-            )
-        written[path] = each.path
+        path = target / inside(each.path)
+        if path.relative_to(target).as_posix() != os.path.normpath(each.path):
+            warnings.append(f"{each.path}: leads out of the folder; written as {path.relative_to(target)}")
         with _told(path):
-            _check_links(target, relative)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open_sink(path) as write:
-                write(each.data)
-        size += len(each.data)
+            _write(target, path, each, path in sizes)
+        sizes[path] = len(each.data)
         if progress is not None:
-            progress(len(written), 1 + (planned.tomograms.num_rows if planned else 0))
+            progress(len(sizes), total)
+    if force:
+        warnings += _left_standing(target, set(sizes))
     return ExportReport(
         directory=os.fspath(directory),
-        files=len(written),
-        bytes=size,
+        kind=manifest["kind"],
+        files=len(sizes),
+        bytes=sum(sizes.values()),
         tomograms=planned.tomograms.num_rows if planned else 0,
         tilts=len(planned.order) if planned else 0,
         seconds=round(time.perf_counter() - started, 3),
+        left_out=_left_out(planned, where),
         warnings=warnings,
     )
+
+
+def _write(target: Path, path: Path, rendered: Rendered, is_there: bool) -> None:
+    """Write one file; not again what several tomograms share."""
+    _check_links(target, path.relative_to(target))
+    if is_there and path.read_bytes() != rendered.data:
+        raise DatasetError(
+            f"two different files would be written to {path.relative_to(target)}",
+            place=Place(rendered.path),
+            expected="a path of its own for each tomogram",
+            remedy="correct the paths in the table tomograms",
+        )
+    if not is_there:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open_sink(path) as write:
+            write(rendered.data)
+
+
+def _left_standing(target: Path, written: set[Path]) -> list[str]:
+    """What is told of STAR files that stood there before, and may be of a larger export."""
+    others = [path for path in target.rglob("*.star") if path not in written]
+    return [f"{len(others)} STAR files in the folder are not of this export, such as {min(others)}"] if others else []
+
+
+def _left_out(planned: Plan | None, where: str | None) -> int:
+    """How much was left out that nobody asked to leave out."""
+    if planned is None:
+        return 0
+    return planned.stray + sum(planned.differing.values()) + (0 if where is not None else len(planned.dropped))
 
 
 @contextmanager
@@ -149,30 +179,16 @@ def _told(path: Path) -> Iterator[None]:
         raise DatasetError(f"cannot write there: {error.strerror or error}", place=where) from error
 
 
-def _warnings(planned: Plan | None) -> list[str]:
+def _warnings(planned: Plan | None, where: str | None) -> list[str]:
     warnings = []
     if planned is not None and planned.stray:
         warnings.append(f"{planned.stray} tilts whose tomogram is not in the table tomograms: left out")
     for label, n in planned.differing.items() if planned is not None else ():
         warnings.append(f"{label} of {n} tilts is not that of their tomogram: that of the table tomograms was written")
-    if planned is not None and planned.dropped:
+    if planned is not None and planned.dropped and where is None:
         shown = ", ".join(planned.dropped[:5]) + (", ..." if len(planned.dropped) > 5 else "")
         warnings.append(f"{len(planned.dropped)} tomograms without a tilt left: left out ({shown})")
     return warnings
-
-
-def inside(path: str | None) -> Path:
-    """A path made relative, without what leads out.
-
-    Raises
-    ------
-    DatasetError
-        Nothing is left, or it cannot be a path.
-    """
-    parts = [part for part in os.path.normpath(path or "").split("/") if part not in ("", ".", "..")]
-    if not parts or "\0" in str(path):
-        raise DatasetError(f"{path!r} is no path of a file", remedy="correct it in the table tomograms")
-    return Path(*parts)
 
 
 def _check_links(target: Path, relative: Path) -> None:
@@ -188,7 +204,9 @@ def _check_links(target: Path, relative: Path) -> None:
             )
 
 
-def _check_target(target: Path, *, force: bool) -> None:
+def _check_target(target: Path, dataset: Path, *, force: bool) -> None:
+    if target.resolve().is_relative_to(dataset.resolve()):
+        raise UsageError(f"{target} is in the dataset", expected="another folder")
     if not target.exists() and not target.is_symlink():
         return
     if not target.is_dir():

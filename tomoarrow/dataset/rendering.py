@@ -144,7 +144,7 @@ def plan(dataset: Path, selection: Selection) -> Plan:
     if "optics" in manifest["tables"]:
         stored = open_table(dataset, "optics", manifest)
         labels = stored.labels("optics")
-        check_labels(list(labels.values()), "optics")
+        check_new_labels(stored, "optics")
         optics = stored.read(list(labels)).rename_columns(list(labels.values()))
     left_over = table.filter(pa.array(kept))
     differing = _differing(tilts, left_over, order, counts) if _changed(tilts, manifest) else {}
@@ -169,7 +169,10 @@ def _differing(
         if column in tilts.origins and label not in (NAME, SERIES_FILE) and label in tomograms.column_names:
             copy = _take(tilts, [column], order).column(0).combine_chunks()
             true = tomograms.column(label).combine_chunks().take(rows)
-            n = len(rows) if copy.type != true.type else int(np.count_nonzero(~equal_values(copy, true)))
+            try:
+                n = int(np.count_nonzero(~equal_values(copy.cast(true.type), true)))
+            except pa.ArrowException:
+                n = len(rows)
             if n:
                 found[label] = n
     return found
@@ -182,7 +185,7 @@ def _tomograms(dataset: Path, manifest: dict[str, Any]) -> tuple[pa.Table, NDArr
     for needed in (NAME, SERIES_FILE):
         if needed not in labels.values():
             raise DatasetError(f"the table tomograms has no column {needed}", place=Place(str(stored.folder)))
-    check_labels(list(labels.values()), "global")
+    check_new_labels(stored, "global")
     table = stored.read(list(labels)).rename_columns(list(labels.values()))
     _check_names(table.column(NAME).to_pylist(), stored.folder)
     count = next((column for column, origin in stored.origins.items() if origin == "count"), None)
@@ -190,6 +193,15 @@ def _tomograms(dataset: Path, manifest: dict[str, Any]) -> tuple[pa.Table, NDArr
         return table, np.ones(table.num_rows, bool)
     counts = stored.read([count]).column(0).fill_null(0).to_numpy()
     return table, np.asarray(counts > 0, bool)
+
+
+def check_new_labels(stored: Stored, origin: str) -> None:
+    """Refuse labels of columns that were added, where they would not read back; and labels that repeat."""
+    labels = stored.labels(origin)
+    check_labels([label for column, label in labels.items() if column not in stored.origins], origin)
+    repeated = [label for label, count in Counter(labels.values()).items() if count > 1]
+    if repeated:
+        raise DatasetError(f"columns of the same label: {', '.join(repeated)}", place=Place(str(stored.folder)))
 
 
 def _check_names(names: Sequence[str | None], folder: Path) -> None:
@@ -248,8 +260,11 @@ def render(plan: Plan) -> Iterator[Rendered]:
 def _render_series(plan: Plan) -> Iterator[Rendered]:
     """The tilt-series files, some thousand rows at a time."""
     labels = plan.tilts.labels("tilt_series")
-    check_labels(list(labels.values()))
+    check_new_labels(plan.tilts, "tilt_series")
+    if not labels and plan.counts.any():
+        raise DatasetError("no label of the tilt series is left", place=Place(str(plan.tilts.folder)))
     texts = {kept.tomogram: kept for kept in plan.texts if kept.tomogram is not None}
+    by_path = {kept.file: kept for kept in plan.texts if kept.tomogram is not None}
     names = plan.tomograms.column(NAME).to_pylist()
     paths = plan.tomograms.column(SERIES_FILE).to_pylist()
     ends = np.cumsum(plan.counts)
@@ -261,7 +276,10 @@ def _render_series(plan: Plan) -> Iterator[Rendered]:
         table = _take(plan.tilts, list(labels), plan.order[own]).rename_columns(list(labels.values()))
         leaves = []
         for t in range(first, last):
-            kept = texts.get(names[t])
+            # A tomogram that was renamed keeps its file.
+            kept = texts.get(names[t]) or by_path.get(paths[t])
+            if names[t] not in texts:
+                check_name(names[t])
             index = plan.index[ends[t] - plan.counts[t] : ends[t]]
             leaves.append(Leaf(names[t], _full(kept, table.schema) if kept else None, index))
         known = plan.tilts.origins
@@ -280,8 +298,6 @@ def _render_part(leaves: Sequence[Leaf], table: pa.Table, new: set[str]) -> Iter
     for i, leaf in enumerate(leaves):
         if leaf.text is None and not sizes[i]:
             continue
-        if leaf.text is None:
-            check_name(leaf.name)
         loops = leaf.text.style.loops if leaf.text else []
         had = loops[0].style.labels if loops else ()
         more = [label for label in table.column_names if label not in had and (label in new or filled[label][i])]

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..errors import UsageError
+from ..errors import DatasetError, UsageError
 from ..relion.labels import LABELS
 from ..star.convention import check_labels
 from ..star.document import Document
 from ..star.files import render_tables
 from ..star.forms import Form
-from ..star.named import pair_text
+from ..star.named import new_pairs, pair_text
 from ..star.reader import read_star
 from ..star.reread import read_texts
 from ..star.style import BlockStyle, FileStyle, Loop, Pair
@@ -26,8 +26,8 @@ from ..star.tables import Findings
 from ..star.texts import FileText, shorter, text_of_document
 from .contents import Contents, source_info
 from .layout import write_table
-from .manifest import TableInfo, column_infos
-from .rendering import Rendered
+from .manifest import FILE_NAME, TableInfo, column_infos
+from .rendering import Rendered, check_new_labels
 from .stored import open_table
 from .texts import KeptText, kept_texts, write_texts
 
@@ -41,7 +41,7 @@ _PAIR_COLUMNS = ("block_index", "label", "value")
 _MOST_TABLES = 200
 
 #: Names of tables that mean something else in a dataset.
-_RESERVED = {"star", "rejects", PAIRS, "tilts", "tomograms"}
+_RESERVED = {"star", "rejects", PAIRS, "tilts", "tomograms", FILE_NAME}
 
 
 def write_single(path: Path, document: Document, staging: Path, *, found: Findings) -> Contents:
@@ -119,31 +119,53 @@ def render_single(dataset: Path, manifest: dict[str, Any]) -> Iterator[Rendered]
     if PAIRS in manifest["tables"]:
         text = replace(text, style=_with_values(text.style, open_table(dataset, PAIRS, manifest).read(_PAIR_COLUMNS)))
     tables = {}
+    bare = list(text.departures)
     for name in kept.tables:
         stored = open_table(dataset, name, manifest)
         labels = stored.labels(name)
-        check_labels(list(labels.values()))
+        check_new_labels(stored, name)
         tables[name] = stored.read(list(labels)).rename_columns(list(labels.values()))
+        if stored.rows != manifest["tables"][name]["rows"]:
+            bare[len(tables) - 1] = bare[len(tables) - 1].without_comments()
+    text = replace(text, departures=tuple(bare))
     rows = [np.arange(table.num_rows) for table in tables.values()]
     yield Rendered(kept.file, render_tables(text, list(tables.values()), rows, LABELS), tables)
 
 
 def _with_values(style: FileStyle, table: pa.Table) -> FileStyle:
-    """A style whose pairs have the values of a table; those that are not in it are left out."""
-    values = {(row["block_index"], row["label"]): row["value"] for row in table.to_pylist()}
+    """A style whose pairs have the values of a table; those that are not in it are left out, new ones come last.
+
+    Raises
+    ------
+    DatasetError
+        The table names a block that is not there.
+    """
+    missing = set(_PAIR_COLUMNS) - set(table.column_names)
+    values = {} if missing else {(row["block_index"], row["label"]): row["value"] for row in table.to_pylist()}
+    if missing or any(i not in range(len(style.blocks)) for i, _ in values):
+        raise DatasetError(
+            f"the table {PAIRS} names no block of the file",
+            expected=f"the columns {', '.join(_PAIR_COLUMNS)}, and a block_index from 0 to {len(style.blocks) - 1}",
+        )
     blocks = []
     for i, block in enumerate(style.blocks):
-        items: list[str | Pair | Loop] = []
-        for item in block.items:
-            if not isinstance(item, Pair):
-                items.append(item)
-            elif (i, item.label) in values:
-                value = values[i, item.label]
-                same = _values([item])[0].as_py() == value
-                items.append(
-                    item
-                    if same
-                    else replace(item, text=pair_text(pa.array([value], pa.string()), Form(), multiline=False))
-                )
-        blocks.append(replace(block, items=tuple(items)))
+        own = {label: value for (index, label), value in values.items() if index == i}
+        blocks.append(replace(block, items=_with_own(block, own)))
     return FileStyle(tuple(blocks))
+
+
+def _with_own(block: BlockStyle, values: dict[str, str | None]) -> tuple[str | Pair | Loop, ...]:
+    """The items of a block with the values of its pairs."""
+    items: list[str | Pair | Loop] = []
+    last = 0
+    for item in block.items:
+        if not isinstance(item, Pair):
+            items.append(item)
+        elif item.label in values:
+            value = pa.array([values.pop(item.label)], pa.string())
+            same = _values([item]) == value
+            items.append(item if same else replace(item, text=pair_text(value, Form(), multiline=False)))
+            last = len(items)
+    check_labels(list(values), block.name)
+    new = new_pairs("plain", values)
+    return (*items[:last], *(["\n\n"] if new and not last else []), *new, *items[last:])

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place
+from ..star.forms import plain_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,11 @@ class Stored:
             if groups:
                 file = pq.ParquetFile(path)
                 there = [column for column in columns if column in file.schema_arrow.names]
-                piece = plain(file.read_row_groups(groups, columns=there, use_threads=False))
+                piece = plain_table(file.read_row_groups(groups, columns=there, use_threads=False))
                 first, last = bounds[groups[0]], bounds[groups[-1] + 1]
                 pieces.append(piece.slice(max(begin, first) - first, min(end, last) - max(begin, first)))
         if not pieces:
-            nothing = plain(pq.read_schema(self.files[0]).empty_table())
+            nothing = plain_table(pq.read_schema(self.files[0]).empty_table())
             return nothing.select([column for column in columns if column in nothing.column_names])
         table = pa.concat_tables(pieces, promote_options="permissive")
         return table.select([column for column in columns if column in table.column_names])
@@ -98,26 +99,6 @@ def open_table(dataset: Path, name: str, manifest: dict[str, Any]) -> Stored:
         bounds.append(tuple(np.cumsum([bounds[-1][-1] if bounds else 0, *sizes]).tolist()))
     origins = {column["name"]: column["origin"] for column in manifest["tables"][name]["columns"] if column["origin"]}
     return Stored(folder, files, tuple(bounds), tuple(columns), origins)
-
-
-def plain(table: pa.Table) -> pa.Table:
-    """A table whose columns have the types that STAR files are read with."""
-    columns = [column.cast(_plain_type(column.type)) for column in table.itercolumns()]
-    return pa.table(columns, names=table.column_names)
-
-
-def _plain_type(type_: pa.DataType) -> pa.DataType:
-    if pa.types.is_dictionary(type_):
-        return _plain_type(type_.value_type)
-    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
-        return pa.string()
-    if pa.types.is_floating(type_):
-        return pa.float64()
-    if pa.types.is_integer(type_) and type_ != pa.uint64():
-        return pa.int64()
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_):
-        return pa.list_(_plain_type(type_.value_type))
-    return type_
 
 
 def rows_by_name(names: pa.ChunkedArray, order: Sequence[str]) -> NDArray[np.int64]:

@@ -67,7 +67,9 @@ def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
         departures = departures_json(each.text.departures)
         names = json.dumps(each.names) if each.names and (departures or each.text.raw) else ""
         tables = "/".join(each.tables)
-        rows.append((each.file, each.tomogram, tables, styles[id(style)], names, departures, each.text.raw))
+        # Paths may hold bytes that are no UTF-8, which Python has as lone surrogates.
+        file = each.file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        rows.append((file, each.tomogram, tables, styles[id(style)], names, departures, each.text.raw))
     arrays = [
         pa.array([value or None for value in column], pa.string()).cast(field.type)
         for column, field in zip(zip(*rows, strict=True), _SCHEMA, strict=True)
@@ -95,23 +97,39 @@ def _write(table: pa.Table, staging: Path) -> Part:
 
 
 def kept_texts(dataset: Path) -> list[KeptText]:
-    """Read ``star/``."""
-    styles: dict[str, FileStyle] = {}
-    kept = []
+    """Read ``star/``.
+
+    Raises
+    ------
+    DatasetError
+        It is not there, or damaged.
+    """
     try:
-        table = pq.read_table(dataset / "star")
-    except (OSError, pa.ArrowException) as error:
+        return _kept(pq.read_table(dataset / "star"))
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise DatasetError(
             f"what it takes to write the STAR files cannot be read: {error}",
             place=Place(str(dataset / "star")),
             remedy="convert again, or restore that folder",
         ) from error
+
+
+def _kept(table: pa.Table) -> list[KeptText]:
+    styles: dict[str, FileStyle] = {}
+    kept = []
     for row in table.to_pylist():
         style = row["style"]
         if style not in styles:
             styles[style] = style_from_json(style)
         tables = tuple(row["tables"].split("/")) if row["tables"] else ()
-        departures = departures_from_json(row["departures"] or "", len(styles[style].loops))
+        loops = styles[style].loops
+        departures = departures_from_json(row["departures"] or "", len(loops))
+        if not row["raw"] and len(loops) not in (0, len(tables)):
+            raise ValueError(f"{len(loops)} loops for {len(tables)} tables")
+        for loop, each in zip(loops, departures, strict=True):
+            n = len(loop.style.labels)
+            if any(not 0 <= c < n for c in each.cells) or any(not 0 <= gap <= n for gap in each.gaps):
+                raise ValueError("departures of columns that are not there")
         text = FileText(styles[style], departures, row["raw"] or "")
         kept.append(KeptText(row["file"], row["tomogram"], tables, text, tuple(json.loads(row["names"] or "[]"))))
     return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
@@ -27,12 +27,10 @@ from ..star.columns import ARROW_TYPES, field_of, settle
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
 from ..star.threads import in_order
+from .contents import Progress
 from .join import TiltSchema, fits, join_tilts, tilt_schema, tomogram_frame
 from .layout import Part, PartWriter, partition_folder
 from .manifest import SourceInfo
-
-#: Called with the number of tomograms done, and of all.
-Progress = Callable[[int, int], None]
 
 #: Tilt-series files are read in slabs of about this much text.
 _SLAB_BYTES = 16 << 20

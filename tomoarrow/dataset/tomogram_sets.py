@@ -18,12 +18,12 @@ from ..star.document import Document, Reject
 from ..star.faults import Notice
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
-from .contents import Contents, source_info
+from .contents import Contents, Progress, source_info
 from .join import free_name
 from .layout import write_table
 from .manifest import TableInfo, column_infos
 from .texts import KeptText, write_texts
-from .tilts import Job, Progress, write_tilts
+from .tilts import Job, write_tilts
 
 KIND = "tomogram set"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice, pairwise, zip_longest
 from pathlib import Path
@@ -22,14 +22,14 @@ from ..star.reread import equal_values
 from ..star.source import read_text
 from ..star.tables import Findings, Options
 from . import single
+from .contents import Progress
 from .manifest import read_manifest
+from .paths import inside
 from .rendering import Rendered, Selection, plan, render
 from .texts import kept_texts
 
 #: So many tilt-series files are read at a time.
 _FILES_AT_A_TIME = 256
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def verify(
             files.append(rendered.path)
         if progress is not None:
             progress(len(files), len(texts))
-    left = {kept.file for kept in texts if (home / kept.file).exists()} - set(files)
+    left = {kept.file for kept in texts if _at(home, kept.file, whole).exists()} - set(files)
     differences += [Difference(file, "extra", "nothing of it is left in the dataset") for file in sorted(left)]
     unread = {each.file for each in differences if each.kind in ("missing", "unreadable")}
     unlike = {kind: unread | {each.file for each in differences if each.kind == kind} for kind in ("values", "bytes")}
@@ -140,26 +140,31 @@ def verify(
     )
 
 
+def _at(home: Path, path: str, whole: Path | None) -> Path:
+    """Where a file is: in the project (`whole`: its global file) as its path says, in an export always below."""
+    return home / inside(path) if whole is None else home / path
+
+
 def _compare(batch: list[Rendered], home: Path, whole: Path | None) -> Iterator[list[Difference]]:
     """The differences of each of some files."""
     series = [each for each in batch if each.tomogram is not None]
-    tables = dict(zip(map(id, series), _read_series(series, home), strict=True))
+    tables = dict(zip(map(id, series), _read_series(series, home, whole), strict=True))
     for each in batch:
         if each.tomogram is not None:
-            yield _differences(each, home / each.path, {"tilts": tables[id(each)]})
+            yield _differences(each, _at(home, each.path, whole), {"tilts": tables[id(each)]})
         else:
-            path = whole or home / each.path
+            path = whole or _at(home, each.path, whole)
             yield _differences(each, path, _read_others(path, list(each.tables)))
 
 
-def _read_series(series: list[Rendered], home: Path) -> list[pa.Table | None]:
+def _read_series(series: list[Rendered], home: Path, whole: Path | None) -> list[pa.Table | None]:
     """The tilts in each file; None where it cannot be read."""
     evidence: dict[str, int] = {}
     for each in series:
         for column in each.tables["tilts"].schema:
             evidence[column.name] = evidence.get(column.name, 0) | evidence_for(column.type)
     found = Findings()
-    files = [SeriesFile(each.tomogram or "", each.path, str(home / each.path)) for each in series]
+    files = [SeriesFile(each.tomogram or "", each.path, str(_at(home, each.path, whole))) for each in series]
     read = read_series(files, Options(LABELS, evidence, "null"), found)
     bad = {error.place.path for error in found.errors}
     tables = [each.tables["tilts"] for each in series]

@@ -34,6 +34,7 @@ def prepare_to_convert() -> None:
         rows.differing_gaps,
         rows.extents,
         rows.quote,
+        rows.count_bare,
         formatting.format_floats,
         formatting.format_ints,
     ):
@@ -42,5 +43,5 @@ def prepare_to_convert() -> None:
 
 def prepare_to_write() -> None:
     """Compile what writing STAR files always needs."""
-    for kernel in (formatting.format_floats, formatting.format_ints, rows.quote, rows.put_rows):
+    for kernel in (formatting.format_floats, formatting.format_ints, rows.quote, rows.count_bare, rows.put_rows):
         kernel.prepare()

@@ -23,7 +23,9 @@ def write_star(
     threads: int | None = None,
 ) -> WriteReport:
     """Write a STAR file, with RELION's label table."""
-    return writer.write_star(content, target, style=style, labels=labels, threads=threads or cores())
+    return writer.write_star(
+        content, target, style=style, labels=labels, threads=cores() if threads is None else threads
+    )
 
 
 write_star.__doc__ = writer.write_star.__doc__

@@ -30,8 +30,20 @@ def learn_blocks(structure: Structure, f: int, tables: Mapping[int, pa.Table]) -
     tables : mapping
         What was read of loops, by their number. The text of other loops, and of save frames, is kept as it stands.
     """
-    learned = {loop: learn_loops(structure, [loop], table)[0] for loop, table in tables.items()}
-    return style_blocks(structure, f, learned)
+    return style_blocks(structure, f, learn_tables(structure, tables))
+
+
+def learn_tables(structure: Structure, tables: Mapping[int, pa.Table]) -> dict[int, Learned]:
+    """Learn how loops are written, those that look alike together: a file may hold one for each particle."""
+    alike: dict[tuple[bytes, tuple[pa.DataType, ...]], list[int]] = {}
+    for loop, table in sorted(tables.items()):
+        alike.setdefault((structure.header(loop), tuple(table.schema.types)), []).append(loop)
+    learned: dict[int, Learned] = {}
+    for loops in alike.values():
+        rows = pa.concat_tables([tables[loop] for loop in loops])
+        rows = rows.unify_dictionaries() if len(loops) > 1 else rows
+        learned |= zip(loops, learn_loops(structure, loops, rows), strict=True)
+    return learned
 
 
 def style_blocks(structure: Structure, f: int, learned: Mapping[int, Learned]) -> list[BlockStyle]:
@@ -131,7 +143,8 @@ def _split_between(text: str) -> tuple[str, str]:
 
     Comments before a block, such as its version, are the block's own, with one blank line before them.
     """
-    comment = text.find("#")
+    words = [word for word in _WORDS.finditer(text[:-_HEADING]) if not word[0].startswith("#")]
+    comment = text.find("#", words[-1].end() if words else 0)
     if comment < 0 or (text[:comment] and text[comment - 1] != "\n"):
         comment = len(text) - _HEADING
         return text[:comment], text[comment:]

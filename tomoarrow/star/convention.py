@@ -69,7 +69,7 @@ def check_name(name: str) -> None:
 
 def _is_word(text: str) -> bool:
     """Whether a text has no blanks, no control characters, and no halves of characters."""
-    return all(not c.isspace() and c >= " " and not "\ud800" <= c <= "\udfff" for c in text)
+    return all(c > " " and not "\ud800" <= c <= "\udfff" for c in text)
 
 
 def as_labelled(table: pa.Table, labels: Mapping[str, Label]) -> pa.Table:

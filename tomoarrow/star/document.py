@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ class Block:
     frames: tuple[Block, ...] = ()
     #: What it was read from, and which of its containers it is.
     _origin: tuple[Origin, int] | None = field(default=None, repr=False, compare=False)
+    #: Its loops as they were read.
+    _read: tuple[pa.Table, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def table(self) -> pa.Table | None:
@@ -102,7 +105,7 @@ class Block:
         table = self.table
         if table is None:
             raise UsageError(f"block 'data_{self.name}' has no loop", remedy="give it one with with_table")
-        column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+        column = values if isinstance(values, pa.Array | pa.ChunkedArray) else _as_array(label, values)
         if len(column) != table.num_rows:
             raise UsageError(f"{len(column)} values for the {table.num_rows} rows of block 'data_{self.name}'")
         if label in table.column_names:
@@ -154,11 +157,14 @@ class Document:
     warnings: tuple[Notice, ...] = ()
     rejects: tuple[Reject, ...] = ()
     _origin: Origin | None = field(default=None, repr=False, compare=False)
+    #: Filled at the first look-up: editing block after block needs no table of them all.
     _positions: dict[str, list[int]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for position, block in enumerate(self.blocks):
-            self._positions.setdefault(block.name, []).append(position)
+    def _by_name(self) -> dict[str, list[int]]:
+        if not self._positions:
+            for position, block in enumerate(self.blocks):
+                self._positions.setdefault(block.name, []).append(position)
+        return self._positions
 
     @property
     def origin_bytes(self) -> bytes:
@@ -190,7 +196,7 @@ class Document:
             if not -len(self.blocks) <= name < len(self.blocks):
                 raise BlockNotFoundError(f"no block at position {name}", expected=f"{len(self.blocks)} blocks")
             return range(len(self.blocks))[name]
-        positions = self._positions.get(name, [])
+        positions = self._by_name().get(name, [])
         if len(positions) > 1:
             raise SchemaError(
                 f"{len(positions)} blocks are named 'data_{name}'", remedy=f"look them up by position: {positions[:20]}"
@@ -231,6 +237,8 @@ class Document:
         """
         block = as_block(name, content)
         at = len(self.blocks) if position is None else position
+        if not 0 <= at <= len(self.blocks):
+            raise UsageError(f"position={position}", expected=f"0 to {len(self.blocks)}")
         return replace(self, blocks=(*self.blocks[:at], block, *self.blocks[at:]))
 
     def drop(self, key: str | int) -> Document:
@@ -245,7 +253,7 @@ class Document:
         return len(self.blocks)
 
     def __contains__(self, name: Any) -> bool:
-        return name in self._positions
+        return name in self._by_name()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The one loop of the document (the Arrow PyCapsule interface)."""
@@ -269,10 +277,18 @@ def as_table(content: Any) -> pa.Table:
     if hasattr(content, "collect") and not hasattr(content, "__arrow_c_stream__"):
         content = content.collect()
     if isinstance(content, pa.RecordBatch) or hasattr(content, "__arrow_c_stream__"):
-        return pa.table(content)
+        with suppress(pa.ArrowException):
+            return pa.table(content)
     raise UsageError(
         f"not a table: {type(content).__name__}", expected="a table of pyarrow, Polars, pandas or DuckDB, or a Block"
     )
+
+
+def _as_array(label: str, values: Any) -> pa.Array | pa.ChunkedArray:
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"no values for the column {label}: {error}", expected="a sequence of values") from error
 
 
 def as_block(name: str, content: Any) -> Block:

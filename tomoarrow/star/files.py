@@ -80,7 +80,8 @@ def _render_alike(leaves: Sequence[Leaf], table: pa.Table, labels: Mapping[str, 
             adapted = leaf.text.departures[0].adapted(loop.style.labels, style.labels)
             moved = adapted.moved(leaf.rows, len(style.labels))
             departing.append((begin, valid(moved, table.slice(begin, len(leaf.rows)), labels, star=False)))
-    pieces = list(render_rows(style, table, joined(departing), firsts=begins))
+    firsts = [begin for begin, leaf in zip(begins, leaves, strict=True) if len(leaf.rows)]
+    pieces = list(render_rows(style, table, joined(departing), firsts=firsts))
     data = b"".join(piece.data.tobytes() for piece in pieces)
     shifts = np.cumsum([0, *(len(piece.data) for piece in pieces)])
     row_ends = np.concatenate(

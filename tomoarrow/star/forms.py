@@ -155,7 +155,7 @@ def value_array(value: Any) -> pa.Array:
         It is nothing that a pair can have.
     """
     try:
-        return pa.array([value], pa.string() if value is None else None)
+        return as_plain(pa.array([value], pa.string() if value is None else None))
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise SchemaError(
             f"a value that has no form in STAR: {value!r}", expected="a number, a boolean, text, or a list of numbers"

@@ -199,7 +199,9 @@ def _read_block(reading: _Reading, container: int) -> Block:
         if check_loop(structure, loop, structure.labels(loop), found)
     )
     frames = tuple(_read_block(reading, frame) for frame in reading.frames[container])
-    return Block(structure.name(container), _read_pairs(reading, container), loops, frames, (reading.origin, container))
+    return Block(
+        structure.name(container), _read_pairs(reading, container), loops, frames, (reading.origin, container), loops
+    )
 
 
 def _read_pairs(reading: _Reading, container: int) -> dict[str, Value]:
@@ -243,7 +245,7 @@ def _in_order(block: Block, columns: Sequence[str]) -> Block:
     loops = [
         loop.select([name for name in dict.fromkeys(columns) if name in loop.column_names]) for loop in block.loops
     ]
-    return replace(block, loops=tuple(loops))
+    return replace(block, loops=tuple(loops), _read=tuple(loops))
 
 
 def _repeated_names(structure: Structure) -> list[Notice]:

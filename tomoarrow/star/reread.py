@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..kernels.tokenize import SPAN_BITS
 from .columns import ARROW_TYPES, Cells, Column, Label, LabelType, read_column
-from .forms import pack, plain_type
+from .forms import as_plain, pack, plain_type
 from .style import Departures, Exceptions
 
 
@@ -46,7 +46,11 @@ def as_read(texts: Sequence[str], values: pa.Array, known: LabelType | None, *, 
     """
     type_ = type_of(values.type)
     column = read_texts(texts, type_, star=star)
-    same = equal_values(column.array, values.cast(column.array.type))
+    try:
+        same = equal_values(column.array, as_plain(values).cast(column.array.type))
+    except pa.ArrowException:
+        # Values of another kind than any that was read.
+        return np.zeros(len(texts), bool)
     if column.bad and (known is None or plain_type(ARROW_TYPES[known]) != plain_type(ARROW_TYPES[type_])):
         same[[bad.row for bad in column.bad]] = False
     return same
@@ -55,7 +59,7 @@ def as_read(texts: Sequence[str], values: pa.Array, known: LabelType | None, *, 
 def type_of(type_: pa.DataType) -> LabelType:
     """The type that a text must be read as, to give values of an Arrow type."""
     type_ = plain_type(type_)
-    if pa.types.is_nested(type_):
+    if pa.types.is_large_list(type_):
         return "list<float64>" if pa.types.is_floating(type_.value_type) else "list<int64>"
     if pa.types.is_floating(type_):
         return "float64"

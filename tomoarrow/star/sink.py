@@ -39,6 +39,9 @@ def open_sink(target: Target) -> Iterator[Callable[[bytes | memoryview], object]
     staged = os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.{secrets.token_hex(4)}")
     try:
         with open(staged, "xb") as file:
+            with suppress(OSError):
+                # Who may read what was there may read what takes its place.
+                os.fchmod(file.fileno(), os.stat(path).st_mode & 0o777)
             compression = _COMPRESSIONS.get(os.path.splitext(path)[1])
             if compression is None:
                 yield file.write

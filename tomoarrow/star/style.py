@@ -11,17 +11,21 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import rows as kernels
 from ..kernels.memory import SLACK
-from .forms import Form, Texts, pack
+from .forms import Form, Kind, Quoting, Texts, pack
 
 #: What stands behind a label where it is nothing but its number.
 _REGULAR = re.compile(r"[ \t]*(#\{n\})?[ \t]*\r?\n[ \t]*")
+
+
+#: More digits than the kernels write, and wider gaps than any writer's, are no style.
+_MOST_DIGITS, _WIDEST = 17, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +136,14 @@ class Exceptions:
     def packed(self) -> Texts:
         return pack([text.encode() for text in self.texts])
 
+    @property
+    def pairs(self) -> list[tuple[int, str]]:
+        """Rows and texts."""
+        return list(zip(self.rows.tolist(), self.texts, strict=True))
+
     def moved(self, positions: Mapping[int, int]) -> Exceptions:
         """The exceptions of rows that have moved."""
-        pairs = zip(self.rows.tolist(), self.texts, strict=True)
-        return Exceptions.of([(positions[row], text) for row, text in pairs if row in positions])
+        return Exceptions.of([(positions[row], text) for row, text in self.pairs if row in positions])
 
     @staticmethod
     def of(found: Sequence[tuple[int, str]]) -> Exceptions:
@@ -154,6 +162,14 @@ class Departures:
     def __bool__(self) -> bool:
         return bool(self.cells or self.gaps)
 
+    def without_comments(self) -> Departures:
+        """The departures without comments: for rows of which nobody knows which they were."""
+        gaps = {
+            gap: Exceptions.of([(row, text) for row, text in each.pairs if "#" not in text])
+            for gap, each in self.gaps.items()
+        }
+        return Departures(self.cells, gaps)
+
     def moved(self, rows: NDArray[np.int64], tail: int) -> Departures:
         """The departures of rows that have moved.
 
@@ -171,10 +187,9 @@ class Departures:
         cells = {c: each.moved(positions) for c, each in self.cells.items()}
         gaps = {gap: each.moved(positions) for gap, each in self.gaps.items() if gap != tail}
         if tail in self.gaps:
-            ends = zip(self.gaps[tail].rows.tolist(), self.gaps[tail].texts, strict=True)
             kept = [
                 (positions[row], text)
-                for row, text in ends
+                for row, text in self.gaps[tail].pairs
                 if row in positions and ("\n" in text or positions[row] + 1 == positions.get(row + 1, len(rows)))
             ]
             gaps[tail] = Exceptions.of(kept)
@@ -311,15 +326,32 @@ def to_plain(style: LoopStyle) -> dict[str, Any]:
 
 
 def from_plain(plain: Mapping[str, Any]) -> LoopStyle:
-    """The style that `to_plain` made plain."""
+    """The style that `to_plain` made plain.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        It is none. All is looked at: kernels trust it.
+    """
     header = dict(plain["header"])
     header["each"] = tuple(header.get("each", ()))
-    return LoopStyle(
+    style = LoopStyle(
         tuple(plain["labels"]),
         Header(**header),
         tuple(Form(**form) for form in plain["forms"]),
         tuple(Gap(**gap) for gap in plain["gaps"]),
     )
+    if not len(style.labels) == len(style.forms) == len(style.gaps) - 1:
+        raise ValueError("labels, forms and gaps do not match")
+    for form in style.forms:
+        if form.kind not in get_args(Kind) or form.quoting not in get_args(Quoting) or form.mark not in ("'", '"'):
+            raise ValueError(f"no form: {form}")
+        if not 0 <= form.precision <= _MOST_DIGITS:
+            raise ValueError(f"no precision: {form.precision}")
+    for gap in style.gaps:
+        if not 0 <= gap.least <= _WIDEST or not 0 <= gap.fill <= _WIDEST or not isinstance(gap.text, str):
+            raise ValueError(f"no gap: {gap}")
+    return style
 
 
 def _sparse(thing: Any) -> dict[str, Any]:
@@ -342,4 +374,8 @@ def departures_from_plain(plain: Mapping[str, Any]) -> Departures:
         {int(i): Exceptions(np.array(rows, np.int64), tuple(texts)) for i, (rows, texts) in plain.get(kind, {}).items()}
         for kind in ("cells", "gaps")
     ]
-    return Departures(*found)
+    departures = Departures(*found)
+    for each in (*departures.cells.values(), *departures.gaps.values()):
+        if len(each.rows) != len(each.texts) or (np.diff(each.rows) <= 0).any() or (each.rows < 0).any():
+            raise ValueError("rows and texts do not match")
+    return departures

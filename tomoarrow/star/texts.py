@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .blocks import style_blocks
+from .blocks import learn_tables, style_blocks
 from .document import Document
-from .learn import Learned, learn_loops
+from .learn import Learned
 from .structure import Structure, analyse
 from .style import (
     BlockStyle,
@@ -120,13 +120,12 @@ def text_of_document(document: Document) -> FileText:
     """The text of a document that was read and not changed, all its loops learned; never the bytes themselves."""
     assert document._origin is not None
     structure = analyse(document._origin.text, document._origin.dialect)
-    learned = {}
+    tables: dict[int, pa.Table] = {}
     for block in document:
         assert block._origin is not None
         loops = np.flatnonzero(structure.loop_container == block._origin[1]).tolist()
-        for loop, table in zip(loops, block.loops, strict=True):
-            learned[loop] = learn_loops(structure, [loop], table)[0]
-    return file_text(structure, learned, whole=False)
+        tables |= zip(loops, block.loops, strict=True)
+    return file_text(structure, learn_tables(structure, tables), whole=False)
 
 
 def shorter(text: FileText, raw: bytes) -> FileText:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 
-from ..errors import SchemaError, check_choice
+from ..errors import SchemaError, UsageError, check_choice
 from .blocks import learn_blocks
 from .columns import Label
 from .convention import as_labelled, check_labels, check_name, departing_from_relion, pair_as_labelled
@@ -35,6 +36,9 @@ from .sink import Target, open_sink
 from .structure import analyse
 from .style import BlockStyle, Loop, Pair
 from .tables import Findings, read_loop
+
+#: For more values, what departs from RELION is counted while they are written.
+_MANY_VALUES = 1 << 20
 
 #: Some bytes of a file.
 Piece = bytes | memoryview
@@ -66,17 +70,19 @@ def write_star(
     """Write a STAR file.
 
     A document that was read is written as it was, byte for byte; what was changed in it follows the rules by which
-    the rest is written.
+    the rest is written. Blocks and columns that were not read are not written.
 
     Parameters
     ----------
     content : Document, Block, table, or mapping of names to tables, mappings of pairs, or blocks
-        A table may be of pyarrow, Polars, pandas, or any library with the Arrow PyCapsule interface.
+        A table may be of pyarrow, Polars, pandas, or any library with the Arrow PyCapsule interface; a sequence of
+        tables is one block with as many loops; a mapping is a block of pairs, in which a list is a vector.
     target : path or binary file
         Names that end in ``.gz`` or ``.zst`` are compressed.
     style : "relion", "starfile", "warp" or "plain", optional
         The layout of this writer; for a document that was read, its own where not given, else RELION's. RELION
-        writes six decimals; ``plain`` keeps every digit.
+        writes six decimals; ``plain`` keeps every digit, and text of several lines as text fields. Text that holds
+        both kinds of quotes before blanks is written with RELION's escape byte, which only the dialect "relion" reads.
     labels : mapping, optional
         What is known of labels: RELION writes a number as the type of its label has it.
     threads : int
@@ -94,6 +100,8 @@ def write_star(
     """
     if style is not None:
         check_choice("style", style, get_args(StyleName))
+    if threads < 1:
+        raise UsageError(f"threads={threads}", expected="1 or more")
     document = as_document(content)
     notices: list[Notice] = []
     size = 0
@@ -132,7 +140,9 @@ def render_document(
         if style is None and block._origin is not None:
             origin, container = block._origin
             mine = known[id(origin)]
-            pieces = render_known(block, mine.styles[container], origin, threads)
+            if len(block.frames) != mine.frames[container]:
+                raise SchemaError(f"the save frames of block 'data_{block.name}' were changed, which cannot be written")
+            pieces = render_known(block, mine.styles[container], labels, notices, threads)
             follows = before is not None and before[0] is origin and before[1] == mine.previous.get(container)
         else:
             pieces, follows = render_new(block, family, labels, notices, threads, first=position == 0), False
@@ -148,10 +158,11 @@ def render_document(
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """How the blocks of a text are written, by container, and which block stands before each."""
+    """How the blocks of a text are written, by container; which block stands before each; how many frames it has."""
 
     styles: dict[int, BlockStyle]
     previous: dict[int, int]
+    frames: Counter[int]
 
 
 def learn_origin(origin: Origin) -> Known:
@@ -163,11 +174,16 @@ def learn_origin(origin: Origin) -> Known:
     loops = [loop for loop, container in enumerate(structure.loop_container.tolist()) if container in owned]
     tables = {loop: read_loop(structure, loop, options, None, Findings()) for loop in loops}
     styles = learn_blocks(structure, 0, tables)
-    return Known(dict(zip(roots, styles, strict=True)), {after: before for before, after in pairwise(roots)})
+    previous = {after: before for before, after in pairwise(roots)}
+    return Known(dict(zip(roots, styles, strict=True)), previous, Counter(structure.parent.tolist()))
 
 
-def render_known(block: Block, style: BlockStyle, origin: Origin, threads: int) -> Iterator[Piece]:
+def render_known(
+    block: Block, style: BlockStyle, labels: Mapping[str, Label], notices: list[Notice], threads: int
+) -> Iterator[Piece]:
     """A block that was read, as it was where it was not changed."""
+    assert block._origin is not None
+    origin = block._origin[0]
     if block.name != style.name:
         check_name(block.name)
     pairs = [item for item in style.items if isinstance(item, Pair)]
@@ -178,7 +194,13 @@ def render_known(block: Block, style: BlockStyle, origin: Origin, threads: int) 
     yield (style.front + block.name).encode()
     if new and not pairs:
         yield "".join(["\n\n", *(pair.line for pair in new_pairs(family, new))]).encode()
-    tables = iter(block.loops)
+    loops_now = list(block.loops)
+    if family == "relion":
+        edited = [i for i, table in enumerate(loops_now) if i >= len(block._read) or table is not block._read[i]]
+        for i in edited:
+            loops_now[i] = as_labelled(plain_table(loops_now[i]), labels)
+        notices += departing_from_relion(block.name, new, [loops_now[i] for i in edited])
+    tables = iter(loops_now)
     for item in style.items:
         if isinstance(item, str):
             yield item.encode()
@@ -238,6 +260,8 @@ def render_loop(loop: Loop, table: pa.Table, family: StyleName, origin: Origin, 
     departures = loop.departures.adapted(loop.style.labels, style.labels)
     rows = np.arange(table.num_rows)
     rows[loop.rows :] = -1
+    if table.num_rows != loop.rows:
+        departures = departures.without_comments()
     departures = valid(departures.moved(rows, len(style.labels)), table, origin.options.labels, star=star)
     for piece in render_rows(style, table, departures, threads=threads, multiline=star):
         yield piece.data.data
@@ -259,8 +283,11 @@ def render_new(
         return
     tables = [as_labelled(table, labels) for table in tables]
     pairs = {label: pair_as_labelled(label, value, labels) for label, value in pairs.items()}
+    if sum(table.num_rows * table.num_columns for table in tables) < _MANY_VALUES:
+        notices += departing_from_relion(block.name, pairs, tables)
+        yield from _render_block(style, block.name, pairs, tables, threads, first=first)
+        return
     with ThreadPoolExecutor(1) as pool:
-        # What departs from RELION is counted while the rest is written.
         departing = pool.submit(departing_from_relion, block.name, pairs, tables)
         yield from _render_block(style, block.name, pairs, tables, threads, first=first)
         notices += departing.result()
