@@ -1405,3 +1405,92 @@ def test_edits_that_no_star_file_can_hold_are_refused(dataset: Path, case: str) 
         edit(dataset, each, change)
     with pytest.raises(ta.TomoarrowError):
         ta.export(dataset, dataset.parent / "out")
+
+
+# ---- Sets that are odd ---------------------------------------------------------------------------------------------
+
+
+def test_series_without_tilts_do_not_move_the_quotes_of_others(tmp_path: Path) -> None:
+    def series(name: str, values: Sequence[str]) -> str:
+        return loop(name, ["rlnMicrographName", "rlnMicrographPreExposure"], [[value, "1.0"] for value in values])
+
+    names = {"A": ['"_x"', "_y"], "B": [], "C": ['"_x"', "_y"], "D": ['"_x"', "_y"]}
+    star = write_project(tmp_path / "p", {name: series(name, values) for name, values in names.items()})
+    ta.convert(star, tmp_path / "ds")
+    assert_same(exported(tmp_path / "ds"), files_below(tmp_path / "p"))
+
+
+def test_two_tomograms_in_one_file(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {"A": tilts("A", 3) + tilts("B", 2), "B": ""})
+    star.write_text(star.read_text().replace("tilt_series/1.star", "tilt_series/0.star"))
+    (tmp_path / "p" / "tilt_series" / "1.star").unlink()
+    ta.convert(star, tmp_path / "ds")
+    assert_same(exported(tmp_path / "ds"), files_below(tmp_path / "p"))
+    # Each file knows the other block as it was: they can no longer both be right.
+    edit(tmp_path / "ds", "tilts", lambda frame: frame.with_columns(rlnMicrographPreExposure=pl.lit(9.0)))
+    with pytest.raises(ta.DatasetError, match="two different files"):
+        ta.export(tmp_path / "ds", tmp_path / "out")
+
+
+@pytest.mark.parametrize("label", ["rln#x", "rlnFoo\u00a0bar"])
+def test_labels_that_were_there_are_written_whatever_they_are(tmp_path: Path, label: str) -> None:
+    star = write_project(tmp_path / "p", {"A": tilts("A", 3, label)})
+    ta.convert(star, tmp_path / "ds")
+    assert_same(exported(tmp_path / "ds"), files_below(tmp_path / "p"))
+
+
+def test_a_tomogram_that_is_renamed_keeps_its_layout(tmp_path: Path) -> None:
+    text = "# mine\ndata_A\nloop_\n_rlnMicrographPreExposure #1 # dose\n  1.50\n  2.25 # last\n"
+    star = write_project(tmp_path / "p", {"A": text, "B": tilts("B", 2)})
+    ta.convert(star, tmp_path / "ds")
+    for table in ("tilts", "tomograms"):
+        edit(tmp_path / "ds", table, lambda f: f.with_columns(pl.col(NAME).cast(pl.String).replace("A", "A2")))
+    assert exported(tmp_path / "ds")["tilt_series/0.star"].decode() == text.replace("data_A", "data_A2")
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/j\xff")
+    star = write_project(Path(folder), {"A": tilts("A", 3)})
+    ta.convert(star, tmp_path / "ds")
+    assert_same(exported(tmp_path / "ds"), files_below(Path(folder)))
+
+
+def test_a_dataset_is_not_exported_into_itself(plain_project: Path, tmp_path: Path) -> None:
+    ta.convert(plain_project / GLOBAL, tmp_path / "ds")
+    for target in (tmp_path / "ds", tmp_path / "ds" / "out"):
+        with pytest.raises(ta.UsageError, match="in the dataset"):
+            ta.export(tmp_path / "ds", target, force=True)
+
+
+def test_what_a_larger_export_left_is_told_of(plain_project: Path, tmp_path: Path) -> None:
+    ta.convert(plain_project / GLOBAL, tmp_path / "ds")
+    assert ta.export(tmp_path / "ds", tmp_path / "out").warnings == []
+    report = ta.export(tmp_path / "ds", tmp_path / "out", tomograms=["TS_02"], force=True)
+    assert [warning.partition(" in the folder")[0] for warning in report.warnings] == ["3 STAR files"]
+    assert report.exit_code == 0
+
+
+def test_no_label_left_of_the_tilt_series(plain_project: Path, tmp_path: Path) -> None:
+    ta.convert(plain_project / GLOBAL, tmp_path / "ds")
+    edit(tmp_path / "ds", "tilts", lambda frame: frame.select(NAME, "tilt_index"))
+    with pytest.raises(ta.DatasetError, match="no label"):
+        ta.export(tmp_path / "ds", tmp_path / "out")
+
+
+def test_pairs_of_a_single_file_are_changed_added_and_left_out(tmp_path: Path) -> None:
+    star = tmp_path / "job.star"
+    star.write_text("data_a\n\n_one 1 # first\n_two 'b c'\n_three x\n\ndata_b\n\nloop_\n_n\n1 # kept\n2\n")
+    ta.convert(star, tmp_path / "ds")
+    assert exported(tmp_path / "ds") == {"job.star": star.read_bytes()}
+    new = pl.DataFrame({"block_index": [0], "block": ["a"], "label": ["four"], "value": ["d e"]})
+
+    def change(frame: pl.DataFrame) -> pl.DataFrame:
+        kept = frame.filter(pl.col("label") != "three").with_columns(pl.col("value").replace("1", "7"))
+        return pl.concat([kept, new.cast(dict(kept.schema))])
+
+    edit(tmp_path / "ds", "pairs", change)
+    expected = star.read_text().replace("_one 1", "_one 7").replace("_three x\n", '_four "d e"\n')
+    assert exported(tmp_path / "ds")["job.star"].decode() == expected
+    edit(tmp_path / "ds", "pairs", lambda frame: frame.with_columns(block_index=pl.lit(9)))
+    with pytest.raises(ta.DatasetError, match="names no block"):
+        ta.export(tmp_path / "ds", tmp_path / "out")

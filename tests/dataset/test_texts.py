@@ -199,3 +199,40 @@ def test_what_is_kept_of_files_of_many_writers_is_their_styles_as_json(tmp_path:
     ]
     for text in {row["style"] for row in kept}:
         assert style_json(style_from_json(text)) == text
+
+
+# ---- What is damaged -----------------------------------------------------------------------------------------------
+
+
+def changed_styles(dataset: Path, old: str, new: str) -> None:
+    """Put another text into the styles of ``star/``."""
+    (path,) = (dataset / "star").glob("*.parquet")
+    table = pq.read_table(path)
+    styles = [style.replace(old, new) for style in table.column("style").to_pylist()]
+    assert styles != table.column("style").to_pylist()
+    pq.write_table(table.set_column(table.column_names.index("style"), "style", pa.array(styles)), path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"kind":"relion"', '"kind":"fixed","precision":20000'),
+        ('"kind":"relion"', '"kind":"fixed","precision":-1'),
+        ('"kind":"relion"', '"kind":"other"'),
+        ('"forms":[', '"forms":[{"quoting":"never"},'),
+        ('"gaps":[', '"gaps":[{},'),
+        ('"gaps":[', '"gaps":[' + "{}," * 4000),
+        ('"least":1', '"least":-100000'),
+        ('"fill":13', '"fill":100000000'),
+        ('"labels":["', '"labels":["more","'),
+        ('"header":', '"head":'),
+        ("[[", "[["[:1]),
+    ],
+)
+def test_damaged_styles_are_refused(tmp_path: Path, old: str, new: str) -> None:
+    project = make_project(tmp_path / "p", tomograms=2, tilts=3)
+    ta.convert(project.tomograms_star, tmp_path / "ds")
+    changed_styles(tmp_path / "ds", old, new)
+    for use in (lambda: ta.export(tmp_path / "ds", tmp_path / "out"), lambda: ta.verify(tmp_path / "ds")):
+        with pytest.raises(ta.DatasetError, match="STAR files cannot be read"):
+            use()

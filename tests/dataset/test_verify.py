@@ -290,3 +290,17 @@ def test_damaged_datasets_are_refused(dataset: Path, what: str) -> None:
         shutil.rmtree(dataset / what)
     with pytest.raises(ta.DatasetError):
         ta.verify(dataset)
+
+
+def test_an_export_is_looked_for_below_its_folder_even_where_paths_are_absolute(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {"A": tilts("A", 3)})
+    absolute = tmp_path / "p" / "tilt_series" / "0.star"
+    star.write_text(star.read_text().replace("tilt_series/0.star", str(absolute)))
+    ta.convert(star, tmp_path / "ds")
+    ta.export(tmp_path / "ds", tmp_path / "out")
+    assert ta.verify(tmp_path / "ds").exit_code == 0
+    assert ta.verify(tmp_path / "ds", against=tmp_path / "out").exit_code == 0
+    copy = tmp_path / "out" / absolute.relative_to("/")
+    copy.write_text(copy.read_text().replace("2.0", "2.5"))
+    (difference, _) = ta.verify(tmp_path / "ds", against=tmp_path / "out").differences
+    assert difference.file == str(absolute)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 import tomoarrow
+from tomoarrow.example import Example
 
 READ_TWICE = """
 import logging, sys
 logging.basicConfig(stream=sys.stdout, format="LOG %(message)s")
 import tomoarrow
+from tomoarrow.example import Example
 table = tomoarrow.read_table(b"data_x\\nloop_\\n_rlnVoltage\\n300.0\\n")
 assert table.column("rlnVoltage").to_pylist() == [300.0]
 assert tomoarrow.read_table(b"data_x\\nloop_\\n_rlnTomoName\\n01\\n").num_rows == 1
@@ -57,3 +59,30 @@ def test_kernels_are_cached_beside_the_package_or_where_told(tmp_path: Path) -> 
     assert "no writable folder" not in run(tmp_path, NUMBA_CACHE_DIR=str(cache))
     assert list(cache.rglob("tokenize.tokenize_relion*.nbc"))
     shutil.copytree(next(cache.iterdir()), package / "kernels" / "__pycache__", dirs_exist_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "work"),
+    [
+        ("prepare_to_convert", "tomoarrow.convert(sys.argv[1], sys.argv[2] + '/a')"),
+        ("prepare_to_write", "tomoarrow.write_star({'x': pa.table({'rlnVoltage': [1.0], 'a': ['b']})}, io.BytesIO())"),
+    ],
+)
+def test_what_is_prepared_is_all_that_is_needed(
+    small_project: Example, tmp_path: Path, prepare: str, work: str
+) -> None:
+    """Else the line that says why nothing happens would not stand there while something compiles."""
+    code = f"""
+import io, sys
+import pyarrow as pa
+import tomoarrow
+from tomoarrow.example import Example
+from tomoarrow.kernels import jit, warmup
+warmup.{prepare}()
+def refuse(*_): raise AssertionError("compiled when it was needed")
+jit._compile = refuse
+{work}
+"""
+    command = [sys.executable, "-c", code, str(small_project.tomograms_star), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

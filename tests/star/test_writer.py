@@ -57,7 +57,7 @@ def rows_of(star: bytes) -> list[str]:
 
 
 def relion_double(value: float) -> str:
-    """Section 2.2 of the notes on RELION; exponents of three digits are not cut."""
+    """As ``src/metadata_container.cpp`` has it; but exponents of three digits are not cut."""
     if math.isnan(value):
         return ("-nan" if math.copysign(1, value) < 0 else "nan").rjust(12)
     kind = "e" if 0 < abs(value) < 1e-3 or abs(value) > 1e5 else "f"
@@ -1306,3 +1306,87 @@ def test_threads_do_not_show_in_what_was_read(big: pa.Table) -> None:
     assert star.count(b"# odd") > 1000
     assert written(document, threads=1) == star
     assert written(document, threads=2) == star
+
+
+# ---- Edits that must not harm what stands beside them ---------------------------------------------------------------
+
+
+def test_a_dropped_block_takes_nothing_of_the_save_frame_before_it() -> None:
+    star = b"data_a\n_x 1\nsave_f\n# note\n_y 2\nsave_\n\n# of b\ndata_b\n_z 3\n"
+    document = ta.read_star(star, dialect="star")
+    assert written(document.drop("b")) == b"data_a\n_x 1\nsave_f\n# note\n_y 2\nsave_\n"
+    with pytest.raises(ta.SchemaError, match="save frames"):
+        written(document.replace("a", replace(document["a"], frames=())))
+
+
+def test_comments_behind_rows_do_not_move_to_others() -> None:
+    document = ta.read_star(b"data_x\nloop_\n_a\n_b\n1 a\n2 b # bad one\n3 c\n")
+    assert document["x"].table is not None
+    fewer = document.replace("x", document["x"].table.slice(1))
+    assert written(fewer) == b"data_x\nloop_\n_a\n_b\n2 b\n3 c\n"
+
+
+@pytest.mark.parametrize(
+    ("values", "code"), [([1e100, 1.0], "exponent"), ([None, 1.0], "missing")], ids=lambda value: str(value)
+)
+def test_edits_of_what_relion_wrote_are_told_of_too(values: list[Any], code: str) -> None:
+    star = written({"x": pa.table({"rlnVoltage": [300.0, 200.0]})})
+    document = ta.read_star(star)
+    assert reported(document).warnings == ()
+    edited = document.replace("x", document["x"].with_column("rlnVoltage", values))
+    assert [(warning.code, warning.count) for warning in reported(edited).warnings] == [(code, 1)]
+
+
+def test_numbers_get_the_types_of_their_labels_in_edits_too() -> None:
+    document = ta.read_star(written({"x": pa.table({"rlnClassNumber": [1, 2], "rlnVoltage": [300.0, 200.0]})}))
+    edited = document["x"].with_column("rlnClassNumber", [2.0, 3.0]).with_column("rlnVoltage", [300, 100])
+    assert rows_of(written(document.replace("x", edited))) == [
+        "           2   300.000000 ",
+        "           3   100.000000 ",
+    ]
+
+
+@pytest.mark.parametrize("value", [np.float32(1.5), np.int32(5), np.float64(2.5), np.bool_(True)], ids=repr)
+def test_pairs_take_numbers_of_numpy(value: Any) -> None:
+    back = ta.read_star(written({"x": {"rlnOwn": value}}))
+    assert back["x"].pairs["rlnOwn"] == value
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: written(pl.Series([1])),
+        lambda: ta.read_star(b"data_x\nloop_\n_a\n1\n")["x"].with_column("a", object()),
+        lambda: written({"x": pa.table({"a": [1]})}, threads=0),
+        lambda: ta.read_star(b"data_x\n_a 1\n").add("y", {"b": 1}, position=-1),
+    ],
+)
+def test_wrong_calls_say_so(call: Callable[[], object]) -> None:
+    with pytest.raises(ta.UsageError):
+        call()
+
+
+@pytest.mark.parametrize("values", [[{"b": 1}], [["text"]], [2**63]], ids=str)
+def test_values_of_another_kind_in_a_column_that_departs(values: list[Any]) -> None:
+    document = ta.read_star(b"data_x\nloop_\n_a\n1e0\n")
+    edited = document.replace("x", document["x"].with_column("a", pa.array(values)))
+    if values == [2**63]:
+        assert rows_of(written(edited)) == ["9223372036854775808"]
+    else:
+        with pytest.raises(ta.SchemaError, match="no form"):
+            written(edited)
+
+
+def test_a_file_of_many_blocks_is_learned_once() -> None:
+    """Blocks that look alike are learned together: else the 3,000 here would take most of a minute."""
+    blocks = {f"TS_01/{i}": pa.table({"rlnOriginXAngst": [i / 2, 1.0]}) for i in range(3000)}
+    star = written(blocks)
+    assert written(ta.read_star(star)) == star
+
+
+def test_who_may_read_a_file_may_read_what_takes_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "x.star"
+    path.touch(mode=0o640)
+    path.chmod(0o664)
+    ta.write_star(pa.table({"a": [1]}), path)
+    assert path.stat().st_mode & 0o777 == 0o664
