@@ -84,10 +84,16 @@ def column_infos(schema: pa.Schema, origins: dict[str, str]) -> list[ColumnInfo]
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest and flush it to disk."""
+    plain = {each.name: getattr(manifest, each.name) for each in fields(manifest)}
+    plain["tables"] = {name: asdict(table) for name, table in manifest.tables.items()}
+    plain["sources"] = [
+        {"path": source.path, "bytes": source.bytes, "mtime_ns": source.mtime_ns} for source in manifest.sources
+    ]
+    # One line each: with indents, Python's encoder takes as long for thousands of sources as reading them.
+    lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items()]
     # Paths may hold bytes that are no UTF-8, which Python has as lone surrogates: written as JSON escapes.
     with (folder / FILE_NAME).open("w", encoding="utf-8", errors="backslashreplace") as file:
-        json.dump(asdict(manifest), file, indent=1, ensure_ascii=False)
-        file.write("\n")
+        file.write("{\n" + ",\n".join(lines) + "\n}\n")
         file.flush()
         os.fsync(file.fileno())
 

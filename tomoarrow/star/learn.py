@@ -299,8 +299,10 @@ def guess_forms(values: pa.Array, texts: Sequence[bytes], *, aligned: bool) -> I
 
 def _candidates(type_: pa.DataType, texts: Sequence[bytes], *, aligned: bool) -> Iterator[Form]:
     if pa.types.is_floating(type_):
-        fixed = _fixed(texts)
-        yield from [Form("relion"), *fixed] if aligned else [*fixed, Form("relion")]
+        if aligned:
+            yield Form("relion")
+        yield from _fixed(texts)
+        yield Form("relion")
         yield from _GENERAL
     elif pa.types.is_boolean(type_):
         yield from (Form(), Form("word"))
