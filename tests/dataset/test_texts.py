@@ -59,7 +59,7 @@ def test_files_of_one_writer_have_one_style(large: Path) -> None:
     kept = pq.read_table(large / "ds" / "star").to_pylist()
     assert len(kept) == 201
     assert len({row["style"] for row in kept if row["tomogram"]}) == 1
-    assert not any(row["departures"] or row["raw"] for row in kept)
+    assert not {"departures", "raw"} & set(kept[0])
 
 
 def odd_text(rng: random.Random) -> str:

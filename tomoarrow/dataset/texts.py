@@ -75,7 +75,9 @@ def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
         for column, field in zip(zip(*rows, strict=True), _SCHEMA, strict=True)
     ]
     table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
-    return TableInfo(table.num_rows, column_infos(_SCHEMA, {}), [_write(table, staging)])
+    # Where nothing departs, not even the columns for it are there.
+    table = table.select([name for name in table.column_names if table.column(name).null_count < table.num_rows])
+    return TableInfo(table.num_rows, column_infos(table.schema, {}), [_write(table, staging)])
 
 
 def _write(table: pa.Table, staging: Path) -> Part:
@@ -88,7 +90,7 @@ def _write(table: pa.Table, staging: Path) -> Part:
         path,
         compression="zstd",
         compression_level=12,
-        use_dictionary=["tables", "style"],
+        use_dictionary=[name for name in ("tables", "style") if name in table.column_names],
         write_statistics=False,
         store_schema=False,
         row_group_size=max(1, table.num_rows),
@@ -121,15 +123,17 @@ def _kept(table: pa.Table) -> list[KeptText]:
         style = row["style"]
         if style not in styles:
             styles[style] = style_from_json(style)
-        tables = tuple(row["tables"].split("/")) if row["tables"] else ()
+        tables = tuple(row["tables"].split("/")) if row.get("tables") else ()
         loops = styles[style].loops
-        departures = departures_from_json(row["departures"] or "", len(loops))
-        if not row["raw"] and len(loops) not in (0, len(tables)):
+        departures = departures_from_json(row.get("departures") or "", len(loops))
+        if not row.get("raw") and len(loops) not in (0, len(tables)):
             raise ValueError(f"{len(loops)} loops for {len(tables)} tables")
         for loop, each in zip(loops, departures, strict=True):
             n = len(loop.style.labels)
             if any(not 0 <= c < n for c in each.cells) or any(not 0 <= gap <= n for gap in each.gaps):
                 raise ValueError("departures of columns that are not there")
-        text = FileText(styles[style], departures, row["raw"] or "")
-        kept.append(KeptText(row["file"], row["tomogram"], tables, text, tuple(json.loads(row["names"] or "[]"))))
+        text = FileText(styles[style], departures, row.get("raw") or "")
+        kept.append(
+            KeptText(row["file"], row.get("tomogram"), tables, text, tuple(json.loads(row.get("names") or "[]")))
+        )
     return kept
