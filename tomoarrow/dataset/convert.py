@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +14,7 @@ from typing import get_args
 import pyarrow as pa
 
 from .._version import __version__
-from ..errors import DatasetError, Place, SchemaError, UsageError, check_choice
+from ..errors import Place, SchemaError, UsageError, check_choice
 from ..relion.labels import LABELS
 from ..relion.tomogram_set import holds_tomogram_set
 from ..star.document import Reject
@@ -26,6 +25,7 @@ from ..star.threads import cores
 from .contents import Contents, Progress
 from .layout import write_table
 from .manifest import Manifest, TableInfo, column_infos, write_manifest
+from .paths import told
 from .report import Report, summarise
 from .single import write_single
 from .staging import check_target, staged
@@ -102,7 +102,7 @@ def convert(
     else:
         _check_single(partition_by)
         write = partial(write_single, path, document, found=found)
-    with _told(target), staged(target, force=force) as staging:
+    with told(target), staged(target, force=force) as staging:
         contents = write(staging)
         if strict:
             refuse(found.notices)
@@ -169,13 +169,3 @@ def _write_rejects(rejects: Sequence[Reject], staging: Path) -> TableInfo:
         ),
     )
     return TableInfo(table.num_rows, column_infos(table.schema, {}), write_table(table, staging / "rejects", staging))
-
-
-@contextmanager
-def _told(target: Path) -> Iterator[None]:
-    """Turn what the file system refuses into an error that says what was going on."""
-    try:
-        yield
-    except OSError as error:
-        where = Place(str(error.filename or target))
-        raise DatasetError(f"cannot write the dataset: {error.strerror or error}", place=where) from error

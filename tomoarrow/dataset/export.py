@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ..star.sink import open_sink
 from . import single
 from .contents import Progress
 from .manifest import read_manifest
-from .paths import inside
+from .paths import inside, told
 from .rendering import Plan, Rendered, Selection, plan, render
 from .stored import open_table
 
@@ -120,7 +119,7 @@ def export(
         path = target / inside(each.path)
         if path.relative_to(target).as_posix() != os.path.normpath(each.path):
             warnings.append(f"{each.path}: leads out of the folder; written as {path.relative_to(target)}")
-        with _told(path):
+        with told(path):
             _write(target, path, each, path in sizes)
         sizes[path] = len(each.data)
         if progress is not None:
@@ -167,16 +166,6 @@ def _left_out(planned: Plan | None, where: str | None) -> int:
     if planned is None:
         return 0
     return planned.stray + sum(planned.differing.values()) + (0 if where is not None else len(planned.dropped))
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into an error that says where."""
-    try:
-        yield
-    except OSError as error:
-        where = Place(str(error.filename or path))
-        raise DatasetError(f"cannot write there: {error.strerror or error}", place=where) from error
 
 
 def _warnings(planned: Plan | None, where: str | None) -> list[str]:

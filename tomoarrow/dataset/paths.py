@@ -1,11 +1,13 @@
-"""Where the files of a project go, below a folder."""
+"""Where the files of a project go, below a folder; and what the file system says to that."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import DatasetError
+from ..errors import DatasetError, Place
 
 
 def inside(path: str | None) -> Path:
@@ -20,3 +22,13 @@ def inside(path: str | None) -> Path:
     if not parts or "\0" in str(path):
         raise DatasetError(f"{path!r} is no path of a file", remedy="correct it in the table tomograms")
     return Path(*parts)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into an error that says where."""
+    try:
+        yield
+    except OSError as error:
+        where = Place(str(error.filename or path))
+        raise DatasetError(f"cannot write: {error.strerror or error}", place=where) from error
