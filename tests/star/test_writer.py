@@ -1319,6 +1319,13 @@ def test_a_dropped_block_takes_nothing_of_the_save_frame_before_it() -> None:
         written(document.replace("a", replace(document["a"], frames=())))
 
 
+def test_a_reject_beside_a_number_that_widened_its_column_keeps_its_text() -> None:
+    star = b"data_x\nloop_\n_rlnTomoVisibleFrames\n_rlnTomoSizeX\nx y\nnan 1.5\n"
+    document = ta.read_star(star, on_bad_value="null")
+    assert len(document.rejects) == 2
+    assert written(document) == star
+
+
 def test_comments_behind_rows_do_not_move_to_others() -> None:
     document = ta.read_star(b"data_x\nloop_\n_a\n_b\n1 a\n2 b # bad one\n3 c\n")
     assert document["x"].table is not None

@@ -51,9 +51,18 @@ def as_read(texts: Sequence[str], values: pa.Array, known: LabelType | None, *, 
     except pa.ArrowException:
         # Values of another kind than any that was read.
         return np.zeros(len(texts), bool)
-    if column.bad and (known is None or plain_type(ARROW_TYPES[known]) != plain_type(ARROW_TYPES[type_])):
+    if column.bad and type_ not in _read_as(known):
         same[[bad.row for bad in column.bad]] = False
     return same
+
+
+def _read_as(known: LabelType | None) -> tuple[LabelType, ...]:
+    """The types that the values of a label may have been read as."""
+    if known == "int64":
+        return "int64", "float64"
+    if known == "list<int64>":
+        return "list<int64>", "list<float64>"
+    return () if known is None else (type_of(ARROW_TYPES[known]),)
 
 
 def type_of(type_: pa.DataType) -> LabelType:
