@@ -229,7 +229,8 @@ def _where(dataset: Path, where: str, manifest: dict[str, Any]) -> NDArray[np.bo
     tilts = open_table(dataset, "tilts", manifest)
     frame = pl.scan_parquet(list(tilts.files), hive_partitioning=True)
     try:
-        found = frame.select(pl.sql_expr(where).alias("chosen")).collect()["chosen"]
+        # In parentheses, because some versions take the first of two expressions and say nothing of the second.
+        found = frame.select(pl.sql_expr(f"({where})").alias("chosen")).collect()["chosen"]
     except pl.exceptions.PolarsError as error:
         raise UsageError(
             f"where={where!r}: {str(error).splitlines()[0]}",
