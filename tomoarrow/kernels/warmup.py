@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from . import compare, gather, lalr, numbers, rows, tokenize
 from . import format as formatting
-from . import gather, lalr, numbers, rows, tokenize
 
 
 def warm_up() -> int:
     """Compile all kernels, or load them from the cache; return how many there are."""
     kernels = [
         value
-        for module in (tokenize, lalr, numbers, gather, formatting, rows)
+        for module in (tokenize, lalr, numbers, gather, formatting, rows, compare)
         for value in vars(module).values()
         if hasattr(value, "prepare") and value.__module__ == module.__name__
     ]
@@ -29,10 +29,10 @@ def prepare_to_convert() -> None:
         numbers.ints,
         gather.string_offsets,
         gather.string_bytes,
-        rows.bodies,
-        rows.differing,
-        rows.differing_gaps,
-        rows.extents,
+        compare.bodies,
+        compare.differing,
+        compare.differing_gaps,
+        compare.extents,
         rows.quote,
         rows.count_bare,
         formatting.format_floats,

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..kernels import rows as kernels
+from ..kernels import compare
 from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
 from .columns import Cells
 from .forms import NONE, Form, Quoting, texts_of
@@ -94,7 +94,7 @@ class _Group:
         self.begins = np.empty(len(loops), np.int64)
         self.row_ends = np.empty(self.cells.n_rows, np.int64)
         self._arguments = self.cells.arguments(0)[:4]
-        kernels.bodies(*self._arguments, len(columns), self.label_ends, ends, self.begins, self.row_ends)
+        compare.bodies(*self._arguments, len(columns), self.label_ends, ends, self.begins, self.row_ends)
         self.first_rows = np.cumsum(self.cells.rows) - self.cells.rows
 
     def forms(self, *, aligned: bool) -> tuple[tuple[Form, ...], dict[int, NDArray[np.int64]]]:
@@ -137,7 +137,7 @@ class _Group:
         firsts = self.first_rows[self.cells.rows > 0] if c == 0 else NONE
         texts = texts_of(column, form, firsts=firsts, multiline=True)
         rows = np.empty(len(column), np.int64)
-        n = kernels.differing(*self.cells.arguments(c), texts.data, texts.offsets, rows)
+        n = compare.differing(*self.cells.arguments(c), texts.data, texts.offsets, rows)
         return rows[:n].copy()
 
     def texts(self, c: int, rows: NDArray[np.int64]) -> list[bytes]:
@@ -148,7 +148,7 @@ class _Group:
     def _extents(self, c: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         cells = self.cells.spans_of(rows, 0)
         begins, ends = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-        kernels.extents(self.cells.buffer, self.cells.spans, cells, np.ones(len(rows), np.int64), 1, c, begins, ends)
+        compare.extents(self.cells.buffer, self.cells.spans, cells, np.ones(len(rows), np.int64), 1, c, begins, ends)
         return begins, ends
 
     def _bytes(self, begin: int, end: int) -> bytes:
@@ -183,7 +183,7 @@ class _Group:
     def _wrong_gaps(self, rules: Sequence[Gap]) -> dict[int, NDArray[np.int64]]:
         found = np.empty(1024, np.int64)
         while True:
-            n = kernels.differing_gaps(*self._arguments, self.begins, self.row_ends, *rules_of(rules), found)
+            n = compare.differing_gaps(*self._arguments, self.begins, self.row_ends, *rules_of(rules), found)
             if n <= len(found):
                 break
             found = np.empty(n, np.int64)
