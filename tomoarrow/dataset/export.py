@@ -110,7 +110,7 @@ def export(
             raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
         rendering = single.render_single(source, manifest)
     else:
-        planned = plan(source, _selection(source, tomograms, where, manifest))
+        planned = plan(source, manifest, _selection(source, tomograms, where, manifest))
         rendering = render(planned)
     warnings = _warnings(planned, where)
     total = 1 + (planned.tomograms.num_rows if planned else 0)

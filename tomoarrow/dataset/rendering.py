@@ -23,7 +23,6 @@ from ..star.reread import equal_values
 from ..star.tables import Options
 from ..star.texts import FileText
 from .layout import TILT_INDEX
-from .manifest import read_manifest
 from .stored import Stored, open_table, rows_by_name
 from .texts import KeptText, kept_texts
 
@@ -105,7 +104,7 @@ class Plan:
     differing: dict[str, int]
 
 
-def plan(dataset: Path, selection: Selection) -> Plan:
+def plan(dataset: Path, manifest: dict[str, Any], selection: Selection) -> Plan:
     """Find out which rows make which files.
 
     Raises
@@ -113,7 +112,6 @@ def plan(dataset: Path, selection: Selection) -> Plan:
     DatasetError
         The folder is no dataset of a tomogram set, or is damaged.
     """
-    manifest = read_manifest(dataset)
     if "star" not in manifest["tables"]:
         raise DatasetError(
             "the dataset keeps no text of its STAR files: an older version made it",

@@ -17,6 +17,7 @@ from ..errors import MissingFileError, TomoarrowError
 from ..relion.labels import LABELS
 from ..relion.tomogram_set import SeriesFile, global_table, holds_tomogram_set, read_series
 from ..star.columns import evidence_for
+from ..star.forms import as_plain
 from ..star.reader import read_star
 from ..star.reread import equal_values
 from ..star.source import read_text
@@ -114,9 +115,11 @@ def verify(
     manifest = read_manifest(folder)
     home = Path(manifest["project"] if against is None else against)
     whole = None if against is not None else Path(manifest["input"])
-    texts = kept_texts(folder)
-    is_single = manifest["kind"] == single.KIND
-    rendering = single.render_single(folder, manifest) if is_single else render(plan(folder, Selection()))
+    if manifest["kind"] == single.KIND:
+        texts, rendering = kept_texts(folder), single.render_single(folder, manifest)
+    else:
+        planned = plan(folder, manifest, Selection())
+        texts, rendering = planned.texts, render(planned)
     differences: list[Difference] = []
     files: list[str] = []
     while batch := list(islice(rendering, _FILES_AT_A_TIME)):
@@ -242,7 +245,7 @@ def _first_value(source: pa.Table, table: pa.Table) -> str:
     for label in table.column_names:
         if label not in source.column_names:
             return f"label {label} is not in the file"
-        mine, theirs = _array(table, label), _array(source, label)
+        mine, theirs = (as_plain(each.column(label)).combine_chunks() for each in (table, source))
         try:
             theirs = theirs.cast(mine.type)
         except pa.ArrowException:
@@ -254,8 +257,3 @@ def _first_value(source: pa.Table, table: pa.Table) -> str:
                 f"row {row}, label {label}: {theirs[row].as_py()!r} in the file, {mine[row].as_py()!r} in the dataset"
             )
     return ""
-
-
-def _array(table: pa.Table, label: str) -> pa.Array:
-    array = table.column(label).combine_chunks()
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import Place, SchemaError, TomoarrowError
+from ..star.blocks import learn_tables
 from ..star.columns import gather_evidence
 from ..star.document import Block, Document
 from ..star.faults import Notice
@@ -96,11 +97,6 @@ def holds_tomogram_set(document: Document) -> bool:
     return any(SERIES_FILE in _labels(block) for block in document)
 
 
-def read_global(path: Path, options: Options) -> GlobalTable:
-    """Read the global file of a tomogram set; errors are those of `global_table`."""
-    return global_table(path, read_star(path, labels=options.labels, on_bad_value=options.on_bad_value))
-
-
 def global_table(path: Path, document: Document) -> GlobalTable:
     """The global table of a tomogram set, given its file.
 
@@ -152,13 +148,14 @@ def _text(
     tables = {"tomograms": block} | ({"optics": optics} if optics else {})
     assert document._origin is not None
     structure = analyse(document._origin.text, "relion")
-    learned, names = {}, {}
+    names, loops = {}, {}
     for name, each in tables.items():
         assert each._origin is not None
         loop = int(np.flatnonzero(structure.loop_container == each._origin[1])[0])
-        learned[loop] = learn_loops(structure, [loop], each.loops[0])[0]
-        names[loop] = name
-    return file_text(structure, learned, whole=whole), tuple(names[loop] for loop in sorted(names))
+        names[loop], loops[loop] = name, each.loops[0]
+    return file_text(structure, learn_tables(structure, loops), whole=whole), tuple(
+        names[loop] for loop in sorted(names)
+    )
 
 
 def _global_block(path: str, document: Document) -> Block:

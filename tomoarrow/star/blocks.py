@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 
-from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
+from ..kernels import compare
+from ..kernels.tokenize import SPAN_MASK
 from .learn import Learned, learn_loops
 from .structure import Structure
 from .style import BlockStyle, Loop, Pair
@@ -48,11 +50,10 @@ def learn_tables(structure: Structure, tables: Mapping[int, pa.Table]) -> dict[i
 
 def style_blocks(structure: Structure, f: int, learned: Mapping[int, Learned]) -> list[BlockStyle]:
     """The styles of the blocks of a file, of whose loops some were learned."""
-    containers = [c for c in range(len(structure.heading)) if structure.file[c] == f]
-    roots = [c for c in containers if structure.parent[c] < 0]
+    roots = np.flatnonzero((structure.file == f) & (structure.parent < 0)).tolist()
     if not roots:
         return []
-    items = _items(structure, set(roots), learned)
+    items = _items(structure, roots, learned)
     starts = [structure.start(int(structure.heading[c])) for c in roots]
     styles = []
     front = structure.text.cut(int(structure.text.begins[f]), starts[0])
@@ -71,13 +72,13 @@ def style_blocks(structure: Structure, f: int, learned: Mapping[int, Learned]) -
 
 
 def _items(
-    structure: Structure, roots: set[int], learned: Mapping[int, Learned]
+    structure: Structure, roots: list[int], learned: Mapping[int, Learned]
 ) -> dict[int, list[tuple[int, int, Pair | Loop]]]:
     """For each block its pairs and learned loops, with where they begin and end, in order."""
     items: dict[int, list[tuple[int, int, Pair | Loop]]] = {}
-    for container, tag in zip(structure.pair_container.tolist(), structure.pair_tag.tolist(), strict=True):
-        if container in roots:
-            items.setdefault(container, []).append(_pair(structure, tag))
+    own = np.isin(structure.pair_container, roots)
+    for container, tag in zip(structure.pair_container[own].tolist(), structure.pair_tag[own].tolist(), strict=True):
+        items.setdefault(container, []).append(_pair(structure, tag))
     for loop, each in learned.items():
         container = int(structure.loop_container[loop])
         begin = structure.start(int(structure.loop_tags[loop])) - 1
@@ -87,8 +88,10 @@ def _items(
 
 def _pair(structure: Structure, tag: int) -> tuple[int, int, Pair]:
     label_end = structure.start(tag) + (int(structure.spans[tag]) & SPAN_MASK)
-    begin, end = value_extent(structure, tag + 1)
     text = structure.text
+    begins, ends = np.empty(1, np.int64), np.empty(1, np.int64)
+    compare.extents(text.buffer, structure.spans, np.array([tag + 1]), np.ones(1, np.int64), 1, 0, begins, ends)
+    begin, end = int(begins[0]), int(ends[0])
     line_end = end
     while line_end < len(text.buffer) and text.buffer[line_end] in b" \t\r":
         line_end += 1
@@ -96,20 +99,6 @@ def _pair(structure: Structure, tag: int) -> tuple[int, int, Pair]:
     line_end = line_end + 1 if line_end < file_end and text.buffer[line_end] == ord("\n") else end
     pair = Pair(structure.string(tag), text.cut(label_end, begin), text.cut(begin, end), text.cut(end, line_end))
     return structure.start(tag) - 1, line_end, pair
-
-
-def value_extent(structure: Structure, span: int) -> tuple[int, int]:
-    """Where a value begins and ends with its quotes, or as a text field."""
-    packed = int(structure.spans[span])
-    start, stop = packed >> SPAN_BITS, (packed >> SPAN_BITS) + (packed & SPAN_MASK)
-    before = structure.text.buffer[start - 1]
-    if before in b"\"'":
-        return start - 1, stop + 1
-    if before == ord(";"):
-        while structure.text.buffer[stop] != ord(";"):
-            stop += 1
-        return start - 1, stop + 1
-    return start, stop
 
 
 def _fill(

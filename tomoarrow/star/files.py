@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .columns import Label
-from .named import StyleName, family_of, new_block, new_loop_style
-from .render import render_rows
+from .named import family_of, new_block, new_loop_style
+from .render import render_loop, render_rows
 from .reread import valid
 from .style import BlockStyle, Departures, FileStyle, Loop, Pair, joined
 from .texts import OWN_NAME, FileText
@@ -123,7 +123,7 @@ def render_tables(
     labels : mapping
         What is known of labels, as when the file was read.
     """
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     of_loop = iter(zip(tables, text.departures, rows, strict=True))
     for block in text.style.blocks:
         pieces.append((block.front + block.name).encode())
@@ -137,15 +137,10 @@ def render_tables(
 
 def _render_loop(
     loop: Loop, table: pa.Table, departures: Departures, rows: NDArray[np.int64], labels: Mapping[str, Label]
-) -> Iterator[bytes]:
+) -> Iterator[bytes | memoryview]:
     if table.num_columns == 0:
         return
     # Labels stay where they were; new ones are the last.
     known = [label for label in loop.style.labels if label in table.column_names]
     table = table.select([*known, *(label for label in table.column_names if label not in known)])
-    family: StyleName = family_of([loop])
-    style = loop.style.adapted(new_loop_style(family, table))
-    moved = departures.adapted(loop.style.labels, style.labels).moved(rows, len(style.labels))
-    yield (loop.keyword + style.header.text(style.labels)).encode()
-    for piece in render_rows(style, table, valid(moved, table, labels, star=False)):
-        yield piece.data.tobytes()
+    yield from render_loop(loop, table, departures, rows, labels, family=family_of([loop]))

@@ -260,10 +260,7 @@ def _nulls(array: pa.Array, *_: object) -> Texts:
 
 def _vectors(array: pa.Array, form: Form, *_: object) -> Texts:
     elements = array.flatten()
-    texts = _writer_of(elements.type)(elements, form, NONE, False)
-    if elements.null_count:
-        rows = np.flatnonzero(elements.is_null().to_numpy(zero_copy_only=False))
-        texts = splice(texts, rows, pack([form.null.encode()] * len(rows)))
+    texts = texts_of(elements, form)
     list_offsets = np.zeros(len(array) + 1, np.int64)
     np.cumsum(pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False), out=list_offsets[1:])
     out = np.empty(texts.size + len(texts) + 2 * len(array) + SLACK, np.uint8)

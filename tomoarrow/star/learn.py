@@ -143,13 +143,16 @@ class _Group:
     def texts(self, c: int, rows: NDArray[np.int64]) -> list[bytes]:
         """The texts of some values, quotes included."""
         begins, ends = self._extents(c, rows)
-        return [self._bytes(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        return self._cut(begins, ends)
 
     def _extents(self, c: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         cells = self.cells.spans_of(rows, 0)
         begins, ends = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
         compare.extents(self.cells.buffer, self.cells.spans, cells, np.ones(len(rows), np.int64), 1, c, begins, ends)
         return begins, ends
+
+    def _cut(self, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> list[bytes]:
+        return [self._bytes(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
 
     def _bytes(self, begin: int, end: int) -> bytes:
         return self.cells.buffer[begin:end].tobytes()
@@ -201,7 +204,7 @@ class _Group:
         if gap < width:
             behind_begins, behind_ends = self._extents(gap, rows)
             behinds = behind_ends - behind_begins
-        texts = [self._bytes(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        texts = self._cut(begins, ends)
         return guess_gap(texts, fronts, behinds, leads=gap == 0, ends=gap == width)
 
     def _gap(self, gap: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -257,7 +260,7 @@ class _Group:
 
     def _gap_texts(self, gap: int, rows: NDArray[np.int64]) -> list[bytes]:
         begins, ends = self._gap(gap, rows)
-        return [self._bytes(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        return self._cut(begins, ends)
 
 
 def _within(own: range, wrong: dict[int, NDArray[np.int64]], texts: dict[int, list[bytes]]) -> dict[int, Exceptions]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,8 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import SchemaError
+from .columns import Label
 from .forms import NONE, Texts, splice, texts_of
-from .style import Departures, Exceptions, LoopStyle, put_rows
+from .named import StyleName, new_loop_style
+from .reread import valid
+from .style import Departures, Exceptions, Loop, LoopStyle, put_rows
 from .threads import in_order
 
 #: Rows are written in pieces of about this many values: what is at work stays in the cache of a core.
@@ -72,6 +75,43 @@ def render_rows(
         return
     with ThreadPoolExecutor(threads) as pool, closing(in_order(pool, write, begins, threads + 1)) as pieces:
         yield from pieces
+
+
+def render_loop(
+    loop: Loop,
+    table: pa.Table,
+    departures: Departures,
+    rows: NDArray[np.int64],
+    labels: Mapping[str, Label],
+    *,
+    family: StyleName,
+    star: bool = False,
+    threads: int = 1,
+) -> Iterator[bytes | memoryview]:
+    """Write a loop in a style that was learned, with what departs from it where that still holds.
+
+    Parameters
+    ----------
+    loop : Loop
+    table : pyarrow.Table
+    departures : Departures
+        By the columns of the loop and the rows that it had.
+    rows : int64[n]
+        The row that each row of the table was; others, such as -1, for those that are new.
+    labels : mapping
+        What is known of labels, as when the loop was read.
+    family : StyleName
+        How columns are written that the loop did not have.
+    star : bool
+        Whether the loop is of the `star` dialect.
+    threads : int
+    """
+    style = loop.style.adapted(new_loop_style(family, table))
+    yield (loop.keyword + style.header.text(style.labels)).encode()
+    moved = departures.adapted(loop.style.labels, style.labels).moved(rows, len(style.labels))
+    departures = valid(moved, table, labels, star=star)
+    for piece in render_rows(style, table, departures, threads=threads, multiline=star):
+        yield piece.data.data
 
 
 def _texts(

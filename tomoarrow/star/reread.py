@@ -96,9 +96,7 @@ def read_texts(texts: Sequence[str], known: LabelType | None, *, star: bool) -> 
 
 
 def equal_values(one: pa.Array, other: pa.Array) -> NDArray[np.bool_]:
-    """Where two arrays of one type hold the same, nulls and nans included; 0.0 and -0.0 are not the same."""
-    if pa.types.is_dictionary(other.type):
-        one, other = one.dictionary_decode(), other.dictionary_decode()
+    """Where two arrays of one plain type hold the same, nulls and nans included; 0.0 and -0.0 are not the same."""
     if pa.types.is_nested(other.type):
         return np.array([same(a, b) for a, b in zip(one.to_pylist(), other.to_pylist(), strict=True)], bool)
     missing = pc.and_(one.is_null(), other.is_null())

@@ -26,12 +26,11 @@ from .named import (
     form_of,
     new_block,
     new_loop,
-    new_loop_style,
     new_pairs,
     pair_text,
 )
-from .render import render_rows
-from .reread import read_texts, same, valid
+from .render import render_loop, render_rows
+from .reread import read_texts, same
 from .sink import Target, open_sink
 from .structure import analyse
 from .style import BlockStyle, Loop, Pair
@@ -210,11 +209,11 @@ def render_known(
             # What follows a pair that does not end its line, such as a comment, stays with it.
             yield (line + more if item.end else more + line).encode()
         elif (table := next(tables, None)) is not None:
-            yield from render_loop(item, table, family, origin, threads)
+            yield from _render_known_loop(item, table, family, origin, threads)
     for table in tables:
         check_labels(table.column_names, block.name)
         yield b"\n"
-        yield from render_loop(new_loop(family, table), table, family, origin, threads)
+        yield from _render_known_loop(new_loop(family, table), table, family, origin, threads)
 
 
 def _valued(pair: Pair, value: Any, family: StyleName, origin: Origin) -> Pair:
@@ -247,24 +246,20 @@ def _like(pair: Pair, values: Mapping[str, Any], family: StyleName) -> list[Pair
     return [replace(new, gap=gaps[new.label], end=pair.end or "\n") for new in new_pairs(family, values)]
 
 
-def render_loop(loop: Loop, table: pa.Table, family: StyleName, origin: Origin, threads: int) -> Iterator[Piece]:
-    """A loop in a style that was learned, with what departs from it where that still holds."""
+def _render_known_loop(loop: Loop, table: pa.Table, family: StyleName, origin: Origin, threads: int) -> Iterator[Piece]:
+    """A loop that was read, with the table that is there now."""
     if table.num_columns == 0:
         return
     if set(table.column_names) - set(loop.style.labels) or len(table.column_names) != len(set(table.column_names)):
         check_labels(table.column_names)
     table = plain_table(table)
-    star = origin.dialect == "star"
-    style = loop.style.adapted(new_loop_style(family, table))
-    yield (loop.keyword + style.header.text(style.labels)).encode()
-    departures = loop.departures.adapted(loop.style.labels, style.labels)
+    departures = loop.departures
     rows = np.arange(table.num_rows)
     rows[loop.rows :] = -1
     if table.num_rows != loop.rows:
         departures = departures.without_comments()
-    departures = valid(departures.moved(rows, len(style.labels)), table, origin.options.labels, star=star)
-    for piece in render_rows(style, table, departures, threads=threads, multiline=star):
-        yield piece.data.data
+    known, star = origin.options.labels, origin.dialect == "star"
+    yield from render_loop(loop, table, departures, rows, known, family=family, star=star, threads=threads)
 
 
 def render_new(
