@@ -6,7 +6,11 @@ The rows of a table lie in segments, one for each loop that it is made of: segme
 
 from __future__ import annotations
 
+import numpy as np
+
 from .jit import BYTES, INTS, OUT_I4, OUT_U1, i8, kernel, subkernel, u1
+from .masks import WINDOW, high_bytes, lowest_bit
+from .memory import copy_bytes
 from .tokenize import SPAN_BITS, SPAN_MASK
 
 
@@ -42,15 +46,21 @@ def string_offsets(buf, spans, seg_first, seg_rows, width, column, escapes, offs
 
 @kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_U1)
 def string_bytes(buf, spans, seg_first, seg_rows, width, column, escapes, out):
-    """Copy the texts of a column one after the other, uint8[bytes]; return how many bytes."""
+    """Copy the texts of a column one after the other, uint8[bytes + SLACK]; return how many bytes."""
     at = 0
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):
             start = spans[cell] >> SPAN_BITS
-            stop = start + (spans[cell] & SPAN_MASK)
+            length = spans[cell] & SPAN_MASK
+            stop = start + length
+            if not escapes:
+                copy_bytes(out, at, buf, start, length)
+                at += length
+                cell += width
+                continue
             for i in range(start, stop):
-                if escapes and i < stop - 1 and _is_escape(buf, i, buf[start - 1]):
+                if i < stop - 1 and _is_escape(buf, i, buf[start - 1]):
                     continue
                 out[at] = buf[i]
                 at += 1
@@ -60,20 +70,20 @@ def string_bytes(buf, spans, seg_first, seg_rows, width, column, escapes, out):
 
 @kernel(i8, BYTES, i8, i8)
 def find_invalid_utf8(buf, begin, end):
-    """Return the position of the first byte that is not UTF-8 (Unicode 15, table 3-7), or -1."""
+    """Return the position of the first byte that is not UTF-8 (Unicode 15, table 3-7), or -1.
+
+    As many bytes as a window has must be there behind `end`.
+    """
     i = begin
     while i < end:
-        if i + 64 <= end:
-            high = u1(0)
-            for j in range(64):
-                high |= buf[i + j]
-            if high < 128:
-                i += 64
-                continue
-        c = buf[i]
-        if c < 0x80:
-            i += 1
+        high = high_bytes(buf, i)
+        if high == np.uint64(0):
+            i += WINDOW
             continue
+        i += lowest_bit(high)
+        if i >= end:
+            break
+        c = buf[i]
         low = 0x80
         top = 0xBF
         if 0xC2 <= c <= 0xDF:

@@ -80,6 +80,10 @@ def kernel(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Call
 subkernel = numba.njit(nogil=True, inline="never", error_model="numpy", _nrt=False)
 
 
+#: For the smallest of these, in the innermost loops: their arrays would be handed over in 14 words each.
+inlined = numba.njit(nogil=True, inline="never", error_model="numpy", _nrt=False, forceinline=True)
+
+
 def _compile(signature: Any, python_function: Callable[..., Any]) -> Callable[..., Any]:
     options = {"nogil": True, "error_model": "numpy"}
     python_function.__qualname__ = f"{python_function.__name__}_{_digest()}"

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import BYTES, INTS, OUT_F8, OUT_I8, OUT_U1, i8, kernel, subkernel, u1
+from .digits import SHORT, digits_and_points, eight_bytes, up_to_eight_digits
+from .jit import BYTES, INTS, OUT_F8, OUT_I4, OUT_I8, OUT_U1, i8, inlined, kernel, subkernel, u1
+from .masks import lowest_bit
 from .tokenize import SPAN_BITS, SPAN_MASK
 from .wide import product
 
@@ -52,6 +54,7 @@ def _powers_of_five() -> np.ndarray:
 
 _FIVES = _powers_of_five()
 _TENS = np.array([10.0**p for p in range(23)])
+_WHOLE_TENS = np.array([10**p for p in range(9)], np.uint64)
 
 
 @subkernel
@@ -245,6 +248,72 @@ def _parse_int(buf, start, length, row, out, floats, bits):
     return WORD
 
 
+@inlined
+def _parse_short(buf, start, length, row, values):
+    """Read a number of few digits into ``values[row]``; return whether it is one of those.
+
+    Such as RELION writes: up to eight digits before the point, if any, and up to eight behind it, if any, and maybe
+    an exponent of a sign and two digits; 16 bytes at most behind the sign.
+    """
+    negative = i8(buf[start] == 45)
+    at = start + negative
+    n = length - negative
+    if n < 1 or n > SHORT:
+        return False
+    digits, points = digits_and_points(buf, at)
+    # The bit behind the last byte ends the text.
+    others = ~digits | u8(1) << u8(n)
+    whole = lowest_bit(others)
+    if whole < 1 or whole > 8:
+        return False
+    mantissa = up_to_eight_digits(buf, at, whole)
+    stop = whole
+    decimals = 0
+    if points >> u8(whole) & u8(1) != u8(0) and whole < n:
+        stop = lowest_bit(others & (others - u8(1)))
+        decimals = stop - whole - 1
+        if decimals > 8:
+            return False
+        if decimals > 0:
+            behind = up_to_eight_digits(buf, at + whole + 1, decimals)
+            mantissa = mantissa * _WHOLE_TENS[decimals] + behind
+    exponent = -decimals
+    if stop < n:
+        e = at + stop
+        figures = u8(12) << u8(stop)
+        if n - stop != 4 or buf[e] | 32 != 101 or digits & figures != figures:
+            return False
+        more = 10 * i8(buf[e + 2]) + i8(buf[e + 3]) - 528
+        if buf[e + 1] == 45:
+            exponent -= more
+        elif buf[e + 1] == 43:
+            exponent += more
+        else:
+            return False
+    if mantissa > u8(EXACT) or exponent < -22 or exponent > 22:
+        return False
+    value = f8(mantissa)
+    value = value / _TENS[-exponent] if exponent < 0 else value * _TENS[exponent]
+    values[row] = -value if negative else value
+    return True
+
+
+@inlined
+def _parse_short_int(buf, start, length, row, out):
+    """Read an integer of at most eight digits into ``out[row]``; return whether it is one of those."""
+    negative = i8(buf[start] == 45)
+    at = start + negative
+    n = length - negative
+    if n < 1 or n > 8:
+        return False
+    digits, _ = digits_and_points(buf, at)
+    if lowest_bit(~digits) < n:
+        return False
+    value = i8(up_to_eight_digits(buf, at, n))
+    out[row] = -value if negative else value
+    return True
+
+
 @subkernel
 def _note(issues, n_issues, row, status):
     if n_issues < len(issues):
@@ -281,6 +350,10 @@ def floats(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issu
         for _ in range(seg_rows[g]):
             start = spans[cell] >> SPAN_BITS
             length = spans[cell] & SPAN_MASK
+            if _parse_short(buf, start, length, row, out):
+                row += 1
+                cell += width
+                continue
             status = _parse_float(buf, start, length, row, out, bits)
             if status != GOOD:
                 if status == BAD and _is_missing(buf, start, length, cif):
@@ -306,6 +379,10 @@ def ints(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issues
         for _ in range(seg_rows[g]):
             start = spans[cell] >> SPAN_BITS
             length = spans[cell] & SPAN_MASK
+            if _parse_short_int(buf, start, length, row, out):
+                row += 1
+                cell += width
+                continue
             status = _parse_int(buf, start, length, row, out, floats, bits)
             if status != GOOD:
                 if status == BAD and _is_missing(buf, start, length, cif):
@@ -411,6 +488,62 @@ def _inside(buf, span):
     if stop > start and buf[stop - 1] == 93:
         stop -= 1
     return start, stop
+
+
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, OUT_I4, OUT_I8)
+def plain_int_vectors(buf, spans, seg_first, seg_rows, width, column, offsets, out):
+    """Read a column of vectors of integers where all are as RELION writes them: brackets, digits, single commas.
+
+    Parameters
+    ----------
+    offsets : int32[rows + 1]
+    out : int64[capacity]
+        Room for half as many elements as the texts have bytes.
+
+    Returns
+    -------
+    The number of elements; -1 where a text is something else, and nothing is read.
+    """
+    n = 0
+    row = 0
+    offsets[0] = 0
+    for g in range(len(seg_first)):
+        cell = seg_first[g] + column
+        for _ in range(seg_rows[g]):
+            i = spans[cell] >> SPAN_BITS
+            last = i + (spans[cell] & SPAN_MASK) - 1
+            if last <= i or buf[i] != 91 or buf[last] != 93:
+                return -1
+            i += 1
+            while i < last:
+                # Four elements of one digit each, as visible frames are.
+                word = eight_bytes(buf, i)
+                if i + 8 <= last and word & u8(0xFFF0FFF0FFF0FFF0) == u8(0x2C302C302C302C30):
+                    word &= u8(0x000F000F000F000F)
+                    if (word + u8(0x0006000600060006)) & u8(0x0010001000100010) == u8(0):
+                        for j in range(4):
+                            out[n + j] = i8(word >> u8(16 * j) & u8(15))
+                        n += 4
+                        i += 8
+                        if i == last:
+                            return -1
+                        continue
+                negative = buf[i] == 45
+                i += negative
+                begin = i
+                value = 0
+                while 48 <= buf[i] <= 57:
+                    value = value * 10 + i8(buf[i]) - 48
+                    i += 1
+                if i == begin or i - begin > 18 or (i != last and (buf[i] != 44 or i + 1 == last)):
+                    return -1
+                out[n] = -value if negative else value
+                n += 1
+                i += 1
+            row += 1
+            offsets[row] = n
+            cell += width
+    return n
 
 
 @kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, OUT_I8)

@@ -5,7 +5,7 @@ are all values of one loop body: structure costs nothing per row. A span is wher
 into one int64: ``start << 24 | length``, quotes and the underscore of a tag left out.
 
 Several files may lie in one buffer, file ``f`` at ``buf[begins[f]:ends[f]]``, each followed by at least
-eight line feeds that belong to none: the loops need no bounds check. Each file ends with one END token, or
+64 line feeds that belong to none: the loops need no bounds check. Each file ends with one END token, or
 with a FAULT token where a lexical error stopped it; the other files are not affected.
 
 The `star` dialect is token by token, by the terminals of ``grammar/star.lark``.
@@ -22,7 +22,12 @@ reader would lose or change data without a word, the meaning is kept and a notic
 
 from __future__ import annotations
 
+import numpy as np
+
 from .jit import BYTES, INTS, OUT_I8, OUT_U1, kernel, subkernel, void
+from .masks import WINDOW, kinds_of_bytes, lowest_bit
+
+u8 = np.uint64
 
 # Kinds of token. The names are the terminals of grammar/star.lark; END is the end of a file.
 END, DATA_HEADING, SAVE_HEADING, SAVE_END, LOOP, STOP, TAG, VALUE, FAULT = range(9)
@@ -130,6 +135,64 @@ def _put(kinds, counts, firsts, n_tokens, kind, count, first):
     return n_tokens + 1
 
 
+@subkernel
+def _take_rows(buf, begin, end, n_labels, spans, k):
+    """Take the rows at `begin` for as long as they are plain, a window of bytes at a time.
+
+    A plain row has a word for each label, no quote, ``#`` or odd control character anywhere, and nothing in front
+    that could be a keyword. Nearly all are; they need no decisions. Returns where the first other line begins, and
+    the number of spans by then.
+    """
+    one = u8(1)
+    line = at = begin
+    k_line = k
+    start = 0
+    inside = u8(0)
+    while True:
+        words, breaks, odd = kinds_of_bytes(buf, at)
+        if odd != u8(0):
+            return line, k_line
+        # Where words begin and end, in turns.
+        edges = words ^ (words << one | inside)
+        while True:
+            line_feed = breaks & (~breaks + one)
+            here = edges & (line_feed | (line_feed - one))
+            edges ^= here
+            if inside != u8(0) and here != u8(0):
+                length = at + lowest_bit(here) - start
+                if length > SPAN_MASK:
+                    return line, k_line
+                spans[k] = start << SPAN_BITS | length
+                k += 1
+                here &= here - one
+                inside = u8(0)
+            while here != u8(0):
+                start = at + lowest_bit(here)
+                here &= here - one
+                if here == u8(0):
+                    inside = one
+                    break
+                spans[k] = start << SPAN_BITS | (at + lowest_bit(here) - start)
+                k += 1
+                here &= here - one
+            if line_feed == u8(0):
+                break
+            if k - k_line != n_labels or _may_be_keyword(buf, spans[k_line] >> SPAN_BITS, line):
+                return line, k_line
+            line = at + lowest_bit(line_feed) + 1
+            k_line = k
+            if line >= end:
+                return line, k
+            breaks ^= line_feed
+        at += WINDOW
+
+
+@subkernel
+def _may_be_keyword(buf, first, line):
+    c = buf[first]
+    return c == 95 or (c == 59 and first == line) or ((c == 100 or c == 108) and buf[first + 4] == 95)
+
+
 @kernel(void, BYTES, INTS, INTS, OUT_U1, OUT_I8, OUT_I8, OUT_I8, OUT_I8, OUT_I8, OUT_I8)
 def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, notices, state):
     """Tokenize files of the `relion` dialect.
@@ -164,6 +227,12 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
         preamble = -1
         has_pairs = False
         while i < end:
+            if phase == _ROWS and blank_at < 0 and comment_at < 0:
+                i, taken = _take_rows(buf, i, end, n_labels, spans, k)
+                counts[t - 1] += taken - k
+                k = taken
+                if i >= end:
+                    continue
             # -- split a line into words ---------------------------------------------------------------
             line = i
             k0 = k

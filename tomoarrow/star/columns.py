@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..kernels import gather, numbers
+from ..kernels.memory import SLACK
 from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
 
 #: ``name`` is a string that repeats, and becomes a dictionary; ``path`` is a string.
@@ -295,7 +296,7 @@ def _read_strings(cells: Cells, column: int) -> pa.Array:
     size = gather.string_offsets(*cells.arguments(column), cells.escapes, offsets)
     if size > np.iinfo(np.int32).max:
         raise OverflowError("more than 2 GiB of text in one column: read the table in pieces")
-    data = np.empty(size, np.uint8)
+    data = np.empty(size + SLACK, np.uint8)
     gather.string_bytes(*cells.arguments(column), cells.escapes, data)
     return pa.Array.from_buffers(pa.string(), n_rows, [None, pa.py_buffer(offsets), pa.py_buffer(data)], 0)
 
@@ -303,6 +304,10 @@ def _read_strings(cells: Cells, column: int) -> pa.Array:
 def _read_vectors(cells: Cells, column: int, known: LabelType, widen: bool | None) -> Column:
     """Vectors as RELION writes them, ``[a,b,c]``; without brackets too, as RELION reads them."""
     n_rows = cells.n_rows
+    if known == "list<int64>" and not widen:
+        plain = _read_plain_vectors(cells, column)
+        if plain is not None:
+            return Column(plain, known)
     offsets = np.empty(n_rows + 1, np.int64)
     n_elements = numbers.vector_offsets(*cells.arguments(column), offsets)
     element_spans = np.empty(n_elements, np.int64)
@@ -330,6 +335,21 @@ def _read_vectors(cells: Cells, column: int, known: LabelType, widen: bool | Non
     read_as: LabelType = "list<float64>" if read.type == "float64" else "list<int64>"
     notices = {code: np.unique(np.searchsorted(offsets, rows, side="right") - 1) for code, rows in read.notices.items()}
     return Column(array, read_as, tuple(bad[row] for row in sorted(bad)), notices)
+
+
+def _read_plain_vectors(cells: Cells, column: int) -> pa.Array | None:
+    """Vectors of integers that hold nothing else, None where they do."""
+    offsets = np.empty(cells.n_rows + 1, np.int32)
+    most = int((_spans_of(cells, column) & SPAN_MASK).sum()) // 2
+    if most > np.iinfo(np.int32).max:
+        return None
+    elements = np.empty(most, np.int64)
+    n = numbers.plain_int_vectors(*cells.arguments(column), offsets, elements)
+    if n < 0:
+        return None
+    # A copy, where most of the room was not needed.
+    elements = elements[:n] if n > most // 2 else elements[:n].copy()
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(elements))
 
 
 def _spans_of(cells: Cells, column: int) -> NDArray[np.int64]:

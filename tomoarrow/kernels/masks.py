@@ -1,0 +1,69 @@
+"""Sixty-four bytes at a time: what kind each is, as bits of one word, the first byte in the lowest bit.
+
+The vectors are those of LLVM, which knows what the machine has for them.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+#: So many bytes are looked at together; as many must be there to read.
+WINDOW = 64
+
+
+def _load(context, builder, type_, array, at):
+    data = context.make_array(type_)(context, builder, array).data
+    vector = ir.VectorType(ir.IntType(8), WINDOW)
+    return builder.load(builder.bitcast(builder.gep(data, [at]), vector.as_pointer()), align=1)
+
+
+def _all(value):
+    return ir.Constant(ir.VectorType(ir.IntType(8), WINDOW), [value] * WINDOW)
+
+
+def _bits(builder, flags):
+    return builder.bitcast(flags, ir.IntType(WINDOW))
+
+
+@intrinsic
+def kinds_of_bytes(typing, buf, at):
+    """Three words for the bytes from `at` on: which belong to words, which are line feeds, which need a closer look.
+
+    These last are quotes, ``#``, and control characters other than tab and line feed.
+    """
+
+    def generate(context, builder, signature, args):
+        data = _load(context, builder, signature.args[0], *args)
+        words = builder.icmp_unsigned(">", data, _all(32))
+        breaks = builder.icmp_unsigned("==", data, _all(10))
+        odd = builder.icmp_unsigned("<", data, _all(32))
+        for plain in (9, 10):
+            odd = builder.and_(odd, builder.icmp_unsigned("!=", data, _all(plain)))
+        for mark in (34, 35, 39):
+            odd = builder.or_(odd, builder.icmp_unsigned("==", data, _all(mark)))
+        return cgutils.pack_array(builder, [_bits(builder, flags) for flags in (words, breaks, odd)])
+
+    return types.UniTuple(types.uint64, 3)(buf, types.int64), generate
+
+
+@intrinsic
+def high_bytes(typing, buf, at):
+    """Which of the bytes from `at` on are above 127: not ASCII."""
+
+    def generate(context, builder, signature, args):
+        data = _load(context, builder, signature.args[0], *args)
+        return _bits(builder, builder.icmp_unsigned(">", data, _all(127)))
+
+    return types.uint64(buf, types.int64), generate
+
+
+@intrinsic
+def lowest_bit(typing, word):
+    """The number of the lowest bit that is set; 64 where there is none."""
+
+    def generate(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
