@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from ..errors import Place, SchemaError, TomoarrowError
 from ..star.blocks import learn_tables
-from ..star.columns import gather_evidence
 from ..star.document import Block, Document
 from ..star.faults import Notice
 from ..star.learn import learn_loops
 from ..star.reader import read_star
 from ..star.source import Text, lay_out, read_slab
 from ..star.structure import Structure, analyse
-from ..star.tables import Findings, Options, check_loop, loop_cells, read_cells, read_loop
+from ..star.tables import Findings, Options, check_loop, evidence_of, loop_cells, read_cells, read_loop
 from ..star.texts import FileText, FileTexts, file_text
 
 NAME = "rlnTomoName"
@@ -233,12 +232,7 @@ def series_evidence(files: Sequence[SeriesFile], options: Options, found: Findin
 
 
 def _evidence(slab: _Slab, options: Options) -> dict[str, int]:
-    evidence: dict[str, int] = {}
-    for labels, loops in slab.groups.items():
-        cells = loop_cells(slab.structure, loops)
-        for index, label in enumerate(labels):
-            evidence[label] = evidence.get(label, 0) | gather_evidence(cells, index, options.type_of(label))
-    return evidence
+    return evidence_of({labels: loop_cells(slab.structure, loops) for labels, loops in slab.groups.items()}, options)
 
 
 def text_of_series(data: bytes, tomogram: str, options: Options) -> FileText:

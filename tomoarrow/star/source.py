@@ -7,9 +7,10 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
@@ -39,12 +40,15 @@ class Text:
     begins, ends : int64[n_files]
     names : tuple of str
         What each file is called in messages.
+    first_line : int
+        The number of the line that each begins with.
     """
 
     buffer: NDArray[np.uint8]
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
     names: tuple[str, ...]
+    first_line: int = 1
     _line_starts: list[NDArray[np.int64]] = field(default_factory=list, repr=False)
 
     def file_at(self, position: int) -> int:
@@ -67,7 +71,7 @@ class Text:
         end = min(int(lines[this]) if this < len(lines) else len(self.buffer), int(self.ends[f]))
         column = len(self.cut(begin, position)) + 1
         text = self.cut(begin, min(end, position + 1000)).strip()
-        return Place(self.names[f], this - first + 1, column, block, label, text)
+        return Place(self.names[f], this - first + self.first_line, column, block, label, text)
 
 
 def _line_starts(buffer: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -92,22 +96,69 @@ def read_text(source: Source) -> Text:
     StarSyntaxError
         It is not UTF-8, or its compression is damaged.
     """
-    if isinstance(source, bytes | bytearray | memoryview):
-        name, data = "<bytes>", bytes(source)
-    elif isinstance(source, str | os.PathLike):
+    if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         data = _read_path(name, name)
-    elif hasattr(source, "read"):
-        name = str(getattr(source, "name", "<file>"))
-        data = source.read()
-        if not isinstance(data, bytes):
-            raise UsageError(f"{name} is open in text mode", expected="a file open in binary mode")
     else:
-        raise UsageError(f"cannot read from {type(source).__name__}", expected="a path, bytes or a binary file")
+        name, data = name_of(source), bytes_of(source)
     text, errors = lay_out([(name, data)])
     for error in errors:
         raise error
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """All bytes of a source that could be read only once, and what it is called."""
+
+    name: str
+    data: bytes
+
+
+def hold(source: Source) -> Held:
+    """Read a source, to read it again."""
+    name = name_of(source)
+    return Held(name, _read_path(name, name) if isinstance(source, str | os.PathLike) else bytes_of(source))
+
+
+def reads_again(source: Source | Held) -> bool:
+    """Whether a source can be read more than once: pipes and open files cannot."""
+    if isinstance(source, str | os.PathLike):
+        try:
+            return stat.S_ISREG(os.stat(source).st_mode)
+        except OSError:
+            # What is wrong with it is told by who opens it.
+            return True
+    return isinstance(source, Held | bytes | bytearray | memoryview)
+
+
+def name_of(source: Source | Held) -> str:
+    """What a source is called in messages."""
+    if isinstance(source, Held):
+        return source.name
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "<bytes>"
+    return str(getattr(source, "name", "<file>"))
+
+
+def bytes_of(source: bytes | bytearray | memoryview | IO[bytes]) -> bytes:
+    """All bytes of a source that is no path.
+
+    Raises
+    ------
+    UsageError
+        It is none that bytes can be read from.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if not hasattr(source, "read"):
+        raise UsageError(f"cannot read from {type(source).__name__}", expected="a path, bytes or a binary file")
+    data = source.read()
+    if not isinstance(data, bytes):
+        raise UsageError(f"{name_of(source)} is open in text mode", expected="a file open in binary mode")
+    return data
 
 
 def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[TomoarrowError]]:
@@ -151,17 +202,23 @@ def lay_out(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowErr
         buffer[end : end + PADDING] = 10
     text = Text(buffer, begins, begins + sizes, tuple(name for name, _ in files))
     for f in range(len(contents)):
-        bad = gather.find_invalid_utf8(buffer, begins[f], text.ends[f])
-        if bad >= 0 and not _holds_nul(text, f):
-            errors.append(
-                StarSyntaxError(
-                    f"byte 0x{buffer[bad]:02x} is not UTF-8",
-                    place=text.place(bad),
-                    remedy="convert the file to UTF-8, for example: iconv -f latin1 -t utf-8",
-                )
-            )
+        wrong = check_utf8(text, f)
+        if wrong is not None:
+            errors.append(wrong)
             text.ends[f] = text.begins[f]
     return text, errors
+
+
+def check_utf8(text: Text, f: int) -> StarSyntaxError | None:
+    """What is wrong with the encoding of a file, given by its number."""
+    bad = gather.find_invalid_utf8(text.buffer, text.begins[f], text.ends[f])
+    if bad < 0 or _holds_nul(text, f):
+        return None
+    return StarSyntaxError(
+        f"byte 0x{text.buffer[bad]:02x} is not UTF-8",
+        place=text.place(bad),
+        remedy="convert the file to UTF-8, for example: iconv -f latin1 -t utf-8",
+    )
 
 
 def _holds_nul(text: Text, f: int) -> bool:
@@ -169,31 +226,99 @@ def _holds_nul(text: Text, f: int) -> bool:
     return b"\0" in text.buffer[text.begins[f] : text.ends[f]].tobytes()
 
 
-def _read_path(path: str, name: str, *, only_regular: bool = False) -> bytes:
+class _Readable(Protocol):
+    """What bytes are read from, into room that is there."""
+
+    def readinto(self, room: memoryview, /) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Bytes that are read once, from front to back, unpacked."""
+
+    name: str
+    _file: _Readable
+
+    def fill(self, array: NDArray[np.uint8]) -> int:
+        """Fill an array; return how many bytes there were, fewer only at the end."""
+        view = array.data
+        done = 0
+        with _told(self.name, unpacks=True):
+            while done < len(view):
+                # Some files of Python's library return fewer bytes than are there.
+                n = self._file.readinto(view[done:])
+                if not n:
+                    break
+                done += n
+        return done
+
+
+@contextmanager
+def open_stream(source: Source | Held) -> Iterator[Stream]:
+    """Open a source to read it in pieces; what is taken and raised is that of `read_text`."""
+    name = name_of(source)
+    if isinstance(source, str | os.PathLike):
+        with _opened(name) as raw:
+            yield _unpacked(name, io.BufferedReader(raw))
+    elif isinstance(source, io.BufferedIOBase | io.RawIOBase):
+        file = io.BufferedReader(cast(io.RawIOBase, source))
+        try:
+            yield _unpacked(name, file)
+        finally:
+            # What the caller opened, the caller closes.
+            file.detach()
+    else:
+        data = source.data if isinstance(source, Held) else bytes_of(source)
+        yield _unpacked(name, io.BufferedReader(io.BytesIO(data)))
+
+
+def _unpacked(name: str, file: io.BufferedReader[Any]) -> Stream:
+    with _told(name):
+        head = file.peek(len(_ZSTD))
+    if head.startswith(_GZIP):
+        return Stream(name, gzip.GzipFile(fileobj=file))
+    if head.startswith(_ZSTD):
+        return Stream(name, pa.input_stream(pa.PythonFile(file, "r"), compression="zstd"))
+    return Stream(name, file)
+
+
+def _opened(name: str) -> io.FileIO:
+    with _told(name):
+        return open(name, "rb", buffering=0)
+
+
+@contextmanager
+def _told(name: str, *, unpacks: bool = False) -> Iterator[None]:
+    """Turn what the system, or a damaged compression, says into an error of the file."""
     try:
-        if only_regular and not stat.S_ISREG(os.stat(path).st_mode):
-            raise MissingFileError("not a regular file", place=Place(name), remedy="correct the path")
-        with open(path, "rb", buffering=0) as file:
-            return file.read()
-    except OSError as error:
-        reason = error.strerror or str(error)
+        yield
+    except (OSError, zlib.error, EOFError) as error:
+        if unpacks and (not isinstance(error, OSError) or error.errno is None):
+            raise StarSyntaxError(
+                f"the compressed data is damaged or cut short: {error}",
+                place=Place(name),
+                remedy="copy or compress the file again",
+            ) from error
+        reason = getattr(error, "strerror", None) or str(error)
         raise MissingFileError(
             f"cannot read the file: {reason}", place=Place(name), remedy="check the path and its permissions"
         ) from error
 
 
+def _read_path(path: str, name: str, *, only_regular: bool = False) -> bytes:
+    with _told(name):
+        if only_regular and not stat.S_ISREG(os.stat(path).st_mode):
+            raise MissingFileError("not a regular file", place=Place(name), remedy="correct the path")
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+
+
 def _decompress(name: str, data: bytes) -> bytes:
-    try:
+    with _told(name, unpacks=True):
         if data[:2] == _GZIP:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as members:
                 return members.read()
         if data[:4] == _ZSTD:
             with pa.input_stream(pa.BufferReader(data), compression="zstd") as stream:
                 return bytes(stream.read())
-    except (OSError, zlib.error, EOFError) as error:
-        raise StarSyntaxError(
-            f"the compressed data is damaged or cut short: {error}",
-            place=Place(name),
-            remedy="copy or compress the file again",
-        ) from error
     return data

@@ -44,16 +44,24 @@ class Options:
     evidence : mapping
         What columns hold in other tables that must get the same types, by label.
     on_bad_value : "error" or "null"
+    is_settled : bool
+        Whether a column of which there is no evidence has its label's type, or is text where that is not known,
+        whatever its values are.
     """
 
     labels: Mapping[str, Label] = field(default_factory=dict)
     evidence: Mapping[str, int] = field(default_factory=dict)
     on_bad_value: OnBadValue = "error"
+    is_settled: bool = False
 
     def type_of(self, label: str) -> LabelType | None:
         """The type of a label, None where it is not known."""
         known = self.labels.get(label)
         return known.type if known else None
+
+    def evidence_of(self, label: str) -> int | None:
+        """The evidence for the type of a column; None where that is in its own values."""
+        return self.evidence.get(label, 0 if self.is_settled else None)
 
 
 @dataclass(slots=True)
@@ -103,11 +111,27 @@ def read_cells(
     for index, label in enumerate(labels):
         if chosen is not None and label not in chosen:
             continue
-        column = read_column(cells, index, options.type_of(label), options.evidence.get(label))
+        column = read_column(cells, index, options.type_of(label), options.evidence_of(label))
         report_column(structure, cells, index, label, column, options, found, container)
         arrays.append(column.array)
         fields.append(field_of(label, column.array.type, options.labels.get(label)))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def evidence_of(
+    tables: Mapping[tuple[str, ...], Cells], options: Options, chosen: frozenset[str] | None = None
+) -> dict[str, int]:
+    """What tables, by their labels, hold that the types of their columns depend on, by label in order of appearance.
+
+    See `tomoarrow.star.columns.gather_evidence`. `chosen`: only these labels.
+    """
+    evidence: dict[str, int] = {}
+    for labels, cells in tables.items():
+        for index, label in enumerate(labels):
+            if chosen is not None and label not in chosen:
+                continue
+            evidence[label] = evidence.get(label, 0) | gather_evidence(cells, index, options.type_of(label))
+    return evidence
 
 
 def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Findings) -> bool:
@@ -170,7 +194,7 @@ def _pieces(cells: Cells) -> list[Cells]:
 
 
 #: Of a column of bad values so many are told of.
-_MOST_TOLD = 100
+MOST_TOLD = 100
 
 _COLUMN_NOTICES = {
     "widened": "numbers that are no integers in an integer label; read as float64",
@@ -199,7 +223,7 @@ def report_column(
     if structure.dialect == "relion":
         for code, rows in column.notices.items():
             found.notices += _notices(structure, code, cells.spans_of(rows, index), label, container)
-    told = column.bad if options.on_bad_value == "null" else column.bad[:_MOST_TOLD]
+    told = column.bad if options.on_bad_value == "null" else column.bad[:MOST_TOLD]
     for bad in told:
         span = cells.span_of(bad.row, index)
         place = structure.place(span, _container_of(structure, span) if container is None else container, label)
