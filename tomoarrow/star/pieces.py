@@ -93,6 +93,8 @@ class Piece:
     @property
     def notices(self) -> list[Notice]:
         """What was noticed in its own text: not what the labels in front repeat."""
+        if not self.structure.notices:
+            return []
         first_line = self.structure.text.place(self.begin).line
         counts = [(notice, notice.count - (notice.place.line < first_line)) for notice in self.structure.notices]
         return [replace(notice, count=count) for notice, count in counts if count]

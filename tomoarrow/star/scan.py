@@ -62,13 +62,7 @@ def read_table(
         There is not one such table, or a value does not fit its label's type; the error says which blocks there are.
     """
     again = source if reads_again(source) else hold(source)
-    request = new_request(again, block, dialect, columns, strict, on_bad_value, labels, threads)
-    tables = _read_all(request)
-    differing = _differing(tables)
-    if differing:
-        evidence = read_evidence(replace(request, columns=tuple(differing)))
-        tables = _read_all(replace(request, options=replace(request.options, evidence=evidence)))
-    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
+    return table_of(new_request(again, block, dialect, columns, strict, on_bad_value, labels, threads))
 
 
 def open_star(
@@ -127,6 +121,16 @@ def _from_end(request: Request, block: int) -> int:
     if n_blocks + block < 0:
         raise BlockNotFoundError(f"no block at position {block}", expected=f"{n_blocks} blocks")
     return n_blocks + block
+
+
+def table_of(request: Request) -> pa.Table:
+    """Read a table whole; where its pieces ask for different types, again with those that fit them all."""
+    tables = _read_all(request)
+    differing = _differing(tables)
+    if differing:
+        evidence = read_evidence(replace(request, columns=tuple(differing)))
+        tables = _read_all(replace(request, options=replace(request.options, evidence=evidence)))
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
 
 
 def _read_all(request: Request) -> list[pa.Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
@@ -24,13 +25,15 @@ from .columns import (
     read_column,
 )
 from .document import Reject
-from .faults import Notice
+from .faults import Notice, merged
 from .structure import Structure
+from .threads import cores
 
 OnBadValue = Literal["error", "null"]
 
-#: Loops of more text than this are read in pieces: Arrow's string offsets are 32 bits wide.
-_MOST_TEXT = 1 << 30
+#: Loops of more text than this are read in pieces, on threads. What is made of a piece stays in a core's cache, and
+#: Arrow's string offsets are 32 bits wide.
+_PIECE_TEXT = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +177,35 @@ def read_loop(
             for index, label in wanted:
                 evidence[label] = evidence.get(label, 0) | gather_evidence(piece, index, options.type_of(label))
         options = replace(options, evidence=evidence)
-    tables = [read_cells(structure, piece, labels, options, chosen, found, container) for piece in pieces]
-    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
+    if len(pieces) == 1:
+        return read_cells(structure, pieces[0], labels, options, chosen, found, container)
+
+    def read(piece: Cells) -> tuple[pa.Table, Findings]:
+        own = Findings()
+        return read_cells(structure, piece, labels, options, chosen, own, container), own
+
+    tables: list[pa.Table] = []
+    notices: list[Notice] = []
+    rows = 0
+    with ThreadPoolExecutor(cores()) as pool:
+        for table, own in pool.map(read, pieces):
+            notices += own.notices
+            found.rejects += [replace(reject, row=reject.row + rows) for reject in own.rejects]
+            found.errors += own.errors
+            tables.append(table)
+            rows += table.num_rows
+    found.notices += merged(notices)
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 def _pieces(cells: Cells) -> list[Cells]:
-    """A loop, cut into pieces of rows whose text Arrow's string offsets can count."""
+    """A loop, cut into pieces of rows."""
     n_rows = cells.n_rows
     if n_rows == 0:
         return [cells]
     first, last = int(cells.first[0]), int(cells.first[0]) + n_rows * cells.width - 1
     extent = (int(cells.spans[last]) >> SPAN_BITS) - (int(cells.spans[first]) >> SPAN_BITS)
-    n_pieces = extent // _MOST_TEXT + 1
+    n_pieces = extent // _PIECE_TEXT + 1
     bounds = np.linspace(0, n_rows, n_pieces + 1).astype(np.int64).tolist()
     return [
         replace(cells, first=np.array([first + begin * cells.width]), rows=np.array([end - begin]))
