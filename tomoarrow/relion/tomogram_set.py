@@ -7,9 +7,12 @@ which has one block, named as the tomogram, with a row a tilt image
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +24,18 @@ from ..star.blocks import learn_tables
 from ..star.document import Block, Document
 from ..star.faults import Notice
 from ..star.learn import learn_loops
+from ..star.pieces import Piece, read_pieces
 from ..star.reader import read_star
-from ..star.source import Text, lay_out, read_slab
+from ..star.source import Held, Source, Text, lay_out, read_slab
 from ..star.structure import Structure, analyse
 from ..star.tables import Findings, Options, check_loop, evidence_of, loop_cells, read_cells, read_loop
 from ..star.texts import FileText, FileTexts, file_text
 
 NAME = "rlnTomoName"
 SERIES_FILE = "rlnTomoTiltSeriesStarFile"
+
+#: No global file is longer than this: a tomogram takes some 300 bytes.
+MOST_HELD = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,23 @@ class Series:
 def holds_tomogram_set(document: Document) -> bool:
     """Whether a document looks like the global file of a tomogram set: a block names tilt-series files."""
     return any(SERIES_FILE in _labels(block) for block in document)
+
+
+def names_series(source: Source | Held) -> bool:
+    """Whether a file names tilt-series files: see `holds_tomogram_set`. Of a long file only the front is looked at."""
+
+    def names(piece: Piece) -> bool:
+        structure = piece.structure
+        tags = [range(tag, tag + n) for tag, n in zip(structure.loop_tags, structure.loop_width, strict=True)]
+        return any(structure.string(span) == SERIES_FILE for span in chain(structure.pair_tag, *tags))
+
+    seen = 0
+    with closing(read_pieces(source, "relion", names, stands=operator.eq, threads=1)) as pieces:
+        for read in pieces:
+            seen += len(read.piece.structure.text.buffer)
+            if read.result or seen > MOST_HELD:
+                return read.result
+    return False
 
 
 def global_table(path: Path, document: Document) -> GlobalTable:

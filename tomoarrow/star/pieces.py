@@ -122,7 +122,7 @@ class _Cut:
 
 
 def read_pieces(
-    source: Source | Held,
+    source: Source | Held | Stream,
     dialect: Dialect,
     work: Callable[[Piece], T],
     *,

@@ -13,13 +13,13 @@ from ..errors import SchemaError, StarSyntaxError, check_choice, raise_gathered
 from .columns import Cells, Label, read_column
 from .document import Block, Document, Origin, Value
 from .faults import Notice, refuse
-from .source import Source, read_text
+from .source import Held, Source, read_text
 from .structure import Dialect, Structure, analyse
 from .tables import Findings, OnBadValue, Options, check_loop, read_loop, report_column
 
 
 def read_star(
-    source: Source,
+    source: Source | Held,
     *,
     dialect: Dialect = "relion",
     blocks: str | int | Sequence[str | int] | None = None,
@@ -60,7 +60,7 @@ def read_star(
     return _document(structure, blocks, columns, strict, Options(labels or {}, {}, on_bad_value))
 
 
-def _analysed(source: Source, dialect: Dialect, on_bad_value: OnBadValue) -> Structure:
+def _analysed(source: Source | Held, dialect: Dialect, on_bad_value: OnBadValue) -> Structure:
     """Read a source and take it apart."""
     check_choice("dialect", dialect, get_args(Dialect))
     check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))

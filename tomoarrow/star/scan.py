@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -10,12 +9,12 @@ from typing import get_args
 
 import pyarrow as pa
 
-from ..errors import BlockNotFoundError, TomoarrowError, UsageError, check_choice, raise_gathered
+from ..errors import BlockNotFoundError, UsageError, check_choice, raise_gathered
 from .batches import Request, count_blocks, read_batches, read_evidence
 from .columns import Label
 from .source import Held, Source, hold, reads_again
 from .structure import Dialect
-from .tables import MOST_TOLD, Findings, OnBadValue, Options
+from .tables import Findings, OnBadValue, Options, told
 from .threads import cores
 
 
@@ -137,18 +136,8 @@ def _read_all(request: Request) -> list[pa.Table]:
     """All pieces of a table."""
     found = Findings()
     tables = list(read_batches(request, found))
-    errors: list[TomoarrowError] = []
-    told: Counter[str | None] = Counter()
-    for error in sorted(found.errors, key=_position):
-        told[error.place.label] += 1
-        if told[error.place.label] <= MOST_TOLD:
-            errors.append(error)
-    raise_gathered(errors, "{n} values or labels do not fit:")
+    raise_gathered(told(found.errors), "{n} values or labels do not fit:")
     return tables
-
-
-def _position(error: TomoarrowError) -> tuple[int, int]:
-    return error.place.line, error.place.column
 
 
 def _differing(tables: Sequence[pa.Table]) -> list[str]:
@@ -178,10 +167,10 @@ def sound(request: Request) -> Generator[pa.Table, None, None]:
     found = Findings()
     for table in read_batches(request, found):
         if found.errors:
-            raise min(found.errors, key=_position)
+            raise told(found.errors)[0]
         yield table
     if found.errors:
-        raise min(found.errors, key=_position)
+        raise told(found.errors)[0]
 
 
 def first_of(tables: Generator[pa.Table, None, None]) -> tuple[pa.Schema, Generator[pa.Table, None, None]]:

@@ -81,7 +81,7 @@ def _line_starts(buffer: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.flatnonzero(is_end) + 1
 
 
-def read_text(source: Source) -> Text:
+def read_text(source: Source | Held) -> Text:
     """Read one source whole.
 
     Parameters
@@ -96,12 +96,8 @@ def read_text(source: Source) -> Text:
     StarSyntaxError
         It is not UTF-8, or its compression is damaged.
     """
-    if isinstance(source, str | os.PathLike):
-        name = os.fspath(source)
-        data = _read_path(name, name)
-    else:
-        name, data = name_of(source), bytes_of(source)
-    text, errors = lay_out([(name, data)])
+    held = hold(source)
+    text, errors = lay_out([(held.name, held.data)])
     for error in errors:
         raise error
     return text
@@ -115,13 +111,15 @@ class Held:
     data: bytes
 
 
-def hold(source: Source) -> Held:
+def hold(source: Source | Held) -> Held:
     """Read a source, to read it again."""
+    if isinstance(source, Held):
+        return source
     name = name_of(source)
     return Held(name, _read_path(name, name) if isinstance(source, str | os.PathLike) else bytes_of(source))
 
 
-def reads_again(source: Source | Held) -> bool:
+def reads_again(source: Source | Held | Stream) -> bool:
     """Whether a source can be read more than once: pipes and open files cannot."""
     if isinstance(source, str | os.PathLike):
         try:
@@ -132,9 +130,9 @@ def reads_again(source: Source | Held) -> bool:
     return isinstance(source, Held | bytes | bytearray | memoryview)
 
 
-def name_of(source: Source | Held) -> str:
+def name_of(source: Source | Held | Stream) -> str:
     """What a source is called in messages."""
-    if isinstance(source, Held):
+    if isinstance(source, Held | Stream):
         return source.name
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
@@ -254,10 +252,12 @@ class Stream:
 
 
 @contextmanager
-def open_stream(source: Source | Held) -> Iterator[Stream]:
+def open_stream(source: Source | Held | Stream) -> Iterator[Stream]:
     """Open a source to read it in pieces; what is taken and raised is that of `read_text`."""
     name = name_of(source)
-    if isinstance(source, str | os.PathLike):
+    if isinstance(source, Stream):
+        yield source
+    elif isinstance(source, str | os.PathLike):
         with _opened(name) as raw:
             yield _unpacked(name, io.BufferedReader(raw))
     elif isinstance(source, io.BufferedIOBase | io.RawIOBase):
@@ -270,6 +270,34 @@ def open_stream(source: Source | Held) -> Iterator[Stream]:
     else:
         data = source.data if isinstance(source, Held) else bytes_of(source)
         yield _unpacked(name, io.BufferedReader(io.BytesIO(data)))
+
+
+@contextmanager
+def held_or_open(source: Source, most: int) -> Iterator[Held | Stream]:
+    """Read a source that can be read only once: whole, where it has no more bytes than `most`, else from the front."""
+    with open_stream(source) as stream:
+        head = np.empty(most, np.uint8)
+        n = stream.fill(head)
+        if n < most:
+            yield Held(stream.name, head[:n].tobytes())
+        else:
+            yield Stream(stream.name, _Behind(head.data, stream))
+
+
+@dataclass(slots=True)
+class _Behind:
+    """A stream of which the first bytes have been read."""
+
+    head: memoryview
+    rest: Stream
+
+    def readinto(self, room: memoryview, /) -> int:
+        n = min(len(room), len(self.head))
+        if not n:
+            return self.rest.fill(np.frombuffer(room, np.uint8))
+        room[:n] = self.head[:n]
+        self.head = self.head[n:]
+        return n
 
 
 def _unpacked(name: str, file: io.BufferedReader[Any]) -> Stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -214,7 +215,19 @@ def _pieces(cells: Cells) -> list[Cells]:
 
 
 #: Of a column of bad values so many are told of.
-MOST_TOLD = 100
+_MOST_TOLD = 100
+
+
+def told(errors: Sequence[TomoarrowError]) -> list[TomoarrowError]:
+    """The errors of a file that are told of, in the order of their places: only so many of each label."""
+    counts: Counter[str | None] = Counter()
+    found = []
+    for error in sorted(errors, key=lambda each: (each.place.line, each.place.column)):
+        counts[error.place.label] += 1
+        if counts[error.place.label] <= _MOST_TOLD:
+            found.append(error)
+    return found
+
 
 _COLUMN_NOTICES = {
     "widened": "numbers that are no integers in an integer label; read as float64",
@@ -243,7 +256,7 @@ def report_column(
     if structure.dialect == "relion":
         for code, rows in column.notices.items():
             found.notices += _notices(structure, code, cells.spans_of(rows, index), label, container)
-    told = column.bad if options.on_bad_value == "null" else column.bad[:MOST_TOLD]
+    told = column.bad if options.on_bad_value == "null" else column.bad[:_MOST_TOLD]
     for bad in told:
         span = cells.span_of(bad.row, index)
         place = structure.place(span, _container_of(structure, span) if container is None else container, label)
