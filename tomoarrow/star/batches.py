@@ -17,7 +17,7 @@ from ..errors import Place, SchemaError
 from .columns import Cells, read_strings
 from .document import Block, Document
 from .faults import refuse
-from .pieces import PIECE_BYTES, OpenLoop, Piece, read_pieces
+from .pieces import OpenLoop, Piece, read_pieces
 from .source import Held, Source, name_of
 from .structure import Dialect, Structure
 from .tables import Findings, Options, check_loop, evidence_of, loop_cells, read_cells
@@ -44,7 +44,7 @@ class Request:
     threads : int
     gathers : bool
         Whether only the evidence for the types of columns is wanted, no values.
-    piece_bytes : int
+    piece_bytes : int or None
     """
 
     source: Source | Held
@@ -55,7 +55,7 @@ class Request:
     options: Options
     threads: int
     gathers: bool = False
-    piece_bytes: int = PIECE_BYTES
+    piece_bytes: int | None = None
 
     @property
     def stacks(self) -> bool:

@@ -128,7 +128,7 @@ def read_pieces(
     *,
     stands: Callable[[OpenLoop | None, OpenLoop | None], bool],
     threads: int,
-    piece_bytes: int = PIECE_BYTES,
+    piece_bytes: int | None = None,
 ) -> Generator[Read[T], None, None]:
     """Do work on each piece of a source, in order.
 
@@ -144,7 +144,7 @@ def read_pieces(
     threads : int
         How many threads work.
     piece_bytes : int
-        About how long pieces are.
+        About how long pieces are; `PIECE_BYTES` by default.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def read_pieces(
         return piece, work(piece)
 
     with open_stream(source) as stream, ThreadPoolExecutor(threads) as pool:
-        cuts = _cuts(stream, dialect, piece_bytes)
+        cuts = _cuts(stream, dialect, piece_bytes or PIECE_BYTES)
         waiting: deque[tuple[_Cut, OpenLoop | None, Future[tuple[Piece, T]]]] = deque()
         within: OpenLoop | None = None
         try:
