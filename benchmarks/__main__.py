@@ -105,8 +105,7 @@ def _work(name: str, settings: Settings) -> tuple[list[Result], list[str]]:
     results = []
     try:
         with _console.status(f"{name}: {(WORKS[name].__doc__ or '').partition(': ')[2]}"):
-            for result in WORKS[name](settings):
-                results.append(result)
+            results.extend(WORKS[name](settings))
     except (TomoarrowError, DisagreementError, jobs.ProcessError) as error:
         return results, [f"{name}: {error}"]
     return results, []
