@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,6 @@ class Row:
     best_ratio: float
     aim: float | None
 
-    @property
-    def met(self) -> bool | None:
-        return None if self.aim is None else self.ratio >= self.aim
-
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -46,8 +42,8 @@ class Figure:
     at_most: float | None = None
 
     @property
-    def met(self) -> bool | None:
-        return None if self.at_most is None else self.value <= self.at_most
+    def is_past_limit(self) -> bool:
+        return self.at_most is not None and self.value > self.at_most
 
     def __str__(self) -> str:
         limit = "" if self.at_most is None else f", at most {self.at_most:g}"
@@ -190,24 +186,42 @@ def _list_versions(run: Run) -> str:
     return ", ".join(f"{package} {number}" for package, number in run.versions.items())
 
 
-def ratios_to_keep(results: Iterable[Result]) -> dict[str, dict[str, float]]:
-    """The ratios of the best runs, which noise moves least."""
+#: What is kept of a quick run: for each result the ratios of its rows and the values of its limited figures.
+Kept = dict[str, dict[str, float]]
+
+
+def to_keep(results: Iterable[Result]) -> Kept:
+    """The ratios of the best runs, which noise moves least, and the figures that have a limit."""
     return {
-        f"{result.work} {result.title}": {row.name: float(f"{row.best_ratio:.2g}") for row in result.rows}
+        _key(result): {row.name: float(f"{row.best_ratio:.2g}") for row in result.rows}
+        | {figure.name: float(f"{figure.value:.2g}") for figure in result.figures if figure.at_most is not None}
         for result in results
-        if result.rows
     }
 
 
-def regressions(results: Sequence[Result], kept: dict[str, dict[str, float]], margin: float) -> list[str]:
-    """Where a ratio is worse than the one kept by more than a margin, or a figure passes its limit by as much."""
-    worse = []
-    for result in results:
-        before = kept.get(f"{result.work} {result.title}", {})
-        for row in result.rows:
-            if row.best_ratio * margin < before.get(row.name, 0.0):
-                worse.append(f"{result.work}: {row.name} at {row.best_ratio:.2f}, was {before[row.name]:.2f}")
-        for figure in result.figures:
-            if figure.at_most is not None and figure.value > margin * figure.at_most:
-                worse.append(f"{result.work}: {figure}")
-    return worse
+def with_kept_aims(result: Result, kept: Kept, margin: float) -> Result:
+    """The result with the aims of a quick run: what was kept, less a margin.
+
+    A figure may pass both its limit and what was kept by as much.
+    """
+    before = kept.get(_key(result), {})
+    rows = (replace(row, aim=before[row.name] / margin if row.name in before else None) for row in result.rows)
+    figures = (
+        figure if figure.at_most is None else replace(figure, at_most=margin * max(figure.at_most, before[figure.name]))
+        for figure in (replace(f, at_most=f.at_most if f.name in before else None) for f in result.figures)
+    )
+    return replace(result, rows=tuple(rows), figures=tuple(figures))
+
+
+def shortfalls(result: Result, *, of_best: bool) -> list[str]:
+    """Which aims are missed, by the medians or by the best runs, and which limits are passed."""
+    short = []
+    for row in result.rows:
+        ratio = row.best_ratio if of_best else row.ratio
+        if row.aim is not None and ratio < row.aim:
+            short.append(f"{_key(result)}: {row.name} takes {ratio:.2f} times as long, the aim is {row.aim:.2g}")
+    return short + [f"{_key(result)}: {figure}" for figure in result.figures if figure.is_past_limit]
+
+
+def _key(result: Result) -> str:
+    return f"{result.work} {result.title}"

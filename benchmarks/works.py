@@ -69,7 +69,10 @@ def read_particles(settings: Settings) -> Iterator[Result]:
     shuffled = data.shuffled_star(settings.folder / f"shuffled-{rows}.star", rows)
     by_hand = data.by_hand_star(settings.folder / f"by-hand-{rows}.star", star)
     relion = Contestant("tomoarrow, RELION's layout", ours.run, _the_same, aim=0.8)
-    for path, title in ((shuffled, "its columns in another order"), (by_hand, "tabs, ragged blanks, no padding")):
+    for path, title in (
+        (shuffled, "particles.star, columns in another order"),
+        (by_hand, "particles.star, tabs, ragged blanks"),
+    ):
         variant = Contestant("tomoarrow", partial(read_table, path, block="particles"), _the_same)
         floor = Contestant("read the bytes", path.read_bytes)
         contest = Contest("W3", title, _sized(path, f"{rows:,} rows"), variant, (relion, polars), floor)
