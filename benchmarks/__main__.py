@@ -34,6 +34,7 @@ from .results import (
     load,
     save,
     shortfalls,
+    summarise,
     to_keep,
     with_kept_aims,
 )
@@ -81,19 +82,21 @@ def main() -> int:
 def _measure(settings: Settings, names: list[str], chosen: argparse.Namespace) -> int:
     kept: Kept = json.loads(_KEPT.read_text()) if chosen.quick and _KEPT.exists() else {}
     run = Run(describe_machine(), installed_versions())
+    output = chosen.output or (None if chosen.quick else _HERE)
     failures, short = [], []
     for name in names:
         results, failed = _work(name, settings, kept)
         if chosen.quick and not chosen.keep and any(shortfalls(result, of_best=True) for result in results):
             # Once more: what falls short twice was not a disturbance.
             results, failed = _work(name, settings, kept)
+        for result in results:
+            _console.print(summarise(result), soft_wrap=True, highlight=False)
         run.results.extend(results)
         failures += failed
+        if output is not None:
+            _store(run, output)
         short += [line for result in results for line in shortfalls(result, of_best=chosen.quick)]
     _tell(run, failures, short)
-    output = chosen.output or (None if chosen.quick else _HERE)
-    if output is not None:
-        _store(run, output)
     if chosen.keep:
         _KEPT.write_text(json.dumps(kept | to_keep(run.results), indent=1) + "\n")
     return 1 if failures or (short and chosen.quick and not chosen.keep) else 0
@@ -114,6 +117,8 @@ def _work(name: str, settings: Settings, kept: Kept) -> tuple[list[Result], list
 
 def _tell(run: Run, failures: list[str], short: list[str]) -> None:
     _console.print(as_table(run))
+    if find_spec("matplotlib") is None:
+        _console.print("left out: the picture, matplotlib is not installed")
     for line in sorted({line for result in run.results for line in result.left_out}):
         _console.print(f"left out: {line}")
     for line in short:
@@ -125,9 +130,7 @@ def _tell(run: Run, failures: list[str], short: list[str]) -> None:
 def _store(run: Run, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     save(run, output / "results.json")
-    if find_spec("matplotlib") is None:
-        _console.print("no picture: matplotlib is not installed")
-    else:
+    if find_spec("matplotlib") is not None:
         draw(load(output / "results.json"), output / "results.svg")
 
 

@@ -123,8 +123,8 @@ def memory_of_streaming(settings: Settings) -> Iterator[Result]:
     block = _REPEATED // 50 if settings.quick else _REPEATED
     star = data.particles_star(settings.folder / f"particles-{block}.star", block)
     head, rows = data.split_particles(star)
-    # The first run compiles kernels, which takes memory of its own.
-    _convert_pipe(settings.folder, head, rows, 1)
+    # Compiling takes memory of its own.
+    _run(python("-m", "tomoarrow", "warmup"))
     short, long = (_convert_pipe(settings.folder, head, rows, times) for times in (10, 100))
     size = f"{10 * block:,} and {100 * block:,} rows ({100 * rows.stat().st_size / 1e9:.1f} GB)"
     figures = (

@@ -11,7 +11,7 @@ _PEERS = "#bbbbbb"
 
 
 def draw(run: Run, path: Path) -> None:
-    """Bars on a logarithmic axis, a group for each work. Needs matplotlib."""
+    """Bars from tomoarrow on, on a logarithmic axis, a group for each work. Needs matplotlib."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -25,15 +25,19 @@ def draw(run: Run, path: Path) -> None:
         weight = "bold" if colour is None else "normal"
         axes.text(-0.01, place, label, transform=axes.get_yaxis_transform(), ha="right", va="center", weight=weight)
         if ratio is not None:
-            axes.barh(place, ratio, color=colour, height=0.75)
-            axes.text(ratio * 1.05, place, f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}", va="center")
+            axes.barh(place, ratio - 1, left=1, color=colour, height=0.75)
+            text = f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}"
+            axes.text(
+                ratio * (1.05 if ratio > 1 else 0.95), place, text, va="center", ha="left" if ratio > 1 else "right"
+            )
     axes.axvline(1, color=_OURS, linewidth=1)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.margins(x=0.15)
     axes.set_yticks([])
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_xlabel("time, in times of tomoarrow's (blue line)")
+    axes.set_xlabel("times as long as tomoarrow (the line): to the right is slower")
     figure.savefig(path, metadata={"Date": None, "Creator": None})
     plt.close(figure)
 

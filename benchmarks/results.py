@@ -144,6 +144,13 @@ def _rounded(value: Any) -> Any:
     return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def summarise(result: Result) -> str:
+    """A result on one line."""
+    rows = [f"{row.name} takes {row.ratio:.2f} times as long" for row in result.rows]
+    ours = [] if result.ours_s is None else [f"tomoarrow {result.ours_s:.3g} s"]
+    return f"{result.work} {result.title}: {'; '.join([*ours, *rows, *map(str, result.figures)])}"
+
+
 _HEADER = ("work", "tomoarrow", "against", "takes", "times as long", "aim", "of the floor")
 
 
