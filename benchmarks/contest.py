@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import pyarrow as pa
 
 from .agree import DisagreementError, check_agreement
-from .measure import Contestant, Times, in_turns, seconds
+from .measure import Contestant, Times, in_turns, timed
 from .results import Figure, Result, Row
 
 
@@ -49,7 +49,7 @@ def hold(contest: Contest, rounds: int, figures: Sequence[Figure] = ()) -> Resul
     others = [peer for peer in contest.peers if peer.name not in absent]
     _check(contest.ours, others)
     if contest.floor is not None:
-        seconds(contest.floor)
+        timed(contest.floor)
         others.append(contest.floor)
     ours, *theirs = in_turns([contest.ours, *others], rounds)
     return Result(
@@ -58,6 +58,7 @@ def hold(contest: Contest, rounds: int, figures: Sequence[Figure] = ()) -> Resul
         size=contest.size,
         ours_s=ours.median_s,
         ours_best_s=ours.best_s,
+        ours_cpu_s=ours.cpu_s,
         rounds=len(ours.seconds),
         rows=tuple(
             _row(peer, times, ours, is_floor=peer is contest.floor) for peer, times in zip(others, theirs, strict=True)
@@ -83,7 +84,7 @@ def _check(ours: Contestant, others: Sequence[Contestant]) -> None:
 
 
 def _made(contestant: Contestant) -> pa.Table | None:
-    _, result = seconds(contestant)
+    *_, result = timed(contestant)
     if contestant.table is None:
         return None
     table = contestant.table(result)
@@ -101,6 +102,7 @@ def _row(peer: Contestant, theirs: Times, ours: Times, *, is_floor: bool) -> Row
         rounds=len(theirs.seconds),
         scale=peer.scale,
         ratio=theirs.median_s / ours.median_s,
+        cpu_ratio=theirs.cpu_s / ours.cpu_s if ours.cpu_s else 0.0,
         best_ratio=theirs.best_s / ours.best_s,
         aim=peer.aim,
     )

@@ -58,39 +58,50 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The seconds of several runs."""
+    """The seconds of several runs, and those that processors worked on them, all cores together."""
 
     seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...]
 
     @property
     def median_s(self) -> float:
         return statistics.median(self.seconds)
 
     @property
+    def cpu_s(self) -> float:
+        return statistics.median(self.cpu_seconds)
+
+    @property
     def best_s(self) -> float:
         return min(self.seconds)
 
 
-def seconds(contestant: Contestant) -> tuple[float, Any]:
-    """Time one run; what it made is freed by the caller, outside of the time."""
+def timed(contestant: Contestant) -> tuple[float, float, Any]:
+    """Seconds and processor seconds of one run, and what it made: that is freed by the caller, outside of the time."""
     if contestant.before is not None:
         contestant.before()
     gc.collect()
-    started = time.perf_counter()
+    cpu, started = _cpu_s(), time.perf_counter()
     result = contestant.run()
-    return (time.perf_counter() - started) * contestant.scale, result
+    taken, cpu = time.perf_counter() - started, _cpu_s() - cpu
+    return taken * contestant.scale, cpu * contestant.scale, result
+
+
+def _cpu_s() -> float:
+    """Of this process and of its children that are over."""
+    return sum(os.times()[:4])
 
 
 def in_turns(contestants: Sequence[Contestant], rounds: int) -> list[Times]:
     """Each runs once a round, in an order that turns with the rounds."""
-    taken: list[list[float]] = [[] for _ in contestants]
+    taken: list[list[tuple[float, float]]] = [[] for _ in contestants]
     for turn in range(rounds):
         for place in range(len(contestants)):
             which = (place + turn) % len(contestants)
             contestant = contestants[which]
             if contestant.rounds is None or turn < contestant.rounds:
-                taken[which].append(seconds(contestant)[0])
-    return [Times(tuple(one)) for one in taken]
+                taken[which].append(timed(contestant)[:2])
+    return [Times(*zip(*one, strict=True)) for one in taken]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ _PACKAGES = ("tomoarrow", "numba", "polars", "pyarrow", "duckdb", "starfile-rs",
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A peer, or the floor, beside tomoarrow: `ratio` is its seconds over those of tomoarrow."""
+    """A peer, or the floor, beside tomoarrow: `ratio` is its seconds over those of tomoarrow.
+
+    `cpu_ratio` is the same of the seconds that processors worked, which other work on the machine moves less.
+    """
 
     name: str
     is_floor: bool
@@ -29,6 +32,7 @@ class Row:
     scale: int
     ratio: float
     best_ratio: float
+    cpu_ratio: float
     aim: float | None
 
 
@@ -59,6 +63,7 @@ class Result:
     size: str
     ours_s: float | None = None
     ours_best_s: float | None = None
+    ours_cpu_s: float | None = None
     rounds: int = 0
     rows: tuple[Row, ...] = ()
     figures: tuple[Figure, ...] = ()
@@ -146,12 +151,12 @@ def _rounded(value: Any) -> Any:
 
 def summarise(result: Result) -> str:
     """A result on one line."""
-    rows = [f"{row.name} takes {row.ratio:.2f} times as long" for row in result.rows]
+    rows = [f"{row.name} takes {row.ratio:.2f} times as long ({row.cpu_ratio:.2f} of CPU)" for row in result.rows]
     ours = [] if result.ours_s is None else [f"tomoarrow {result.ours_s:.3g} s"]
     return f"{result.work} {result.title}: {'; '.join([*ours, *rows, *map(str, result.figures)])}"
 
 
-_HEADER = ("work", "tomoarrow", "against", "takes", "times as long", "aim", "of the floor")
+_HEADER = ("work", "tomoarrow", "against", "takes", "times as long", "aim", "CPU", "of the floor")
 
 
 def _cells(result: Result) -> Iterator[tuple[str, ...]]:
@@ -163,10 +168,18 @@ def _cells(result: Result) -> Iterator[tuple[str, ...]]:
     for row in result.peers:
         scaled = f" ({row.scale} x one part in {row.scale})" if row.scale > 1 else ""
         aim = "" if row.aim is None else f"{row.aim:.2g}"
-        yield (*first, row.name, f"{row.median_s:.3g} s{scaled}", f"{row.ratio:.2f}", aim, floor)
+        yield (
+            *first,
+            row.name,
+            f"{row.median_s:.3g} s{scaled}",
+            f"{row.ratio:.2f}",
+            aim,
+            f"{row.cpu_ratio:.2f}",
+            floor,
+        )
         first, floor = ["", ""], ""
     for figure in result.figures:
-        yield (*first, str(figure), "", "", "", floor)
+        yield (*first, str(figure), "", "", "", "", floor)
         first, floor = ["", ""], ""
 
 
@@ -174,7 +187,9 @@ def as_table(run: Run) -> Table:
     """The table for a terminal."""
     table = Table(title=run.machine, caption=_list_versions(run))
     for name in _HEADER:
-        table.add_column(name, justify="right" if name in ("tomoarrow", "takes", "times as long", "aim") else "left")
+        table.add_column(
+            name, justify="right" if name in ("tomoarrow", "takes", "times as long", "aim", "CPU") else "left"
+        )
     for result in run.results:
         for cells in _cells(result):
             table.add_row(*cells)
