@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from .agree import DisagreementError, check_agreement
 from .measure import Contestant, Times, in_turns, timed
-from .results import Figure, Result, Row
+from .results import Result, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Contest:
     floor: Contestant | None = None
 
 
-def hold(contest: Contest, rounds: int, figures: Sequence[Figure] = ()) -> Result:
+def hold(contest: Contest, rounds: int) -> Result:
     """Check that all find the same, then time them in turns.
 
     Raises
@@ -63,7 +63,6 @@ def hold(contest: Contest, rounds: int, figures: Sequence[Figure] = ()) -> Resul
         rows=tuple(
             _row(peer, times, ours, is_floor=peer is contest.floor) for peer, times in zip(others, theirs, strict=True)
         ),
-        figures=tuple(figures),
         left_out=tuple(f"{name}: {' and '.join(missing)} not installed" for name, missing in absent.items()),
     )
 
