@@ -213,11 +213,15 @@ Kept = dict[str, dict[str, float]]
 
 
 def to_keep(results: Iterable[Result]) -> Kept:
-    """The ratios of the best runs, which noise moves least, and the figures that have a limit."""
+    """The ratios of the best runs, which noise moves least, and the figures that have a limit.
+
+    Floors are left out: a faster disk is no regression.
+    """
     return {
-        _key(result): {row.name: float(f"{row.best_ratio:.2g}") for row in result.rows}
+        _key(result): {row.name: float(f"{row.best_ratio:.2g}") for row in result.peers}
         | {figure.name: float(f"{figure.value:.2g}") for figure in result.figures if figure.at_most is not None}
         for result in results
+        if result.rows or any(figure.at_most is not None for figure in result.figures)
     }
 
 
