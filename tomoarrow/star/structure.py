@@ -6,6 +6,7 @@ they could not accept becomes an error with a place. No value is read here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,12 +80,15 @@ class Structure:
         first = int(self.loop_tags[loop])
         return [self.string(span) for span in range(first, first + int(self.loop_width[loop]))]
 
-    def header(self, loop: int) -> bytes:
-        """The bytes of the labels of a loop, from the first to the last, given by its number."""
-        first = int(self.loop_tags[loop])
-        last = first + int(self.loop_width[loop]) - 1
-        end = self.start(last) + (int(self.spans[last]) & tokenize.SPAN_MASK)
-        return self.text.buffer[self.start(first) : end].tobytes()
+    def headers(self, loops: Sequence[int] | NDArray[np.int64]) -> list[bytes]:
+        """The bytes of the labels of loops, from the first to the last, given by their numbers."""
+        numbers = np.asarray(loops, np.int64)
+        firsts = self.spans[self.loop_tags[numbers]]
+        lasts = self.spans[self.loop_tags[numbers] + self.loop_width[numbers] - 1]
+        begins = (firsts >> tokenize.SPAN_BITS).tolist()
+        ends = ((lasts >> tokenize.SPAN_BITS) + (lasts & tokenize.SPAN_MASK)).tolist()
+        data = self.text.buffer.data
+        return [bytes(data[begin:end]) for begin, end in zip(begins, ends, strict=True)]
 
     def place(self, span: int, container: int | None = None, label: str | None = None) -> Place:
         """The place of a value, given by the index of its span."""
