@@ -22,6 +22,7 @@ from .columns import (
     first_repeated,
     gather_evidence,
     read_column,
+    read_floats,
 )
 from .document import Reject
 from .faults import Notice
@@ -100,10 +101,11 @@ def read_cells(
     `container` is the block or frame that the cells are in; None where they are in several blocks.
     """
     arrays, fields = [], []
-    for index, label in enumerate(labels):
-        if chosen is not None and label not in chosen:
-            continue
-        column = read_column(cells, index, options.type_of(label), options.evidence.get(label))
+    wanted = {index: label for index, label in enumerate(labels) if chosen is None or label in chosen}
+    floats = [index for index, label in wanted.items() if options.type_of(label) == "float64"]
+    columns = dict(zip(floats, read_floats(cells, floats), strict=True))
+    for index, label in wanted.items():
+        column = columns.get(index) or read_column(cells, index, options.type_of(label), options.evidence.get(label))
         report_column(structure, cells, index, label, column, options, found, container)
         arrays.append(column.array)
         fields.append(field_of(label, column.array.type, options.labels.get(label)))
