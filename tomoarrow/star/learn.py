@@ -7,10 +7,10 @@ with some of the rows at which it failed. What no guess explains is kept as it s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..kernels import compare
 from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
 from .columns import Cells
-from .forms import NONE, Form, Quoting, texts_of
+from .forms import NONE, Form, Quoting, number_style, stay_bare, texts_of
 from .named import usual_gaps
 from .structure import Structure
 from .style import Departures, Exceptions, Gap, Header, LoopStyle, rules_of
@@ -105,7 +105,12 @@ class _Group:
         """
         sample = self._sample()
         forms, wrong = [], {}
+        usual = {c: form for c, column in enumerate(self.columns) if (form := _usual(column.type, aligned=aligned))}
+        doubtful = self._doubtful(usual)
         for c, column in enumerate(self.columns):
+            if c in usual and not len(self._wrong(c, column, usual[c], doubtful[c])):
+                forms.append(usual[c])
+                continue
             form, rows = self._form(c, column, sample, aligned)
             forms.append(form)
             if len(rows):
@@ -124,7 +129,7 @@ class _Group:
         best, fewest = Form(), np.arange(len(column))
         for _ in range(2):
             for form in guess_forms(column.take(pa.array(sample)), self.texts(c, sample), aligned=aligned):
-                rows = self._wrong(c, column, form)
+                rows = self._wrong(c, column, form, self._doubtful({c: form})[c])
                 if not len(rows):
                     return form, rows
                 if len(rows) < len(fewest):
@@ -132,13 +137,45 @@ class _Group:
             sample = np.union1d(sample[: _SAMPLE // 2], fewest[:: max(1, len(fewest) // (_SAMPLE // 2))])
         return best, fewest
 
-    def _wrong(self, c: int, column: pa.Array, form: Form) -> NDArray[np.int64]:
-        # As they will be written: what leads a loop may be quoted where others are not.
-        firsts = self.first_rows[self.cells.rows > 0] if c == 0 else NONE
-        texts = texts_of(column, form, firsts=firsts, multiline=True)
-        rows = np.empty(len(column), np.int64)
-        n = compare.differing(*self.cells.arguments(c), texts.data, texts.offsets, rows)
-        return rows[:n].copy()
+    def _doubtful(self, forms: Mapping[int, Form]) -> dict[int, NDArray[np.int64]]:
+        """By column, the rows whose text may not be what a form gives: all others are known without writing them."""
+        doubtful = {c: self._doubtful_strings(c, form) for c, form in forms.items() if _is_text(self.columns[c].type)}
+        styles = {c: style for c, form in forms.items() if (style := number_style(self.columns[c].type, form))}
+        columns, kinds, decimals = np.array([(c, *style) for c, style in styles.items()], np.int64).reshape(-1, 3).T
+        arguments = *self._arguments, len(self.columns), columns.copy(), kinds.copy(), decimals.copy()
+        found = _all_found(compare.doubtful, arguments)
+        rows, numbers = np.divmod(found, max(len(styles), 1))
+        for i, c in enumerate(styles):
+            doubtful[c] = rows[numbers == i]
+            if self.columns[c].null_count:
+                doubtful[c] = np.union1d(doubtful[c], np.flatnonzero(np.asarray(self.columns[c].is_null())))
+        return {c: doubtful[c] if c in doubtful else np.arange(self.cells.n_rows) for c in forms}
+
+    def _doubtful_strings(self, c: int, form: Form) -> NDArray[np.int64]:
+        """None where no value has quotes, nor would get any."""
+        column = self.columns[c]
+        is_bare = not self.cells.escapes and not compare.count_quoted(*self.cells.arguments(c))
+        if is_bare and not column.null_count and stay_bare(column, form, self._firsts(c)):
+            return NONE
+        return np.arange(len(column))
+
+    def _firsts(self, c: int) -> NDArray[np.int64]:
+        """The rows whose value leads a loop: it may be quoted where others are not."""
+        return self.first_rows[self.cells.rows > 0] if c == 0 else NONE
+
+    def _wrong(self, c: int, column: pa.Array, form: Form, among: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows, of some, that a form does not give the text that they have."""
+        if not len(among):
+            return among
+        # As they will be written.
+        firsts = np.flatnonzero(np.isin(among, self._firsts(c)))
+        texts = texts_of(column.take(pa.array(among)), form, firsts=firsts, multiline=True)
+        rows = np.empty(len(among), np.int64)
+        one_each = self.cells.spans_of(among, 0), np.ones(len(among), np.int64)
+        n = compare.differing(
+            self.cells.buffer, self.cells.spans, *one_each, self.cells.width, c, texts.data, texts.offsets, rows
+        )
+        return among[rows[:n]]
 
     def texts(self, c: int, rows: NDArray[np.int64]) -> list[bytes]:
         """The texts of some values, quotes included."""
@@ -184,13 +221,8 @@ class _Group:
         return tuple(rules), wrong
 
     def _wrong_gaps(self, rules: Sequence[Gap]) -> dict[int, NDArray[np.int64]]:
-        found = np.empty(1024, np.int64)
-        while True:
-            n = compare.differing_gaps(*self._arguments, self.begins, self.row_ends, *rules_of(rules), found)
-            if n <= len(found):
-                break
-            found = np.empty(n, np.int64)
-        rows, gaps = np.divmod(found[:n], len(rules))
+        arguments = *self._arguments, self.begins, self.row_ends, *rules_of(rules)
+        rows, gaps = np.divmod(_all_found(compare.differing_gaps, arguments), len(rules))
         return {gap: rows[gaps == gap] for gap in np.unique(gaps).tolist()}
 
     def _guess(self, gap: int, rows: NDArray[np.int64]) -> Gap:
@@ -234,19 +266,22 @@ class _Group:
         """What was learned of each loop."""
         lasts = np.append(self.row_ends, 0)[np.maximum(self.first_rows + self.cells.rows - 1, 0)]
         ends = np.where(self.cells.rows > 0, lasts, self.begins)
+        tags = (self.structure.spans[self.structure.loop_tags[self.loops]] >> SPAN_BITS) - 1
         styles: dict[bytes, LoopStyle] = {}
         cell_texts = {c: self.texts(c, rows) for c, rows in cells.items()}
         gap_texts = {gap: self._gap_texts(gap, rows) for gap, rows in gaps.items()}
+        nothing = Departures()
+        places = (self.loops, tags, self.begins, ends, self.first_rows, self.cells.rows)
         learned = []
-        for g, loop in enumerate(self.loops.tolist()):
-            begin = int(self.begins[g])
-            header = self._bytes(self.structure.start(int(self.structure.loop_tags[loop])) - 1, begin)
+        for loop, tag, begin, end, first, n in zip(*(each.tolist() for each in places), strict=True):
+            header = self._bytes(tag, begin)
             if header not in styles:
                 styles[header] = LoopStyle(*self._labels(loop, begin), forms, rules)
-            first = int(self.first_rows[g])
-            own = range(first, first + int(self.cells.rows[g]))
-            departures = Departures(_within(own, cells, cell_texts), _within(own, gaps, gap_texts))
-            learned.append(Learned(styles[header], departures, begin, int(ends[g]), len(own)))
+            departures = nothing
+            if cells or gaps:
+                own = range(first, first + n)
+                departures = Departures(_within(own, cells, cell_texts), _within(own, gaps, gap_texts))
+            learned.append(Learned(styles[header], departures, begin, end, n))
         return learned
 
     def _labels(self, loop: int, begin: int) -> tuple[tuple[str, ...], Header]:
@@ -261,6 +296,16 @@ class _Group:
     def _gap_texts(self, gap: int, rows: NDArray[np.int64]) -> list[bytes]:
         begins, ends = self._gap(gap, rows)
         return self._cut(begins, ends)
+
+
+def _all_found(kernel: Callable[..., int], arguments: Sequence[Any]) -> NDArray[np.int64]:
+    """What a kernel finds that fills its last argument with as much as that holds, and says how much there is."""
+    found = np.empty(1024, np.int64)
+    n = kernel(*arguments, found)
+    if n > len(found):
+        found = np.empty(n, np.int64)
+        kernel(*arguments, found)
+    return found[:n]
 
 
 def _within(own: range, wrong: dict[int, NDArray[np.int64]], texts: dict[int, list[bytes]]) -> dict[int, Exceptions]:
@@ -298,6 +343,17 @@ def guess_forms(values: pa.Array, texts: Sequence[bytes], *, aligned: bool) -> I
             partial.append((fit, form))
     most = max((fit for fit, _ in partial), default=0)
     yield from [form for fit, form in partial if fit == most][:2]
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
+
+
+def _usual(type_: pa.DataType, *, aligned: bool) -> Form | None:
+    """The first of the candidates for a column without missing values, where that does not depend on its texts."""
+    if pa.types.is_floating(type_):
+        return Form("relion") if aligned else None
+    return Form() if _is_text(type_) or pa.types.is_integer(type_) else None
 
 
 def _candidates(type_: pa.DataType, texts: Sequence[bytes], *, aligned: bool) -> Iterator[Form]:
