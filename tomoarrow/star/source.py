@@ -121,15 +121,30 @@ def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[To
         One error for each of those.
     """
     errors: list[TomoarrowError] = []
-    files = []
+    sizes = []
     for path, name in zip(paths, names, strict=True):
         try:
-            files.append((name, _read_path(path, name, only_regular=True)))
+            sizes.append(_size(path, name))
         except TomoarrowError as error:
             errors.append(error)
-            files.append((name, b""))
-    text, more = lay_out(files)
-    return text, errors + more
+            sizes.append(-1)
+    text = _room(names, np.array(sizes, np.int64).clip(0))
+    room = text.buffer.data
+    others: dict[int, bytes] = {}
+    for f, (path, name, begin, size) in enumerate(zip(paths, names, text.begins.tolist(), sizes, strict=True)):
+        try:
+            if size >= 0 and (data := _read_into(room[begin : begin + size + 1], path, name)) is not None:
+                others[f] = data
+        except TomoarrowError as error:
+            errors.append(error)
+            others[f] = b""
+    if others:
+        ends = text.ends.tolist()
+        files = [others[f] if f in others else bytes(room[text.begins[f] : ends[f]]) for f in range(len(names))]
+        text, more = lay_out(list(zip(names, files, strict=True)))
+        return text, errors + more
+    _end_files(text)
+    return text, errors + _check_utf8(text)
 
 
 def lay_out(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowError]]:
@@ -142,26 +157,41 @@ def lay_out(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowErr
         except TomoarrowError as error:
             errors.append(error)
             contents.append(b"")
-    sizes = np.fromiter((len(data) for data in contents), np.int64, len(contents))
-    begins = np.cumsum(sizes + PADDING) - (sizes + PADDING)
-    buffer = np.empty(int((sizes + PADDING).sum()), np.uint8)
-    for data, begin in zip(contents, begins.tolist(), strict=True):
-        end = begin + len(data)
-        buffer[begin:end] = np.frombuffer(data, np.uint8)
-        buffer[end : end + PADDING] = 10
-    text = Text(buffer, begins, begins + sizes, tuple(name for name, _ in files))
-    for f in range(len(contents)):
-        bad = gather.find_invalid_utf8(buffer, begins[f], text.ends[f])
+    text = _room([name for name, _ in files], np.fromiter((len(data) for data in contents), np.int64, len(contents)))
+    for data, begin, end in zip(contents, text.begins.tolist(), text.ends.tolist(), strict=True):
+        text.buffer[begin:end] = np.frombuffer(data, np.uint8)
+    _end_files(text)
+    return text, errors + _check_utf8(text)
+
+
+def _room(names: Sequence[str], sizes: NDArray[np.int64]) -> Text:
+    """Room for files of some sizes."""
+    ends = np.cumsum(sizes + PADDING) - PADDING
+    return Text(np.empty(int((sizes + PADDING).sum()), np.uint8), ends - sizes, ends, tuple(names))
+
+
+def _end_files(text: Text) -> None:
+    """Put line feeds behind each file."""
+    text.buffer[text.ends[:, None] + np.arange(PADDING)] = 10
+
+
+def _check_utf8(text: Text) -> list[TomoarrowError]:
+    """One error for each file that is not UTF-8; it is empty then."""
+    if gather.find_invalid_utf8(text.buffer, 0, len(text.buffer) - PADDING) < 0:
+        return []
+    errors: list[TomoarrowError] = []
+    for f in range(len(text.names)):
+        bad = gather.find_invalid_utf8(text.buffer, text.begins[f], text.ends[f])
         if bad >= 0 and not _holds_nul(text, f):
             errors.append(
                 StarSyntaxError(
-                    f"byte 0x{buffer[bad]:02x} is not UTF-8",
+                    f"byte 0x{text.buffer[bad]:02x} is not UTF-8",
                     place=text.place(bad),
                     remedy="convert the file to UTF-8, for example: iconv -f latin1 -t utf-8",
                 )
             )
             text.ends[f] = text.begins[f]
-    return text, errors
+    return errors
 
 
 def _holds_nul(text: Text, f: int) -> bool:
@@ -169,17 +199,47 @@ def _holds_nul(text: Text, f: int) -> bool:
     return b"\0" in text.buffer[text.begins[f] : text.ends[f]].tobytes()
 
 
-def _read_path(path: str, name: str, *, only_regular: bool = False) -> bytes:
+def _size(path: str, name: str) -> int:
+    """The size of a regular file."""
     try:
-        if only_regular and not stat.S_ISREG(os.stat(path).st_mode):
-            raise MissingFileError("not a regular file", place=Place(name), remedy="correct the path")
+        status = os.stat(path)
+    except OSError as error:
+        raise _unreadable(name, error) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise MissingFileError("not a regular file", place=Place(name), remedy="correct the path")
+    return status.st_size
+
+
+def _read_into(room: memoryview, path: str, name: str) -> bytes | None:
+    """Read a file into room that is one byte longer; return what is in it where that is something else.
+
+    It is when the file has another size by now, or is compressed.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            n = os.readv(descriptor, [room])
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unreadable(name, error) from error
+    is_plain = n == len(room) - 1 and room[:2] != _GZIP and room[:4] != _ZSTD
+    return None if is_plain else _read_path(path, name)
+
+
+def _read_path(path: str, name: str) -> bytes:
+    try:
         with open(path, "rb", buffering=0) as file:
             return file.read()
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise MissingFileError(
-            f"cannot read the file: {reason}", place=Place(name), remedy="check the path and its permissions"
-        ) from error
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: OSError) -> MissingFileError:
+    reason = error.strerror or str(error)
+    return MissingFileError(
+        f"cannot read the file: {reason}", place=Place(name), remedy="check the path and its permissions"
+    )
 
 
 def _decompress(name: str, data: bytes) -> bytes:
