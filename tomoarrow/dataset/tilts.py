@@ -75,7 +75,8 @@ class Written:
 
     Attributes
     ----------
-    parts : list of Part
+    writers : list of PartWriter
+        What has written its files, which may not be sealed yet.
     rows_read : int
         Rows of all tilt-series tables, as the reader counted them.
     tilt_counts : int64[files]
@@ -85,12 +86,17 @@ class Written:
         How each file is written.
     """
 
-    parts: list[Part]
+    writers: list[PartWriter]
     rows_read: int
     tilt_counts: NDArray[np.int64]
     schema: TiltSchema
     found: Findings
     texts: list[FileText | None]
+
+    @property
+    def parts(self) -> list[Part]:
+        """All files, when they are sealed."""
+        return [part for writer in self.writers for part in writer.parts]
 
 
 class _SchemaGrew(Exception):
@@ -105,14 +111,14 @@ def _slabs(job: Job) -> list[range]:
     return [range(begin, end) for begin, end in pairwise(begins) if begin < end]
 
 
-def write_tilts(job: Job, staging: Path, progress: Progress | None) -> Written:
-    """Write ``tilts/`` into a folder.
+def write_tilts(job: Job, staging: Path, progress: Progress | None, pool: ThreadPoolExecutor) -> Written:
+    """Write ``tilts/`` into a folder, with the threads of a pool.
 
     The columns are taken from the first slab. Where a later one does not fit, all files are looked through for
     their columns and types, without keeping values, and the work begins again.
     """
     with suppress(_SchemaGrew):
-        return _write(job, None, staging, progress)
+        return _write(job, None, staging, progress, pool)
     shutil.rmtree(staging / "tilts", ignore_errors=True)
     evidence: dict[str, int] = {}
     found = Findings()
@@ -126,12 +132,14 @@ def write_tilts(job: Job, staging: Path, progress: Progress | None) -> Written:
     ]
     pinned = replace(job, options=replace(job.options, evidence=evidence))
     try:
-        return _write(pinned, tilt_schema(fields, job.table.table), staging, progress)
+        return _write(pinned, tilt_schema(fields, job.table.table), staging, progress, pool)
     except _SchemaGrew as error:
         raise DatasetError("tilt-series files changed while they were read", remedy="convert again") from error
 
 
-def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progress | None) -> Written:
+def _write(
+    job: Job, schema: TiltSchema | None, staging: Path, progress: Progress | None, pool: ThreadPoolExecutor
+) -> Written:
     """Write ``tilts/`` with the columns of a schema, or of the first slab."""
 
     def read(slab: range) -> tuple[range, Series, Findings]:
@@ -144,7 +152,6 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
     writers: dict[str, PartWriter] = {}
     tomograms = tomogram_frame(job.table.table)
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(job.threads))
         results = stack.enter_context(closing(in_order(pool, read, _slabs(job), job.threads + 1)))
         for slab, series, found in results:
             everything.add(found)
@@ -158,16 +165,16 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
                 joined = join_tilts(series.table, series.tilt_counts, rows, tomograms, schema)
                 for folder, piece in _partitions(joined, schema.column_of(job.partition_by)):
                     if folder not in writers:
-                        writers[folder] = stack.enter_context(PartWriter(staging / folder, staging, piece.schema))
+                        writer = PartWriter(staging / folder, staging, piece.schema, pool)
+                        writers[folder] = stack.enter_context(writer)
                     writers[folder].write(piece)
             if progress is not None:
                 progress(slab.stop, len(job.files))
         raise_gathered(everything.errors, "{n} errors in tilt-series files; nothing was written:")
         schema = schema or tilt_schema([], job.table.table)
         if not writers:
-            writers["tilts"] = stack.enter_context(PartWriter(staging / "tilts", staging, schema.schema))
-    parts = [part for writer in writers.values() for part in writer.parts]
-    return Written(parts, int(counts.sum()), counts, schema, everything, texts)
+            writers["tilts"] = stack.enter_context(PartWriter(staging / "tilts", staging, schema.schema, pool))
+    return Written([*writers.values()], int(counts.sum()), counts, schema, everything, texts)
 
 
 def _partitions(table: pa.Table, name: str | None) -> Iterator[tuple[str, pa.Table]]:
