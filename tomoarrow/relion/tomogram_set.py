@@ -340,8 +340,8 @@ class _Slab:
         """The loops by their labels. Files of one writer have the same header bytes: labels are read once for all."""
         structure = self.structure
         by_text: dict[bytes, list[int]] = {}
-        for loop in loops_of_files:
-            by_text.setdefault(structure.header(loop), []).append(loop)
+        for loop, header in zip(loops_of_files, structure.headers(loops_of_files), strict=True):
+            by_text.setdefault(header, []).append(loop)
         groups: dict[tuple[str, ...], list[int]] = {}
         for loops in by_text.values():
             labels = structure.labels(loops[0])

@@ -38,8 +38,9 @@ def learn_blocks(structure: Structure, f: int, tables: Mapping[int, pa.Table]) -
 def learn_tables(structure: Structure, tables: Mapping[int, pa.Table]) -> dict[int, Learned]:
     """Learn how loops are written, those that look alike together: a file may hold one for each particle."""
     alike: dict[tuple[bytes, tuple[pa.DataType, ...]], list[int]] = {}
-    for loop, table in sorted(tables.items()):
-        alike.setdefault((structure.header(loop), tuple(table.schema.types)), []).append(loop)
+    numbers = sorted(tables)
+    for loop, header in zip(numbers, structure.headers(numbers), strict=True):
+        alike.setdefault((header, tuple(tables[loop].schema.types)), []).append(loop)
     learned: dict[int, Learned] = {}
     for loops in alike.values():
         rows = pa.concat_tables([tables[loop] for loop in loops])

@@ -389,6 +389,8 @@ def field_of(name: str, type_: pa.DataType, label: Label | None) -> pa.Field:
 
 def first_repeated(labels: Sequence[str]) -> str | None:
     """The first label that stands twice in a loop, if any."""
+    if len(set(labels)) == len(labels):
+        return None
     seen: set[str] = set()
     for label in labels:
         if label in seen:

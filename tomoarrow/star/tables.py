@@ -114,7 +114,6 @@ def read_cells(
 
 def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Findings) -> bool:
     """Whether the labels of a loop are distinct and its values fill whole rows; else an error is added."""
-    name = structure.name(int(structure.loop_container[loop]))
     repeated = first_repeated(labels)
     if repeated is not None:
         index = len(labels) - 1 - list(reversed(labels)).index(repeated)
@@ -129,7 +128,7 @@ def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Fi
         found.errors.append(
             StarSyntaxError(
                 f"a loop of {width} labels has {values} values, {values % width} beyond its last whole row",
-                place=structure.text.place(structure.start(last), name),
+                place=structure.text.place(structure.start(last), structure.name(int(structure.loop_container[loop]))),
                 expected=f"a multiple of {width} values",
                 remedy="add or remove values; a value with blanks needs quotes",
             )
