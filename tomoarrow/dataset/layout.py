@@ -88,12 +88,14 @@ class PartWriter:
         self._writer: pq.ParquetWriter | None = None
         self._rows_in_file = 0
         self._waiting: list[pa.Table] = []
-        self._sealing: list[Callable[[], Part]] = []
+        self._sealing: list[tuple[Callable[[], None], Callable[[], Part]]] = []
 
     @cached_property
     def parts(self) -> list[Part]:
         """The files, once all is written."""
-        return [sealed() for sealed in self._sealing]
+        for flushed, _ in self._sealing:
+            flushed()
+        return [described() for _, described in self._sealing]
 
     def __enter__(self) -> PartWriter:
         return self
@@ -130,7 +132,8 @@ class PartWriter:
 
     def _flush_waiting(self) -> None:
         if self._waiting:
-            self.write_group(pa.concat_tables(self._waiting))
+            # One dictionary for all pieces: Parquet's writer gives dictionaries up where they differ.
+            self.write_group(pa.concat_tables(self._waiting).unify_dictionaries())
             self._waiting = []
 
     def _open(self) -> None:
@@ -153,8 +156,11 @@ class PartWriter:
         assert self._writer is not None
         self._writer.close()
         self._writer, self._rows_in_file = None, 0
-        work = partial(seal, self._path, self._root)
-        self._sealing.append(work if self._pool is None else self._pool.submit(work).result)
+        flush, describe = partial(_flush, self._path), partial(_describe, self._path, self._root)
+        if self._pool is None:
+            self._sealing.append((flush, describe))
+        else:
+            self._sealing.append((self._pool.submit(flush).result, self._pool.submit(describe).result))
 
 
 def _cuts(table: pa.Table, first_wanted: int) -> Iterator[int]:
@@ -171,8 +177,17 @@ def _cuts(table: pa.Table, first_wanted: int) -> Iterator[int]:
 
 def seal(path: Path, root: Path) -> Part:
     """Flush a file to disk, read its footer back, and take its checksum."""
+    _flush(path)
+    return _describe(path, root)
+
+
+def _flush(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _describe(path: Path, root: Path) -> Part:
+    with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = pq.read_metadata(path).num_rows
     return Part(path.relative_to(root).as_posix(), rows, path.stat().st_size, digest)

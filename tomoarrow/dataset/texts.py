@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,8 @@ from ..star.style import FileStyle
 from ..star.texts import FileText, departures_from_json, departures_json, style_from_json, style_json
 from .layout import Part, seal
 from .manifest import TableInfo, column_infos
+
+T = TypeVar("T")
 
 _SHARED = pa.dictionary(pa.int32(), pa.string())
 
@@ -57,27 +60,41 @@ class KeptText:
 
 def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
     """Write ``star/``."""
-    styles: dict[int, str] = {}
-    rows = []
     kept = list(texts)
-    for each in kept:
-        style = each.text.style
-        if id(style) not in styles:
-            styles[id(style)] = style_json(style)
-        departures = departures_json(each.text.departures)
-        names = json.dumps(each.names) if each.names and (departures or each.text.raw) else ""
-        tables = "/".join(each.tables)
-        # Paths may hold bytes that are no UTF-8, which Python has as lone surrogates.
-        file = each.file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        rows.append((file, each.tomogram, tables, styles[id(style)], names, departures, each.text.raw))
     arrays = [
-        pa.array([value or None for value in column], pa.string()).cast(field.type)
-        for column, field in zip(zip(*rows, strict=True), _SCHEMA, strict=True)
+        pa.array([_printable(each.file) or None for each in kept], pa.string()),
+        pa.array([each.tomogram or None for each in kept], pa.string()),
+        _shared([each.tables for each in kept], "/".join),
+        _shared([each.text.style for each in kept], style_json),
     ]
+    departures = [departures_json(each.text.departures) or None for each in kept]
+    names = [
+        json.dumps(each.names) if each.names and (departing or each.text.raw) else None
+        for each, departing in zip(kept, departures, strict=True)
+    ]
+    raw = [each.text.raw or None for each in kept]
+    arrays += [pa.array(column, pa.string()) for column in (names, departures, raw)]
     table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
     # Where nothing departs, not even the columns for it are there.
     table = table.select([name for name in table.column_names if table.column(name).null_count < table.num_rows])
     return TableInfo(table.num_rows, column_infos(table.schema, {}), [_write(table, staging)])
+
+
+def _printable(path: str) -> str:
+    """A path that may hold bytes that are no UTF-8, which Python has as lone surrogates."""
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _shared(things: Sequence[T], text: Callable[[T], str]) -> pa.DictionaryArray:
+    """The texts of things of which there are few, each made once; null where empty."""
+    by_identity: dict[int, int | None] = {}
+    codes: dict[str, int] = {}
+    for thing in things:
+        if id(thing) not in by_identity:
+            made = text(thing)
+            by_identity[id(thing)] = codes.setdefault(made, len(codes)) if made else None
+    indices = pa.array([by_identity[id(thing)] for thing in things], pa.int32())
+    return pa.DictionaryArray.from_arrays(indices, pa.array([*codes], pa.string()))
 
 
 def _write(table: pa.Table, staging: Path) -> Part:
