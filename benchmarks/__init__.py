@@ -1,1 +1,1 @@
-"""How fast the conversion is, as ratios measured in one run."""
+"""How fast tomoarrow is beside its peers, as ratios measured in turns in one run: ``python -m benchmarks``."""

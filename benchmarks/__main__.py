@@ -1,109 +1,161 @@
-"""``python -m benchmarks``: conversion against its floor, writing STAR against Polars writing the same table as CSV.
+"""``python -m benchmarks``: tomoarrow beside its peers on the same work, as one table of ratios.
 
-The floor is to read all bytes and write the finished table. Each pair is measured in turns, in one run.
+All that run a work are checked to find the same before anything is timed; then they take turns. Ratios of one run can
+be compared, times of two runs cannot.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import json
+import re
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-import pyarrow as pa
-import pyarrow.dataset as pads
-import pyarrow.parquet as pq
+from rich.console import Console
+from rich.markup import escape
 
-from tomoarrow import convert, export, write_star
-from tomoarrow.example import Example, make_project
+from tomoarrow import TomoarrowError
 
+from . import jobs, works
+from .agree import DisagreementError
+from .measure import ROOT
+from .picture import draw
+from .results import (
+    Kept,
+    Result,
+    Run,
+    as_markdown,
+    as_table,
+    describe_machine,
+    installed_versions,
+    load,
+    save,
+    shortfalls,
+    summarise,
+    to_keep,
+    with_kept_aims,
+)
+from .works import Settings
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def floor(project: Example, table: pa.Table, target: Path) -> None:
-    for path in (project.directory / "Tomograms").rglob("*.star"):
-        path.read_bytes()
-    pq.write_table(table, target, compression="zstd", compression_level=1, row_group_size=8192)
-
-
-def measure(tomograms: int, rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        project = make_project(root / "project", tomograms=tomograms)
-        report = convert(project.tomograms_star, root / "dataset")
-        table = pads.dataset(root / "dataset" / "tilts").to_table()
-        assert table.num_rows == report.tilts == project.tilts
-        times = in_turns(
-            rounds,
-            convert=lambda: convert(project.tomograms_star, root / "dataset", force=True),
-            floor=lambda: floor(project, table, root / "floor.parquet"),
-            export=lambda: export(root / "dataset", root / "out", force=True),
-        )
-        print(
-            f"{tomograms} tomograms, {report.source_bytes / 1e6:.0f} MB of STAR: convert {times['convert']:.2f} s, "
-            f"floor {times['floor']:.2f} s, ratio {times['convert'] / times['floor']:.2f}; "
-            f"export {times['export']:.2f} s"
-        )
-
-
-def in_turns(rounds: int, remove: Path | None = None, **works: Callable[[], object]) -> dict[str, float]:
-    """The median of the seconds that each takes.
-
-    `remove`: a folder whose files are removed before each, so that all write new ones: Polars writes over what is
-    there, tomoarrow puts a whole file in its place, which file systems make wait for the disk.
-    """
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            for path in remove.iterdir() if remove is not None else ():
-                path.unlink()
-            times[name].append(seconds(work))
-    return {name: statistics.median(values) for name, values in times.items()}
+WORKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
+    "W1": jobs.convert_in_process,
+    "W2": jobs.convert_as_process,
+    "W3": works.read_particles,
+    "W4": works.write_particles,
+    "W5": works.read_motion,
+    "W6": jobs.memory_of_streaming,
+    "W7": jobs.growth_of_converting,
+    "W8": jobs.start_of_processes,
+}
+_HERE = Path(__file__).parent
+#: The ratios of a quick run, and by how much a later one may fall short of them.
+_KEPT = _HERE / "quick.json"
+_MARGIN = 2.0
+_README = ROOT / "README.md"
+_console = Console(width=150)
 
 
-def particles(rows: int) -> pa.Table:
-    """A table like particles.star: 20 columns of floats, 5 of integers, 5 of text, one of these a long vector."""
-    rng = np.random.default_rng(1)
-    columns: dict[str, object] = {f"rlnFloat{i}": rng.normal(0, (1, 100, 1e4)[i % 3], rows) for i in range(20)}
-    columns |= {f"rlnInt{i}": rng.integers(0, 1000, rows) for i in range(5)}
-    columns |= {f"rlnName{i}": [f"TS_{row % 300:03d}" for row in range(rows)] for i in range(2)}
-    stacks = [f"Extract/job011/Subtomograms/TS_{row % 300:03d}/{row}_stack2d.mrcs" for row in range(rows)]
-    frames = f"[{','.join('1' * 41)}]"
-    return pa.table(columns | {"rlnImageName": stacks, "rlnCtfImage": stacks, "rlnTomoVisibleFrames": [frames] * rows})
+def main() -> int:
+    """Run what the command line asks for."""
+    chosen = _arguments()
+    if chosen.readme:
+        _fill_readme(chosen.output or _HERE)
+        return 0
+    if chosen.kernels:
+        from .kernels import show_kernels
+
+        show_kernels(_console, quick=chosen.quick)
+        return 0
+    names = chosen.only.split(",") if chosen.only else list(WORKS)
+    if unknown := set(names) - set(WORKS):
+        raise SystemExit(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(WORKS)}")
+    with tempfile.TemporaryDirectory(prefix="tomoarrow-benchmarks-") as temporary:
+        folder = chosen.data or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = Settings(folder, chosen.rounds or (3 if chosen.quick else 5), chosen.quick, chosen.full)
+        return _measure(settings, names, chosen)
 
 
-def measure_writing(rows: int, rounds: int) -> None:
-    table = particles(rows)
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        times = in_turns(
-            rounds,
-            root,
-            csv=lambda: frame.write_csv(root / "x.csv"),
-            relion=lambda: write_star(table, root / "x.star"),
-            plain=lambda: write_star(table, root / "plain.star", style="plain"),
-        )
-        size = write_star(table, root / "x.star").bytes
-    print(
-        f"{rows} rows x {table.num_columns} columns to {size / 1e6:.0f} MB of STAR: RELION's style "
-        f"{times['relion']:.2f} s, plain {times['plain']:.2f} s, polars.write_csv {times['csv']:.2f} s, "
-        f"ratio {times['relion'] / times['csv']:.2f} and {times['plain'] / times['csv']:.2f}"
-    )
+def _measure(settings: Settings, names: list[str], chosen: argparse.Namespace) -> int:
+    kept: Kept = json.loads(_KEPT.read_text()) if chosen.quick and _KEPT.exists() else {}
+    run = Run(describe_machine(), installed_versions())
+    output = chosen.output or (None if chosen.quick else _HERE)
+    failures, short = [], []
+    for name in names:
+        results, failed = _work(name, settings, kept)
+        if chosen.quick and not chosen.keep and any(shortfalls(result, of_best=True) for result in results):
+            # Once more: what falls short twice was not a disturbance.
+            results, failed = _work(name, settings, kept)
+        for result in results:
+            _console.print(summarise(result), soft_wrap=True, highlight=False)
+        run.results.extend(results)
+        failures += failed
+        if output is not None:
+            _store(run, output)
+        short += [line for result in results for line in shortfalls(result, of_best=chosen.quick)]
+    _tell(run, failures, short)
+    if chosen.keep:
+        _KEPT.write_text(json.dumps(kept | to_keep(run.results), indent=1) + "\n")
+    return 1 if failures or (short and chosen.quick and not chosen.keep) else 0
+
+
+def _work(name: str, settings: Settings, kept: Kept) -> tuple[list[Result], list[str]]:
+    results: list[Result] = []
+    failed = []
+    with _console.status(f"{name}: {(WORKS[name].__doc__ or '').partition(': ')[2]}"):
+        try:
+            results.extend(WORKS[name](settings))
+        except (TomoarrowError, DisagreementError, jobs.ProcessError) as error:
+            failed.append(f"{name}: {error}")
+    if settings.quick:
+        results = [with_kept_aims(result, kept, _MARGIN) for result in results]
+    return results, failed
+
+
+def _tell(run: Run, failures: list[str], short: list[str]) -> None:
+    _console.print(as_table(run))
+    if find_spec("matplotlib") is None:
+        _console.print("left out: the picture, matplotlib is not installed")
+    for line in sorted({line for result in run.results for line in result.left_out}):
+        _console.print(f"left out: {line}")
+    for line in short:
+        _console.print(f"[yellow]short of its aim: {escape(line)}[/yellow]")
+    for line in failures:
+        _console.print(f"[red]failed: {escape(line)}[/red]")
+
+
+def _store(run: Run, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    save(run, output / "results.json")
+    if find_spec("matplotlib") is not None:
+        draw(load(output / "results.json"), output / "results.svg")
+
+
+def _fill_readme(output: Path) -> None:
+    """Put the stored table between the two marks in the README."""
+    table = as_markdown(load(output / "results.json"))
+    text = _README.read_text()
+    begin, end = "<!-- python -m benchmarks --readme -->\n", "<!-- end -->"
+    filled = re.sub(f"({begin}).*?({end})", lambda marks: f"{marks[1]}{table}{marks[2]}", text, flags=re.DOTALL)
+    _README.write_text(filled)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes; fails where a ratio fell by half")
+    parser.add_argument("--full", action="store_true", help="the largest sizes, and slow peers on all of the data")
+    parser.add_argument("--only", metavar="W3,W5", help="these works")
+    parser.add_argument("--rounds", type=int, help="how often each runs (5, or 3 of the quick ones)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="keep the data there for the next run")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where results.json and results.svg go")
+    parser.add_argument("--keep", action="store_true", help="keep the ratios of a quick run, for later ones")
+    parser.add_argument("--readme", action="store_true", help="put the stored results into the README")
+    parser.add_argument("--kernels", action="store_true", help="what each kernel costs, instead")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a small project, few rounds")
-    quick = parser.parse_args().quick
-    measure(200 if quick else 5000, 3 if quick else 5)
-    measure_writing(20_000 if quick else 1_000_000, 3 if quick else 5)
+    raise SystemExit(main())

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .relion.labels import LABELS
-    from .relion.reading import read_star, read_table
+    from .relion.lazy import scan_star
+    from .relion.reading import open_star, read_star, read_table
     from .relion.writing import write_star
     from .star.columns import Label
     from .star.document import Block, Document, Reject
@@ -58,6 +59,8 @@ _HOMES = {
     "export": "dataset.export",
     "read_star": "relion.reading",
     "read_table": "relion.reading",
+    "open_star": "relion.reading",
+    "scan_star": "relion.lazy",
     "verify": "dataset.verify",
     "write_star": "relion.writing",
 }
@@ -84,8 +87,10 @@ __all__ = [
     "__version__",
     "convert",
     "export",
+    "open_star",
     "read_star",
     "read_table",
+    "scan_star",
     "verify",
     "write_star",
 ]

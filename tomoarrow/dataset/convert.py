@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,19 +15,20 @@ from typing import get_args
 import pyarrow as pa
 
 from .._version import __version__
-from ..errors import Place, SchemaError, UsageError, check_choice
+from ..errors import UsageError, check_choice
 from ..relion.labels import LABELS
-from ..relion.tomogram_set import holds_tomogram_set
+from ..relion.tomogram_set import MOST_HELD, names_series
 from ..star.document import Reject
 from ..star.faults import refuse
 from ..star.reader import read_star
+from ..star.source import Stream, held_or_open, reads_again
 from ..star.tables import Findings, OnBadValue, Options
 from ..star.threads import cores
 from .contents import Contents, Progress
 from .layout import write_table
 from .manifest import Manifest, TableInfo, column_infos, write_manifest
 from .paths import told
-from .report import Report, summarise
+from .report import Report, WarningSummary, summarise
 from .single import write_single
 from .staging import check_target, staged
 from .tomogram_sets import OnMissing, check_partition, prepare, write_set
@@ -87,56 +89,68 @@ def convert(
         raise UsageError(f"threads={threads}", expected="1 or more")
     target = Path(os.path.abspath(dataset))
     check_target(target, force=force)
-    options = Options(LABELS, {}, on_bad_value)
     found = Findings()
     path = Path(source)
-    document = read_star(path, labels=options.labels, on_bad_value=on_bad_value)
-    if not document.blocks:
-        raise SchemaError("the file holds no block", place=Place(str(path)), expected="a STAR file with data")
-    write: Callable[[Path], Contents]
-    if holds_tomogram_set(document):
-        job = prepare(path, document, project, options, missing, found)
-        check_partition(job.table, partition_by)
-        job = replace(job, threads=threads or cores(), partition_by=partition_by)
-        write = partial(write_set, job, found=found, progress=progress)
-    else:
-        _check_single(partition_by)
-        write = partial(write_single, path, document, found=found)
-    with told(target), staged(target, force=force) as staging:
+    with ExitStack() as stack:
+        again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
+        options = Options(LABELS, {}, on_bad_value)
+        write: Callable[[Path], Contents]
+        if not isinstance(again, Stream) and names_series(again):
+            document = read_star(again, labels=LABELS, on_bad_value=on_bad_value)
+            job = prepare(path, document, project, options, missing, found)
+            check_partition(job.table, partition_by)
+            job = replace(job, threads=threads or cores(), partition_by=partition_by)
+            write = partial(write_set, job, found=found, progress=progress)
+        else:
+            _check_single(partition_by)
+            write = partial(write_single, path, again, options=options, threads=threads or cores(), found=found)
+        stack.enter_context(told(target))
+        staging = stack.enter_context(staged(target, force=force))
         contents = write(staging)
         if strict:
             refuse(found.notices)
-        tables = contents.tables
-        if found.rejects:
-            tables["rejects"] = _write_rejects(found.rejects, staging)
         warnings = summarise(found.notices)
-        manifest = Manifest(
-            written_by=f"tomoarrow {__version__}",
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            kind=contents.kind,
-            input=os.path.abspath(path),
-            project=str(contents.project),
-            tables=tables,
-            sources=contents.sources,
-            warnings=[asdict(warning) for warning in warnings],
-            rejects=len(found.rejects),
-        )
+        manifest = _manifest(path, contents, warnings, found, staging)
         write_manifest(manifest, staging)
-    files = [part for table in tables.values() for part in table.files]
+    return _report(os.fspath(dataset), manifest, contents, time.perf_counter() - started)
+
+
+def _manifest(
+    path: Path, contents: Contents, warnings: list[WarningSummary], found: Findings, staging: Path
+) -> Manifest:
+    tables = dict(contents.tables)
+    if found.rejects:
+        tables["rejects"] = _write_rejects(found.rejects, staging)
+    return Manifest(
+        written_by=f"tomoarrow {__version__}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        kind=contents.kind,
+        input=os.path.abspath(path),
+        project=str(contents.project),
+        tables=tables,
+        sources=contents.sources,
+        warnings=[asdict(warning) for warning in warnings],
+        rejects=len(found.rejects),
+    )
+
+
+def _report(dataset: str, manifest: Manifest, contents: Contents, seconds: float) -> Report:
+    files = [part for table in manifest.tables.values() for part in table.files]
+    rows = {name: table.rows for name, table in manifest.tables.items() if name not in ("star", "rejects")}
     return Report(
-        dataset=os.fspath(dataset),
+        dataset=dataset,
         kind=manifest.kind,
         project=manifest.project,
         project_how=contents.project_how,
-        rows={name: table.rows for name, table in tables.items() if name not in ("star", "rejects")},
+        rows=rows,
         missing=contents.missing,
         files=len(files),
         bytes=sum(part.bytes for part in files),
         source_files=len(contents.sources),
         source_bytes=sum(source.bytes for source in contents.sources),
-        seconds=round(time.perf_counter() - started, 3),
-        rejects=len(found.rejects),
-        warnings=warnings,
+        seconds=round(seconds, 3),
+        rejects=manifest.rejects,
+        warnings=[WarningSummary(**warning) for warning in manifest.warnings],
     )
 
 

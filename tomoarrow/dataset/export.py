@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
 from ..star.sink import open_sink
-from . import single
+from . import single, single_text
 from .contents import Progress
 from .manifest import read_manifest
 from .paths import inside, told
@@ -108,7 +108,7 @@ def export(
     if manifest["kind"] == single.KIND:
         if tomograms is not None or where is not None:
             raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
-        rendering = single.render_single(source, manifest)
+        rendering = single_text.render_single(source, manifest)
     else:
         planned = plan(source, manifest, _selection(source, tomograms, where, manifest))
         rendering = render(planned)

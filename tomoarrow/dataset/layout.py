@@ -83,7 +83,7 @@ class PartWriter:
     """
 
     def __init__(self, folder: Path, root: Path, schema: pa.Schema, pool: Executor | None = None) -> None:
-        self._folder, self._root, self._schema, self._pool = folder, root, schema, pool
+        self._folder, self._root, self.schema, self._pool = folder, root, schema, pool
         self._path = folder
         self._writer: pq.ParquetWriter | None = None
         self._rows_in_file = 0
@@ -127,7 +127,7 @@ class PartWriter:
         if self._writer is None:
             self._open()
         assert self._writer is not None
-        self._writer.write_table(table.cast(self._schema), row_group_size=max(1, table.num_rows))
+        self._writer.write_table(table.cast(self.schema), row_group_size=max(1, table.num_rows))
         self._rows_in_file += table.num_rows
 
     def _flush_waiting(self) -> None:
@@ -139,13 +139,13 @@ class PartWriter:
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._path = self._folder / f"part-{len(self._sealing):05d}.parquet"
-        repeating = [field.name for field in self._schema if pa.types.is_dictionary(field.type)]
+        repeating = [field.name for field in self.schema if pa.types.is_dictionary(field.type)]
         self._writer = pq.ParquetWriter(
             self._path,
-            self._schema,
+            self.schema,
             compression="zstd",
             compression_level=1,
-            use_dictionary=True if len(self._schema) == 0 else repeating,
+            use_dictionary=True if len(self.schema) == 0 else repeating,
             write_statistics=True,
             write_page_index=True,
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 from ..errors import DatasetError, Place
 from ..star.style import FileStyle
 from ..star.texts import FileText, departures_from_json, departures_json, style_from_json, style_json
-from .layout import Part, seal
+from .layout import seal
 from .manifest import TableInfo, column_infos
 
-T = TypeVar("T")
+#: Texts of so many bytes wait to be written together.
+_MOST_WAITING = 32 << 20
 
 _SHARED = pa.dictionary(pa.int32(), pa.string())
 
@@ -30,6 +31,9 @@ _SCHEMA = pa.schema(
         pa.field("names", pa.string(), metadata={"description": "Tomograms of the rows that depart, as JSON"}),
         pa.field("departures", pa.string(), metadata={"description": "What departs from the style, as JSON"}),
         pa.field("raw", pa.string(), metadata={"description": "The text itself, where no style describes it"}),
+        pa.field(
+            "rows", pa.string(), metadata={"description": "Rows of each table in this piece of the file, as JSON"}
+        ),
     ]
 )
 
@@ -49,6 +53,9 @@ class KeptText:
     text : FileText
     names : tuple of str
         The tomograms of the rows of the global table, where anything departs from its style.
+    rows : tuple of int or None
+        Where the file is kept in pieces, the rows that each of the tables has in this one. A piece behind the first
+        goes on with a loop, whose labels stand in front of it only here.
     """
 
     file: str
@@ -56,63 +63,88 @@ class KeptText:
     tables: tuple[str, ...]
     text: FileText
     names: tuple[str, ...] = ()
+    rows: tuple[int, ...] | None = None
 
 
 def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
-    """Write ``star/``."""
-    kept = list(texts)
+    """Write ``star/``; long texts go to the file as they come."""
+    path = staging / "star" / "part-00000.parquet"
+    path.parent.mkdir()
+    schema, n_rows = _SCHEMA, 0
+    with ExitStack() as stack:
+        writer = None
+        for rows, is_last in _batches(texts):
+            table = _as_table(rows)
+            if writer is None:
+                if is_last:
+                    # Where nothing departs, not even the columns for it are there.
+                    used = [name for name in table.column_names if table.column(name).null_count < table.num_rows]
+                    schema = pa.schema([table.schema.field(name) for name in used])
+                writer = stack.enter_context(_writer(path, schema))
+            bare = table.select(schema.names).cast(_bare(schema))
+            writer.write_table(bare, row_group_size=max(1, bare.num_rows))
+            n_rows += bare.num_rows
+    return TableInfo(n_rows, column_infos(schema, {}), [seal(path, staging)])
+
+
+def _batches(texts: Iterable[KeptText]) -> Iterator[tuple[list[tuple[str | None, ...]], bool]]:
+    """Rows for some texts, and whether these are the last: nearly always all together."""
+    styles: dict[int, tuple[FileStyle, str]] = {}
+    rows: list[tuple[str | None, ...]] = []
+    size = 0
+    for each in texts:
+        if size > _MOST_WAITING:
+            yield rows, False
+            rows, size = [], 0
+        style = each.text.style
+        if id(style) not in styles:
+            # With the style itself, so that its identity stays its own.
+            styles[id(style)] = style, style_json(style)
+        departures = departures_json(each.text.departures)
+        names = json.dumps(each.names) if each.names and (departures or each.text.raw) else ""
+        counts = "" if each.rows is None else json.dumps(each.rows)
+        # Paths may hold bytes that are no UTF-8, which Python has as lone surrogates.
+        file = each.file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        tables, (_, as_json) = "/".join(each.tables), styles[id(style)]
+        rows.append((file, each.tomogram, tables, as_json, names, departures, each.text.raw, counts))
+        size += len(departures) + len(each.text.raw)
+    yield rows, True
+
+
+def _as_table(rows: Sequence[tuple[str | None, ...]]) -> pa.Table:
     arrays = [
-        pa.array([_printable(each.file) or None for each in kept], pa.string()),
-        pa.array([each.tomogram or None for each in kept], pa.string()),
-        _shared([each.tables for each in kept], "/".join),
-        _shared([each.text.style for each in kept], style_json),
+        _shared(column) if field.type == _SHARED else pa.array([value or None for value in column], pa.string())
+        for column, field in zip(zip(*rows, strict=True), _SCHEMA, strict=True)
     ]
-    departures = [departures_json(each.text.departures) or None for each in kept]
-    names = [
-        json.dumps(each.names) if each.names and (departing or each.text.raw) else None
-        for each, departing in zip(kept, departures, strict=True)
-    ]
-    raw = [each.text.raw or None for each in kept]
-    arrays += [pa.array(column, pa.string()) for column in (names, departures, raw)]
-    table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
-    # Where nothing departs, not even the columns for it are there.
-    table = table.select([name for name in table.column_names if table.column(name).null_count < table.num_rows])
-    return TableInfo(table.num_rows, column_infos(table.schema, {}), [_write(table, staging)])
+    return pa.Table.from_arrays(arrays, schema=_SCHEMA)
 
 
-def _printable(path: str) -> str:
-    """A path that may hold bytes that are no UTF-8, which Python has as lone surrogates."""
-    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _shared(things: Sequence[T], text: Callable[[T], str]) -> pa.DictionaryArray:
-    """The texts of things of which there are few, each made once; null where empty."""
+def _shared(texts: Sequence[str | None]) -> pa.DictionaryArray:
+    """Texts of which there are few, and long: the same string is looked at only once."""
     by_identity: dict[int, int | None] = {}
     codes: dict[str, int] = {}
-    for thing in things:
-        if id(thing) not in by_identity:
-            made = text(thing)
-            by_identity[id(thing)] = codes.setdefault(made, len(codes)) if made else None
-    indices = pa.array([by_identity[id(thing)] for thing in things], pa.int32())
+    for text in texts:
+        if id(text) not in by_identity:
+            by_identity[id(text)] = codes.setdefault(text, len(codes)) if text else None
+    indices = pa.array([by_identity[id(text)] for text in texts], pa.int32())
     return pa.DictionaryArray.from_arrays(indices, pa.array([*codes], pa.string()))
 
 
-def _write(table: pa.Table, staging: Path) -> Part:
-    """Write one file with as little around the data as can be: it is read whole, and small sets are smaller still."""
-    path = staging / "star" / "part-00000.parquet"
-    path.parent.mkdir()
-    bare = table.cast(pa.schema([pa.field(f.name, f.type) for f in table.schema]))
-    pq.write_table(
-        bare,
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A file with as little around the data as can be: it is read whole, and small sets are smaller still."""
+    return pq.ParquetWriter(
         path,
+        _bare(schema),
         compression="zstd",
         compression_level=12,
-        use_dictionary=[name for name in ("tables", "style") if name in table.column_names],
+        use_dictionary=[name for name in ("tables", "style") if name in schema.names],
         write_statistics=False,
         store_schema=False,
-        row_group_size=max(1, table.num_rows),
     )
-    return seal(path, staging)
+
+
+def _bare(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([pa.field(field.name, field.type) for field in schema])
 
 
 def kept_texts(dataset: Path) -> list[KeptText]:
@@ -150,7 +182,9 @@ def _kept(table: pa.Table) -> list[KeptText]:
             if any(not 0 <= c < n for c in each.cells) or any(not 0 <= gap <= n for gap in each.gaps):
                 raise ValueError("departures of columns that are not there")
         text = FileText(styles[style], departures, row.get("raw") or "")
-        kept.append(
-            KeptText(row["file"], row.get("tomogram"), tables, text, tuple(json.loads(row.get("names") or "[]")))
-        )
+        names = tuple(json.loads(row.get("names") or "[]"))
+        rows = tuple(json.loads(row["rows"])) if row.get("rows") else None
+        if rows is not None and len(rows) != len(tables):
+            raise ValueError(f"rows of {len(rows)} tables, not of {len(tables)}")
+        kept.append(KeptText(row["file"], row.get("tomogram"), tables, text, names, rows))
     return kept

@@ -22,7 +22,7 @@ from ..star.reader import read_star
 from ..star.reread import equal_values
 from ..star.source import read_text
 from ..star.tables import Findings, Options
-from . import single
+from . import single, single_text
 from .contents import Progress
 from .manifest import read_manifest
 from .paths import inside
@@ -116,7 +116,7 @@ def verify(
     home = Path(manifest["project"] if against is None else against)
     whole = None if against is not None else Path(manifest["input"])
     if manifest["kind"] == single.KIND:
-        texts, rendering = kept_texts(folder), single.render_single(folder, manifest)
+        texts, rendering = kept_texts(folder), single_text.render_single(folder, manifest)
     else:
         planned = plan(folder, manifest, Selection())
         texts, rendering = planned.texts, render(planned)

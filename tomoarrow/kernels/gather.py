@@ -69,6 +69,16 @@ def string_bytes(buf, spans, seg_first, seg_rows, width, column, escapes, out):
 
 
 @kernel(i8, BYTES, i8, i8)
+def count_lines(buf, begin, end):
+    """Count the ends of lines: LF, CR LF, or CR alone."""
+    n = 0
+    here, behind = buf[begin:end], buf[begin + 1 : end + 1]
+    for i in range(len(here)):
+        n += (here[i] == 10) | ((here[i] == 13) & (behind[i] != 10))
+    return n
+
+
+@kernel(i8, BYTES, i8, i8)
 def find_invalid_utf8(buf, begin, end):
     """Return the position of the first byte that is not UTF-8 (Unicode 15, table 3-7), or -1.
 

@@ -1,4 +1,4 @@
-"""`read_star` and `read_table` with RELION's label table: what users call."""
+"""`read_star`, `read_table` and `open_star` with RELION's label table: what users call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from ..star import reader
+from ..star import reader, scan
 from ..star.columns import Label
 from ..star.document import Document
 from ..star.source import Source
@@ -46,9 +46,10 @@ def read_table(
     strict: bool = False,
     on_bad_value: OnBadValue = "error",
     labels: Mapping[str, Label] = LABELS,
+    threads: int | None = None,
 ) -> pa.Table:
     """Read one table of a STAR file, with RELION's label table."""
-    return reader.read_table(
+    return scan.read_table(
         source,
         block,
         dialect=dialect,
@@ -56,8 +57,37 @@ def read_table(
         strict=strict,
         on_bad_value=on_bad_value,
         labels=labels,
+        threads=threads,
     )
 
 
-read_star.__doc__ = reader.read_star.__doc__
-read_table.__doc__ = reader.read_table.__doc__
+def open_star(
+    source: Source,
+    block: str | int | None = None,
+    *,
+    dialect: Dialect = "relion",
+    columns: str | Sequence[str] | None = None,
+    strict: bool = False,
+    on_bad_value: OnBadValue = "error",
+    labels: Mapping[str, Label] = LABELS,
+    threads: int | None = None,
+) -> pa.RecordBatchReader:
+    """Open one table of a STAR file as a stream of record batches, with RELION's label table."""
+    return scan.open_star(
+        source,
+        block,
+        dialect=dialect,
+        columns=columns,
+        strict=strict,
+        on_bad_value=on_bad_value,
+        labels=labels,
+        threads=threads,
+    )
+
+
+for _ours, _theirs in (
+    (read_star, reader.read_star),
+    (read_table, scan.read_table),
+    (open_star, scan.open_star),
+):
+    _ours.__doc__ = _theirs.__doc__

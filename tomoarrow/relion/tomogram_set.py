@@ -7,9 +7,12 @@ which has one block, named as the tomogram, with a row a tilt image
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +21,21 @@ from numpy.typing import NDArray
 
 from ..errors import Place, SchemaError, TomoarrowError
 from ..star.blocks import learn_tables
-from ..star.columns import gather_evidence
 from ..star.document import Block, Document
 from ..star.faults import Notice
 from ..star.learn import learn_loops
+from ..star.pieces import Piece, read_pieces
 from ..star.reader import read_star
-from ..star.source import Text, lay_out, read_slab
+from ..star.source import Held, Source, Text, lay_out, read_slab
 from ..star.structure import Structure, analyse
-from ..star.tables import Findings, Options, check_loop, loop_cells, read_cells, read_loop
+from ..star.tables import Findings, Options, check_loop, evidence_of, loop_cells, read_cells, read_loop
 from ..star.texts import FileText, FileTexts, file_text
 
 NAME = "rlnTomoName"
 SERIES_FILE = "rlnTomoTiltSeriesStarFile"
+
+#: No global file is longer than this: a tomogram takes some 300 bytes.
+MOST_HELD = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,23 @@ class Series:
 def holds_tomogram_set(document: Document) -> bool:
     """Whether a document looks like the global file of a tomogram set: a block names tilt-series files."""
     return any(SERIES_FILE in _labels(block) for block in document)
+
+
+def names_series(source: Source | Held) -> bool:
+    """Whether a file names tilt-series files: see `holds_tomogram_set`. Of a long file only the front is looked at."""
+
+    def names(piece: Piece) -> bool:
+        structure = piece.structure
+        tags = [range(tag, tag + n) for tag, n in zip(structure.loop_tags, structure.loop_width, strict=True)]
+        return any(structure.string(span) == SERIES_FILE for span in chain(structure.pair_tag, *tags))
+
+    seen = 0
+    with closing(read_pieces(source, "relion", names, stands=operator.eq, threads=1)) as pieces:
+        for read in pieces:
+            seen += len(read.piece.structure.text.buffer)
+            if read.result or seen > MOST_HELD:
+                return read.result
+    return False
 
 
 def global_table(path: Path, document: Document) -> GlobalTable:
@@ -233,12 +256,7 @@ def series_evidence(files: Sequence[SeriesFile], options: Options, found: Findin
 
 
 def _evidence(slab: _Slab, options: Options) -> dict[str, int]:
-    evidence: dict[str, int] = {}
-    for labels, loops in slab.groups.items():
-        cells = loop_cells(slab.structure, loops)
-        for index, label in enumerate(labels):
-            evidence[label] = evidence.get(label, 0) | gather_evidence(cells, index, options.type_of(label))
-    return evidence
+    return evidence_of({labels: loop_cells(slab.structure, loops) for labels, loops in slab.groups.items()}, options)
 
 
 def text_of_series(data: bytes, tomogram: str, options: Options) -> FileText:

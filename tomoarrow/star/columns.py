@@ -136,7 +136,7 @@ def read_column(cells: Cells, column: int, known: LabelType | None, evidence: in
         return _read_bools(cells, column)
     if kind == "list<float64>":
         return _read_vectors(cells, column, kind, True)
-    strings = _read_strings(cells, column)
+    strings = read_strings(cells, column)
     return Column(strings.dictionary_encode() if kind == "name" else strings, kind)
 
 
@@ -308,7 +308,8 @@ def _read_bools(cells: Cells, column: int) -> Column:
     return Column(array, "bool", bad, issues.notices(missing=numbers.MISSING, boolean_word=numbers.WORD))
 
 
-def _read_strings(cells: Cells, column: int) -> pa.Array:
+def read_strings(cells: Cells, column: int) -> pa.Array:
+    """Read one column of a table as text, words for missing values included."""
     n_rows = cells.n_rows
     offsets = np.empty(n_rows + 1, np.int32)
     size = gather.string_offsets(*cells.arguments(column), cells.escapes, offsets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,16 @@ def explain_notices(text: Text, tokens: Tokens) -> tuple[Notice, ...]:
         code, message = _NOTICES[slot % tokenize.N_NOTICES]
         found.append(Notice(code, message, text.place(position), count))
     return tuple(found)
+
+
+def merged(notices: Sequence[Notice]) -> list[Notice]:
+    """Notices of the pieces of one table: one for each kind and label, at its first place."""
+    found: dict[tuple[object, ...], Notice] = {}
+    for notice in notices:
+        key = notice.code, notice.place.path, notice.place.block, notice.place.label
+        count = found[key].count if key in found else 0
+        found[key] = replace(found.get(key, notice), count=count + notice.count)
+    return list(found.values())
 
 
 _STAR_HINT = '; if this is CIF, NMR-STAR or another STAR file, read it with dialect="star"'

@@ -109,7 +109,12 @@ def _around(blocks: Sequence[BlockStyle], header: str) -> tuple[str, str]:
 
 
 def render_tables(
-    text: FileText, tables: Sequence[pa.Table], rows: Sequence[NDArray[np.int64]], labels: Mapping[str, Label]
+    text: FileText,
+    tables: Sequence[pa.Table],
+    rows: Sequence[NDArray[np.int64]],
+    labels: Mapping[str, Label],
+    *,
+    goes_on: bool = False,
 ) -> bytes:
     """The text of a file with several tables.
 
@@ -122,6 +127,9 @@ def render_tables(
         For each loop the rows, as they were numbered when it was read; others for those that are new.
     labels : mapping
         What is known of labels, as when the file was read.
+    goes_on : bool
+        Whether it is a piece of a file that goes on with a loop: all that stands before the rows of its first loop
+        is left out.
     """
     pieces: list[bytes | memoryview] = []
     of_loop = iter(zip(tables, text.departures, rows, strict=True))
@@ -129,7 +137,12 @@ def render_tables(
         pieces.append((block.front + block.name).encode())
         for item in block.items:
             if isinstance(item, Loop):
-                pieces += _render_loop(item, *next(of_loop), labels)
+                lines = _render_loop(item, *next(of_loop), labels)
+                if goes_on:
+                    pieces.clear()
+                    next(lines, None)
+                    goes_on = False
+                pieces += lines
             else:
                 pieces.append((item.line if isinstance(item, Pair) else item).encode())
     return b"".join(pieces)

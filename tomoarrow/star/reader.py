@@ -7,20 +7,19 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import SchemaError, StarSyntaxError, check_choice, raise_gathered
 from .columns import Cells, Label, read_column
 from .document import Block, Document, Origin, Value
 from .faults import Notice, refuse
-from .source import Source, read_text
+from .source import Held, Source, read_text
 from .structure import Dialect, Structure, analyse
 from .tables import Findings, OnBadValue, Options, check_loop, read_loop, report_column
 
 
 def read_star(
-    source: Source,
+    source: Source | Held,
     *,
     dialect: Dialect = "relion",
     blocks: str | int | Sequence[str | int] | None = None,
@@ -61,31 +60,7 @@ def read_star(
     return _document(structure, blocks, columns, strict, Options(labels or {}, {}, on_bad_value))
 
 
-def read_table(
-    source: Source,
-    block: str | int | None = None,
-    *,
-    dialect: Dialect = "relion",
-    columns: str | Sequence[str] | None = None,
-    strict: bool = False,
-    on_bad_value: OnBadValue = "error",
-    labels: Mapping[str, Label] | None = None,
-) -> pa.Table:
-    """Read one table: the one loop of the file, or of the block that is named.
-
-    Parameters and errors are those of `read_star`; besides, a `SchemaError` says which blocks there are where
-    the file has several loops, or none.
-    """
-    structure = _analysed(source, dialect, on_bad_value)
-    if block is None:
-        block = _block_with_the_loop(structure)
-    (found,) = _document(structure, block, columns, strict, Options(labels or {}, {}, on_bad_value))
-    if found.table is None:
-        raise SchemaError(f"block 'data_{found.name}' has no loop", remedy="read its pairs with read_star")
-    return found.table
-
-
-def _analysed(source: Source, dialect: Dialect, on_bad_value: OnBadValue) -> Structure:
+def _analysed(source: Source | Held, dialect: Dialect, on_bad_value: OnBadValue) -> Structure:
     """Read a source and take it apart."""
     check_choice("dialect", dialect, get_args(Dialect))
     check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
@@ -116,21 +91,6 @@ def _document(
     if strict:
         refuse(found.notices)
     return Document(read, tuple(found.notices), tuple(found.rejects), origin)
-
-
-def _block_with_the_loop(structure: Structure) -> int:
-    """The position of the one block that holds a loop."""
-    roots = _roots(structure).tolist()
-    with_loops = set(structure.loop_container.tolist())
-    positions = [position for position, root in enumerate(roots) if root in with_loops]
-    if len(positions) != 1:
-        there = ", ".join(f"'data_{structure.name(roots[position])}'" for position in positions) or "none"
-        raise SchemaError(
-            f"{structure.text.names[0]}: {len(positions)} blocks with a loop, not one",
-            expected="a file with one table, or the name of a block",
-            remedy=f"name one of the blocks with a loop: {there}",
-        )
-    return positions[0]
 
 
 def _choose_blocks(structure: Structure, blocks: str | int | Sequence[str | int] | None) -> list[int]:

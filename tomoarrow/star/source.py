@@ -7,9 +7,10 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
@@ -39,12 +40,15 @@ class Text:
     begins, ends : int64[n_files]
     names : tuple of str
         What each file is called in messages.
+    first_line : int
+        The number of the line that each begins with.
     """
 
     buffer: NDArray[np.uint8]
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
     names: tuple[str, ...]
+    first_line: int = 1
     _line_starts: list[NDArray[np.int64]] = field(default_factory=list, repr=False)
 
     def file_at(self, position: int) -> int:
@@ -67,7 +71,7 @@ class Text:
         end = min(int(lines[this]) if this < len(lines) else len(self.buffer), int(self.ends[f]))
         column = len(self.cut(begin, position)) + 1
         text = self.cut(begin, min(end, position + 1000)).strip()
-        return Place(self.names[f], this - first + 1, column, block, label, text)
+        return Place(self.names[f], this - first + self.first_line, column, block, label, text)
 
 
 def _line_starts(buffer: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -77,7 +81,7 @@ def _line_starts(buffer: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.flatnonzero(is_end) + 1
 
 
-def read_text(source: Source) -> Text:
+def read_text(source: Source | Held) -> Text:
     """Read one source whole.
 
     Parameters
@@ -92,22 +96,67 @@ def read_text(source: Source) -> Text:
     StarSyntaxError
         It is not UTF-8, or its compression is damaged.
     """
-    if isinstance(source, bytes | bytearray | memoryview):
-        name, data = "<bytes>", bytes(source)
-    elif isinstance(source, str | os.PathLike):
-        name = os.fspath(source)
-        data = _read_path(name, name)
-    elif hasattr(source, "read"):
-        name = str(getattr(source, "name", "<file>"))
-        data = source.read()
-        if not isinstance(data, bytes):
-            raise UsageError(f"{name} is open in text mode", expected="a file open in binary mode")
-    else:
-        raise UsageError(f"cannot read from {type(source).__name__}", expected="a path, bytes or a binary file")
-    text, errors = lay_out([(name, data)])
+    held = hold(source)
+    text, errors = lay_out([(held.name, held.data)])
     for error in errors:
         raise error
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """All bytes of a source that could be read only once, and what it is called."""
+
+    name: str
+    data: bytes
+
+
+def hold(source: Source | Held) -> Held:
+    """Read a source, to read it again."""
+    if isinstance(source, Held):
+        return source
+    name = name_of(source)
+    return Held(name, _read_path(name, name) if isinstance(source, str | os.PathLike) else bytes_of(source))
+
+
+def reads_again(source: Source | Held | Stream) -> bool:
+    """Whether a source can be read more than once: pipes and open files cannot."""
+    if isinstance(source, str | os.PathLike):
+        try:
+            return stat.S_ISREG(os.stat(source).st_mode)
+        except OSError:
+            # What is wrong with it is told by who opens it.
+            return True
+    return isinstance(source, Held | bytes | bytearray | memoryview)
+
+
+def name_of(source: Source | Held | Stream) -> str:
+    """What a source is called in messages."""
+    if isinstance(source, Held | Stream):
+        return source.name
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "<bytes>"
+    return str(getattr(source, "name", "<file>"))
+
+
+def bytes_of(source: bytes | bytearray | memoryview | IO[bytes]) -> bytes:
+    """All bytes of a source that is no path.
+
+    Raises
+    ------
+    UsageError
+        It is none that bytes can be read from.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if not hasattr(source, "read"):
+        raise UsageError(f"cannot read from {type(source).__name__}", expected="a path, bytes or a binary file")
+    data = source.read()
+    if not isinstance(data, bytes):
+        raise UsageError(f"{name_of(source)} is open in text mode", expected="a file open in binary mode")
+    return data
 
 
 def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[TomoarrowError]]:
@@ -120,31 +169,26 @@ def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[To
     errors
         One error for each of those.
     """
-    errors: list[TomoarrowError] = []
-    sizes = []
-    for path, name in zip(paths, names, strict=True):
-        try:
-            sizes.append(_size(path, name))
-        except TomoarrowError as error:
-            errors.append(error)
-            sizes.append(-1)
-    text = _room(names, np.array(sizes, np.int64).clip(0))
+    sizes = [_size(path) for path in paths]
+    text = _room(names, np.array(sizes, np.int64))
     room = text.buffer.data
     others: dict[int, bytes] = {}
-    for f, (path, name, begin, size) in enumerate(zip(paths, names, text.begins.tolist(), sizes, strict=True)):
-        try:
-            if size >= 0 and (data := _read_into(room[begin : begin + size + 1], path, name)) is not None:
-                others[f] = data
-        except TomoarrowError as error:
-            errors.append(error)
-            others[f] = b""
+    errors: list[TomoarrowError] = []
+    for f, (path, begin, size) in enumerate(zip(paths, text.begins.tolist(), sizes, strict=True)):
+        # One byte more than there should be, of the line feeds behind: it says whether the file has grown.
+        if not _fills(path, room[begin : begin + size + 1]):
+            try:
+                others[f] = _read_path(path, names[f], only_regular=True)
+            except TomoarrowError as error:
+                errors.append(error)
+                others[f] = b""
     if others:
-        ends = text.ends.tolist()
-        files = [others[f] if f in others else bytes(room[text.begins[f] : ends[f]]) for f in range(len(names))]
-        text, more = lay_out(list(zip(names, files, strict=True)))
+        places = zip(text.begins.tolist(), text.ends.tolist(), strict=True)
+        contents = [others[f] if f in others else bytes(room[slice(*place)]) for f, place in enumerate(places)]
+        text, more = lay_out(list(zip(names, contents, strict=True)))
         return text, errors + more
     _end_files(text)
-    return text, errors + _check_utf8(text)
+    return text, _check_all(text)
 
 
 def lay_out(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowError]]:
@@ -161,7 +205,7 @@ def lay_out(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowErr
     for data, begin, end in zip(contents, text.begins.tolist(), text.ends.tolist(), strict=True):
         text.buffer[begin:end] = np.frombuffer(data, np.uint8)
     _end_files(text)
-    return text, errors + _check_utf8(text)
+    return text, errors + _check_all(text)
 
 
 def _room(names: Sequence[str], sizes: NDArray[np.int64]) -> Text:
@@ -175,23 +219,29 @@ def _end_files(text: Text) -> None:
     text.buffer[text.ends[:, None] + np.arange(PADDING)] = 10
 
 
-def _check_utf8(text: Text) -> list[TomoarrowError]:
+def _check_all(text: Text) -> list[TomoarrowError]:
     """One error for each file that is not UTF-8; it is empty then."""
     if gather.find_invalid_utf8(text.buffer, 0, len(text.buffer) - PADDING) < 0:
         return []
     errors: list[TomoarrowError] = []
     for f in range(len(text.names)):
-        bad = gather.find_invalid_utf8(text.buffer, text.begins[f], text.ends[f])
-        if bad >= 0 and not _holds_nul(text, f):
-            errors.append(
-                StarSyntaxError(
-                    f"byte 0x{text.buffer[bad]:02x} is not UTF-8",
-                    place=text.place(bad),
-                    remedy="convert the file to UTF-8, for example: iconv -f latin1 -t utf-8",
-                )
-            )
+        wrong = check_utf8(text, f)
+        if wrong is not None:
+            errors.append(wrong)
             text.ends[f] = text.begins[f]
     return errors
+
+
+def check_utf8(text: Text, f: int) -> StarSyntaxError | None:
+    """What is wrong with the encoding of a file, given by its number."""
+    bad = gather.find_invalid_utf8(text.buffer, text.begins[f], text.ends[f])
+    if bad < 0 or _holds_nul(text, f):
+        return None
+    return StarSyntaxError(
+        f"byte 0x{text.buffer[bad]:02x} is not UTF-8",
+        place=text.place(bad),
+        remedy="convert the file to UTF-8, for example: iconv -f latin1 -t utf-8",
+    )
 
 
 def _holds_nul(text: Text, f: int) -> bool:
@@ -199,61 +249,153 @@ def _holds_nul(text: Text, f: int) -> bool:
     return b"\0" in text.buffer[text.begins[f] : text.ends[f]].tobytes()
 
 
-def _size(path: str, name: str) -> int:
-    """The size of a regular file."""
+class _Readable(Protocol):
+    """What bytes are read from, into room that is there."""
+
+    def readinto(self, room: memoryview, /) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Bytes that are read once, from front to back, unpacked."""
+
+    name: str
+    _file: _Readable
+
+    def fill(self, array: NDArray[np.uint8]) -> int:
+        """Fill an array; return how many bytes there were, fewer only at the end."""
+        view = array.data
+        done = 0
+        with _told(self.name, unpacks=True):
+            while done < len(view):
+                # Some files of Python's library return fewer bytes than are there.
+                n = self._file.readinto(view[done:])
+                if not n:
+                    break
+                done += n
+        return done
+
+
+@contextmanager
+def open_stream(source: Source | Held | Stream) -> Iterator[Stream]:
+    """Open a source to read it in pieces; what is taken and raised is that of `read_text`."""
+    name = name_of(source)
+    if isinstance(source, Stream):
+        yield source
+    elif isinstance(source, str | os.PathLike):
+        with _opened(name) as raw:
+            yield _unpacked(name, io.BufferedReader(raw))
+    elif isinstance(source, io.BufferedIOBase | io.RawIOBase):
+        file = io.BufferedReader(cast(io.RawIOBase, source))
+        try:
+            yield _unpacked(name, file)
+        finally:
+            # What the caller opened, the caller closes.
+            file.detach()
+    else:
+        data = source.data if isinstance(source, Held) else bytes_of(source)
+        yield _unpacked(name, io.BufferedReader(io.BytesIO(data)))
+
+
+@contextmanager
+def held_or_open(source: Source, most: int) -> Iterator[Held | Stream]:
+    """Read a source that can be read only once: whole, where it has no more bytes than `most`, else from the front."""
+    with open_stream(source) as stream:
+        head = np.empty(most, np.uint8)
+        n = stream.fill(head)
+        if n < most:
+            yield Held(stream.name, head[:n].tobytes())
+        else:
+            yield Stream(stream.name, _Behind(head.data, stream))
+
+
+@dataclass(slots=True)
+class _Behind:
+    """A stream of which the first bytes have been read."""
+
+    head: memoryview
+    rest: Stream
+
+    def readinto(self, room: memoryview, /) -> int:
+        n = min(len(room), len(self.head))
+        if not n:
+            return self.rest.fill(np.frombuffer(room, np.uint8))
+        room[:n] = self.head[:n]
+        self.head = self.head[n:]
+        return n
+
+
+def _unpacked(name: str, file: io.BufferedReader[Any]) -> Stream:
+    with _told(name):
+        head = file.peek(len(_ZSTD))
+    if head.startswith(_GZIP):
+        return Stream(name, gzip.GzipFile(fileobj=file))
+    if head.startswith(_ZSTD):
+        return Stream(name, pa.input_stream(pa.PythonFile(file, "r"), compression="zstd"))
+    return Stream(name, file)
+
+
+def _opened(name: str) -> io.FileIO:
+    with _told(name):
+        return open(name, "rb", buffering=0)
+
+
+@contextmanager
+def _told(name: str, *, unpacks: bool = False) -> Iterator[None]:
+    """Turn what the system, or a damaged compression, says into an error of the file."""
+    try:
+        yield
+    except (OSError, zlib.error, EOFError) as error:
+        if unpacks and (not isinstance(error, OSError) or error.errno is None):
+            raise StarSyntaxError(
+                f"the compressed data is damaged or cut short: {error}",
+                place=Place(name),
+                remedy="copy or compress the file again",
+            ) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MissingFileError(
+            f"cannot read the file: {reason}", place=Place(name), remedy="check the path and its permissions"
+        ) from error
+
+
+def _size(path: str) -> int:
+    """The size of a regular file; 0 for what is none."""
     try:
         status = os.stat(path)
-    except OSError as error:
-        raise _unreadable(name, error) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise MissingFileError("not a regular file", place=Place(name), remedy="correct the path")
-    return status.st_size
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-def _read_into(room: memoryview, path: str, name: str) -> bytes | None:
-    """Read a file into room that is one byte longer; return what is in it where that is something else.
-
-    It is when the file has another size by now, or is compressed.
-    """
+def _fills(path: str, room: memoryview) -> bool:
+    """Whether a file, read into room, leaves one byte of it and is not compressed; so it is not when it is empty."""
+    if len(room) == 1:
+        return False
     try:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             n = os.readv(descriptor, [room])
         finally:
             os.close(descriptor)
-    except OSError as error:
-        raise _unreadable(name, error) from error
-    is_plain = n == len(room) - 1 and room[:2] != _GZIP and room[:4] != _ZSTD
-    return None if is_plain else _read_path(path, name)
+    except OSError:
+        return False
+    return n == len(room) - 1 and room[:2] != _GZIP and room[:4] != _ZSTD
 
 
-def _read_path(path: str, name: str) -> bytes:
-    try:
+def _read_path(path: str, name: str, *, only_regular: bool = False) -> bytes:
+    with _told(name):
+        if only_regular and not stat.S_ISREG(os.stat(path).st_mode):
+            raise MissingFileError("not a regular file", place=Place(name), remedy="correct the path")
         with open(path, "rb", buffering=0) as file:
             return file.read()
-    except OSError as error:
-        raise _unreadable(name, error) from error
-
-
-def _unreadable(name: str, error: OSError) -> MissingFileError:
-    reason = error.strerror or str(error)
-    return MissingFileError(
-        f"cannot read the file: {reason}", place=Place(name), remedy="check the path and its permissions"
-    )
 
 
 def _decompress(name: str, data: bytes) -> bytes:
-    try:
+    with _told(name, unpacks=True):
         if data[:2] == _GZIP:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as members:
                 return members.read()
         if data[:4] == _ZSTD:
             with pa.input_stream(pa.BufferReader(data), compression="zstd") as stream:
                 return bytes(stream.read())
-    except (OSError, zlib.error, EOFError) as error:
-        raise StarSyntaxError(
-            f"the compressed data is damaged or cut short: {error}",
-            place=Place(name),
-            remedy="copy or compress the file again",
-        ) from error
     return data

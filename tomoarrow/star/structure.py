@@ -89,10 +89,11 @@ class Structure:
         first = int(self.loop_tags[loop])
         return [self.string(span) for span in range(first, first + int(self.loop_width[loop]))]
 
-    def headers(self, loops: Sequence[int]) -> list[bytes]:
+    def headers(self, loops: Sequence[int] | NDArray[np.int64]) -> list[bytes]:
         """The bytes of the labels of loops, from the first to the last, given by their numbers."""
-        first = self.loop_tags[np.array(loops, np.int64)]
-        last = self.spans[first + self.loop_width[np.array(loops, np.int64)] - 1]
+        numbers = np.asarray(loops, np.int64)
+        first = self.loop_tags[numbers]
+        last = self.spans[first + self.loop_width[numbers] - 1]
         begins = self.spans[first] >> tokenize.SPAN_BITS
         ends = (last >> tokenize.SPAN_BITS) + (last & tokenize.SPAN_MASK)
         text = self.text.buffer.data

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
@@ -25,13 +27,15 @@ from .columns import (
     read_floats,
 )
 from .document import Reject
-from .faults import Notice
+from .faults import Notice, merged
 from .structure import Structure
+from .threads import cores
 
 OnBadValue = Literal["error", "null"]
 
-#: Loops of more text than this are read in pieces: Arrow's string offsets are 32 bits wide.
-_MOST_TEXT = 1 << 30
+#: Loops of more text than this are read in pieces, on threads. What is made of a piece stays in a core's cache, and
+#: Arrow's string offsets are 32 bits wide.
+_PIECE_TEXT = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,24 @@ class Options:
     evidence : mapping
         What columns hold in other tables that must get the same types, by label.
     on_bad_value : "error" or "null"
+    is_settled : bool
+        Whether a column of which there is no evidence has its label's type, or is text where that is not known,
+        whatever its values are.
     """
 
     labels: Mapping[str, Label] = field(default_factory=dict)
     evidence: Mapping[str, int] = field(default_factory=dict)
     on_bad_value: OnBadValue = "error"
+    is_settled: bool = False
 
     def type_of(self, label: str) -> LabelType | None:
         """The type of a label, None where it is not known."""
         known = self.labels.get(label)
         return known.type if known else None
+
+    def evidence_of(self, label: str) -> int | None:
+        """The evidence for the type of a column; None where that is in its own values."""
+        return self.evidence.get(label, 0 if self.is_settled else None)
 
 
 @dataclass(slots=True)
@@ -105,11 +117,27 @@ def read_cells(
     floats = [index for index, label in wanted.items() if options.type_of(label) == "float64"]
     columns = dict(zip(floats, read_floats(cells, floats), strict=True))
     for index, label in wanted.items():
-        column = columns.get(index) or read_column(cells, index, options.type_of(label), options.evidence.get(label))
+        column = columns.get(index) or read_column(cells, index, options.type_of(label), options.evidence_of(label))
         report_column(structure, cells, index, label, column, options, found, container)
         arrays.append(column.array)
         fields.append(field_of(label, column.array.type, options.labels.get(label)))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def evidence_of(
+    tables: Mapping[tuple[str, ...], Cells], options: Options, chosen: frozenset[str] | None = None
+) -> dict[str, int]:
+    """What tables, by their labels, hold that the types of their columns depend on, by label in order of appearance.
+
+    See `tomoarrow.star.columns.gather_evidence`. `chosen`: only these labels.
+    """
+    evidence: dict[str, int] = {}
+    for labels, cells in tables.items():
+        for index, label in enumerate(labels):
+            if chosen is not None and label not in chosen:
+                continue
+            evidence[label] = evidence.get(label, 0) | gather_evidence(cells, index, options.type_of(label))
+    return evidence
 
 
 def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Findings) -> bool:
@@ -151,18 +179,35 @@ def read_loop(
             for index, label in wanted:
                 evidence[label] = evidence.get(label, 0) | gather_evidence(piece, index, options.type_of(label))
         options = replace(options, evidence=evidence)
-    tables = [read_cells(structure, piece, labels, options, chosen, found, container) for piece in pieces]
-    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
+    if len(pieces) == 1:
+        return read_cells(structure, pieces[0], labels, options, chosen, found, container)
+
+    def read(piece: Cells) -> tuple[pa.Table, Findings]:
+        own = Findings()
+        return read_cells(structure, piece, labels, options, chosen, own, container), own
+
+    tables: list[pa.Table] = []
+    notices: list[Notice] = []
+    rows = 0
+    with ThreadPoolExecutor(cores()) as pool:
+        for table, own in pool.map(read, pieces):
+            notices += own.notices
+            found.rejects += [replace(reject, row=reject.row + rows) for reject in own.rejects]
+            found.errors += own.errors
+            tables.append(table)
+            rows += table.num_rows
+    found.notices += merged(notices)
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 def _pieces(cells: Cells) -> list[Cells]:
-    """A loop, cut into pieces of rows whose text Arrow's string offsets can count."""
+    """A loop, cut into pieces of rows."""
     n_rows = cells.n_rows
     if n_rows == 0:
         return [cells]
     first, last = int(cells.first[0]), int(cells.first[0]) + n_rows * cells.width - 1
     extent = (int(cells.spans[last]) >> SPAN_BITS) - (int(cells.spans[first]) >> SPAN_BITS)
-    n_pieces = extent // _MOST_TEXT + 1
+    n_pieces = extent // _PIECE_TEXT + 1
     bounds = np.linspace(0, n_rows, n_pieces + 1).astype(np.int64).tolist()
     return [
         replace(cells, first=np.array([first + begin * cells.width]), rows=np.array([end - begin]))
@@ -172,6 +217,18 @@ def _pieces(cells: Cells) -> list[Cells]:
 
 #: Of a column of bad values so many are told of.
 _MOST_TOLD = 100
+
+
+def told(errors: Sequence[TomoarrowError]) -> list[TomoarrowError]:
+    """The errors of a file that are told of, in the order of their places: only so many of each label."""
+    counts: Counter[str | None] = Counter()
+    found = []
+    for error in sorted(errors, key=lambda each: (each.place.line, each.place.column)):
+        counts[error.place.label] += 1
+        if counts[error.place.label] <= _MOST_TOLD:
+            found.append(error)
+    return found
+
 
 _COLUMN_NOTICES = {
     "widened": "numbers that are no integers in an integer label; read as float64",

@@ -1,0 +1,343 @@
+"""One table of a source, read in pieces: whichever block it is in, or stacked from many blocks."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import translate
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..errors import Place, SchemaError
+from .columns import Cells, read_strings
+from .document import Block, Document
+from .faults import refuse
+from .pieces import OpenLoop, Piece, read_pieces
+from .source import Held, Source, name_of
+from .structure import Dialect, Structure
+from .tables import Findings, Options, check_loop, evidence_of, loop_cells, read_cells
+
+#: The column with the name of the block that each row of stacked tables comes from.
+BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which table to read, and how.
+
+    Attributes
+    ----------
+    source : Source
+    block : str, int or None
+        The name or position of its block; a pattern with ``*`` for all blocks that fit, stacked; None for the only
+        loop there is.
+    dialect : "relion" or "star"
+    columns : tuple of str or None
+        Labels, in the order asked for.
+    strict : bool
+    options : Options
+    threads : int
+    gathers : bool
+        Whether only the evidence for the types of columns is wanted, no values.
+    piece_bytes : int or None
+    """
+
+    source: Source | Held
+    block: str | int | None
+    dialect: Dialect
+    columns: tuple[str, ...] | None
+    strict: bool
+    options: Options
+    threads: int
+    gathers: bool = False
+    piece_bytes: int | None = None
+
+    @property
+    def stacks(self) -> bool:
+        """Whether several blocks may be read."""
+        return isinstance(self.block, str) and "*" in self.block
+
+    def wants(self, name: str, position: int) -> bool:
+        """Whether a block is read."""
+        if isinstance(self.block, int):
+            return position == self.block
+        if self.block is None or not self.stacks:
+            return self.block in (None, name)
+        return re.match(translate(self.block), name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What a piece holds of the table.
+
+    Attributes
+    ----------
+    names : list of str
+        The blocks of the piece, the first of which may have begun before it.
+    loops : list of int
+        How many loops begin in each.
+    begun : int
+        How many loops of the table begin in the piece.
+    labels : tuple of str
+        Of the first of its loops; empty where it holds none.
+    table : pyarrow.Table or None
+    block_of_loop : int64[loops]
+        For each loop of the table the number of its block in the piece.
+    rows : int64[loops]
+        How many rows each has.
+    evidence : dict
+        What the columns hold, where that is what is wanted.
+    found : Findings
+    """
+
+    names: list[str]
+    loops: list[int]
+    begun: int
+    labels: tuple[str, ...]
+    table: pa.Table | None
+    block_of_loop: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    evidence: dict[str, int]
+    found: Findings
+
+
+def read_batches(request: Request, found: Findings) -> Generator[pa.Table, None, None]:
+    """Read a table, a piece after the other.
+
+    Each piece has the types that its own values ask for, where `request.options` does not settle them.
+
+    Parameters
+    ----------
+    request : Request
+    found : Findings
+        Notices, rejects and errors of values are added as they come.
+
+    Raises
+    ------
+    SchemaError
+        There is not one such table.
+    StarSyntaxError
+        The text is malformed.
+    """
+    rows = 0
+    for taken, within in _taken(request):
+        found.notices += taken.found.notices
+        found.rejects += [replace(each, row=each.row + rows) for each in taken.found.rejects]
+        found.errors += taken.found.errors
+        if request.strict:
+            refuse(found.notices)
+        if taken.table is not None:
+            rows += taken.table.num_rows
+            yield _with_blocks(taken.table, taken, within) if request.stacks else taken.table
+
+
+def read_evidence(request: Request) -> dict[str, int]:
+    """What the columns of a table hold that their types depend on: see `tomoarrow.star.columns.gather_evidence`."""
+    evidence: dict[str, int] = {}
+    for taken, _ in _taken(replace(request, gathers=True)):
+        for label, bits in taken.evidence.items():
+            evidence[label] = evidence.get(label, 0) | bits
+    return evidence
+
+
+def count_blocks(request: Request) -> int:
+    """Count the blocks of a file."""
+
+    def begun(piece: Piece) -> int:
+        return int((piece.structure.parent < 0).sum()) - int(piece.within is not None)
+
+    pieces = read_pieces(request.source, request.dialect, begun, stands=operator.eq, threads=request.threads)
+    return sum(read.result for read in pieces)
+
+
+def _taken(request: Request) -> Iterator[tuple[_Taken, OpenLoop | None]]:
+    """What each piece holds of the one table, its columns as asked for, and the loop that the piece begins in."""
+    names: list[str] = []
+    loops: list[int] = []
+    labels: tuple[str, ...] = ()
+    begun = 0
+    pieces = read_pieces(
+        request.source,
+        request.dialect,
+        partial(_take, request),
+        stands=partial(_stands, request),
+        threads=request.threads,
+        piece_bytes=request.piece_bytes,
+    )
+    for read in pieces:
+        taken = read.result
+        goes_on = int(read.within is not None)
+        if goes_on:
+            loops[-1] += taken.loops[0]
+        names += taken.names[goes_on:]
+        loops += taken.loops[goes_on:]
+        begun += taken.begun
+        if taken.labels:
+            labels = labels or taken.labels
+            if set(labels) != set(taken.labels) and request.stacks:
+                raise _other_labels(request, labels, taken.labels, taken.names[int(taken.block_of_loop[0])])
+        if begun > 1 and not request.stacks:
+            # Not one table: what is still to be seen is only which there are.
+            taken = replace(taken, table=None, evidence={})
+        if taken.table is not None:
+            taken = replace(taken, table=taken.table.select(_columns(request, labels)))
+        yield taken, read.within
+    _check_found(request, names, loops, begun)
+
+
+def _stands(request: Request, one: OpenLoop | None, other: OpenLoop | None) -> bool:
+    if one is None or other is None or one.labels != other.labels or one.has_pairs != other.has_pairs:
+        return one is other
+    if isinstance(request.block, int):
+        return one.position == other.position
+    return request.wants(one.block, one.position) == request.wants(other.block, other.position)
+
+
+def _take(request: Request, piece: Piece) -> _Taken:
+    """Read the rows of a piece that belong to the table."""
+    structure = piece.structure
+    found = Findings(piece.notices)
+    goes_on = int(piece.within is not None)
+    first = piece.within.position if piece.within else 0
+    roots = np.flatnonzero(structure.parent < 0)
+    names = names_of(structure, roots)
+    # Loops of save frames are none of their blocks.
+    loops = np.flatnonzero(structure.parent[structure.loop_container] < 0)
+    block_of_loop = np.searchsorted(roots, structure.loop_container[loops])
+    begun_in_block = np.bincount(block_of_loop[goes_on:], minlength=len(roots)).tolist()
+    if request.block not in (None, "*"):
+        wanted = np.array([request.wants(name, first + i) for i, name in enumerate(names)], bool)
+        is_wanted = wanted[block_of_loop]
+        loops, block_of_loop = loops[is_wanted], block_of_loop[is_wanted]
+    begun = len(loops) - int(goes_on and len(loops) and loops[0] == 0)
+    labels, table, evidence = _read_loops(request, structure, loops, found) if len(loops) else ((), None, {})
+    rows = structure.loop_values[loops] // np.maximum(structure.loop_width[loops], 1)
+    return _Taken(names, begun_in_block, begun, labels, table, block_of_loop, rows, evidence, found)
+
+
+def names_of(structure: Structure, containers: NDArray[np.int64]) -> list[str]:
+    """The names of blocks, given by their numbers."""
+    spans = structure.heading[containers]
+    cells = Cells(structure.text.buffer, structure.spans, spans, np.ones(len(spans), np.int64), 1, False, False)
+    names: list[str] = read_strings(cells, 0).to_pylist()
+    return names
+
+
+def _read_loops(
+    request: Request, structure: Structure, loops: NDArray[np.int64], found: Findings
+) -> tuple[tuple[str, ...], pa.Table | None, dict[str, int]]:
+    """The labels of the first of some loops, the rows of all, one loop after the other, or the evidence in them."""
+    by_header: dict[bytes, list[int]] = {}
+    for loop, header in zip(loops.tolist(), structure.headers(loops), strict=True):
+        by_header.setdefault(header, []).append(loop)
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for members in by_header.values():
+        labels = structure.labels(members[0])
+        odd = [loop for loop in members if structure.loop_values[loop] % structure.loop_width[loop]]
+        sound = [check_loop(structure, loop, labels, found) for loop in sorted({members[0], *odd})]
+        if not all(sound):
+            return tuple(labels), None, {}
+        groups.setdefault(tuple(labels), []).extend(members)
+    first = next(iter(groups))
+    for names, members in groups.items():
+        if set(names) != set(first) and request.stacks:
+            raise _other_labels(request, first, names, structure.name(int(structure.loop_container[members[0]])))
+    cells = {names: loop_cells(structure, members) for names, members in groups.items()}
+    chosen = None if request.columns is None else frozenset(request.columns)
+    if request.gathers:
+        return first, None, evidence_of(cells, request.options, chosen)
+    if len(groups) > 1 and not request.stacks:
+        return first, None, {}
+    options = request.options
+    if len(groups) > 1 and not options.is_settled:
+        options = replace(options, evidence={**evidence_of(cells, options, chosen), **options.evidence})
+    tables = [read_cells(structure, each, names, options, chosen, found) for names, each in cells.items()]
+    if len(tables) == 1:
+        return first, tables[0], {}
+    owners = [np.repeat(np.array(groups[names]), each.rows) for names, each in cells.items()]
+    joined = pa.concat_tables([table.select(tables[0].column_names) for table in tables])
+    return first, joined.take(pa.array(np.argsort(np.concatenate(owners), kind="stable"))), {}
+
+
+def _columns(request: Request, labels: Sequence[str]) -> list[str]:
+    """The columns asked for.
+
+    Raises
+    ------
+    SchemaError
+        One is not there.
+    """
+    if request.columns is None:
+        return list(labels)
+    missing = sorted(set(request.columns) - set(labels))
+    if missing:
+        raise SchemaError(
+            f"{name_of(request.source)}: no column {', '.join(missing)} in the blocks that were read",
+            remedy="read without columns= to see which there are",
+        )
+    return list(dict.fromkeys(request.columns))
+
+
+def _with_blocks(table: pa.Table, taken: _Taken, within: OpenLoop | None) -> pa.Table:
+    """The table, behind a column with the name of the block of each row."""
+    names = list(taken.names)
+    if within:
+        names[0] = within.block
+    used, codes = np.unique(taken.block_of_loop, return_inverse=True)
+    # Blocks may have the same name.
+    values = pa.array([names[i] for i in used.tolist()], pa.string()).dictionary_encode()
+    indices = np.asarray(values.indices)[np.repeat(codes, taken.rows)]
+    column = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), values.dictionary)
+    return table.add_column(0, pa.field(block_column(table.column_names), column.type), column)
+
+
+def block_column(labels: Collection[str]) -> str:
+    """What the column with the names of blocks is called beside others."""
+    name = BLOCK
+    while name in labels:
+        name += "_"
+    return name
+
+
+def _other_labels(request: Request, first: Collection[str], other: Collection[str], block: str) -> SchemaError:
+    differing = sorted(set(first) ^ set(other))
+    return SchemaError(
+        f"the loop of this block has other labels than the one before: {', '.join(differing[:10])}",
+        place=Place(name_of(request.source), block=block),
+        expected="the same labels in all blocks that are stacked",
+        remedy='name blocks that have the same with a pattern, such as block="TS_01/*"; or read them with read_star',
+    )
+
+
+def _check_found(request: Request, names: list[str], loops: list[int], begun: int) -> None:
+    """Refuse what is not one table, or no table at all.
+
+    Raises
+    ------
+    SchemaError
+    """
+    outline = Document(tuple(Block(name) for name in names))
+    path = name_of(request.source)
+    if request.block is None and begun != 1:
+        there = ", ".join(f"'data_{name}'" for name, n in zip(names, loops, strict=True) if n) or "none"
+        raise SchemaError(
+            f"{path}: {sum(n > 0 for n in loops)} blocks with a loop, not one",
+            expected="a file with one table, or the name of a block",
+            remedy=f"name one of the blocks with a loop: {there}",
+        )
+    if request.stacks and not begun:
+        there = ", ".join(f"'data_{name}'" for name in names[:20]) or "none at all"
+        raise SchemaError(f"{path}: no block fits {request.block!r}, or none has a loop", expected=f"one of {there}")
+    if request.block is None or request.stacks:
+        return
+    at = outline.position(request.block)
+    if loops[at] != 1:
+        raise SchemaError(
+            f"{path}: block 'data_{names[at]}' has {loops[at] or 'no'} loop{'s' * (loops[at] != 1)}",
+            remedy="read it with read_star" + " and take one from .loops" * (loops[at] > 1),
+        )

@@ -1,0 +1,300 @@
+"""A long text in pieces, each cut between two rows and taken apart as a text of its own, on several threads.
+
+A piece that begins among the rows of a loop gets a heading and the labels of that loop in front of it. Which loop is
+open there is known only when the piece before has been taken apart: it is taken to be the one that was open last, as
+it nearly always is, and where it was another the piece is taken apart again. A piece that was not cut behind a row is
+joined with the next. What is read therefore never depends on where the cuts are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import gather
+from ..kernels.tokenize import SPAN_MASK
+from .faults import Notice
+from .source import PADDING, Held, Source, Stream, Text, check_utf8, open_stream
+from .structure import Dialect, Structure, analyse
+
+T = TypeVar("T")
+
+#: The text of a piece, with all that is made of it, should stay in a core's cache.
+PIECE_BYTES = 4 << 20
+
+#: Before this much has been read nobody knows which loop will be open.
+_FIRST_BYTES = 1 << 18
+
+#: Room for the labels in front of a piece.
+_ROOM = 1 << 14
+
+#: So much of the end of a piece is searched for a place to cut, before more is.
+_TAIL_BYTES = 1 << 16
+
+_KEYWORDS = (b"data_", b"loop_", b"save_", b"stop_", b"globa")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLoop:
+    """The loop that is open where a piece begins.
+
+    Attributes
+    ----------
+    block : str
+    position : int
+        Of its block among those of the file.
+    labels : tuple of str
+    has_pairs : bool
+        Whether its block has pairs as well.
+    """
+
+    block: str
+    position: int
+    labels: tuple[str, ...]
+    has_pairs: bool
+
+    @property
+    def header(self) -> bytes:
+        """A text that opens the loop."""
+        pair = "_pair 0\n" if self.has_pairs else ""
+        labels = "".join(f"_{label}\n" for label in self.labels)
+        return f"data_{self.block}\n{pair}loop_\n{labels}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a text.
+
+    Attributes
+    ----------
+    structure : Structure
+        Its first block and loop are those of `within`, if any.
+    within : OpenLoop or None
+        The loop that it was taken to begin in.
+    open_loop : OpenLoop or None
+        The loop that is open behind its last row; None where it does not end with a row.
+    begin : int
+        Where its own text begins in the buffer, behind the labels that were put in front.
+    is_last : bool
+    """
+
+    structure: Structure
+    within: OpenLoop | None
+    open_loop: OpenLoop | None
+    begin: int
+    is_last: bool
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What was noticed in its own text: not what the labels in front repeat."""
+        if not self.structure.notices:
+            return []
+        first_line = self.structure.text.place(self.begin).line
+        counts = [(notice, notice.count - (notice.place.line < first_line)) for notice in self.structure.notices]
+        return [replace(notice, count=count) for notice, count in counts if count]
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[T]):
+    """What was made of a piece, and the loop that the piece truly begins in."""
+
+    piece: Piece
+    within: OpenLoop | None
+    result: T
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Bytes of a piece: ``buffer[begin:end]``, with `_ROOM` in front; the lines before it; the source's name."""
+
+    buffer: NDArray[np.uint8]
+    begin: int
+    end: int
+    lines: int
+    is_last: bool
+    name: str
+
+
+def read_pieces(
+    source: Source | Held | Stream,
+    dialect: Dialect,
+    work: Callable[[Piece], T],
+    *,
+    stands: Callable[[OpenLoop | None, OpenLoop | None], bool],
+    threads: int,
+    piece_bytes: int | None = None,
+) -> Generator[Read[T], None, None]:
+    """Do work on each piece of a source, in order.
+
+    Parameters
+    ----------
+    source, dialect
+        As in `read_star`.
+    work : callable
+        Called with each piece, on any thread.
+    stands : callable
+        Whether what was made of a piece that was taken to begin in the first loop stands, where it truly begins in
+        the second.
+    threads : int
+        How many threads work.
+    piece_bytes : int
+        About how long pieces are; `PIECE_BYTES` by default.
+
+    Raises
+    ------
+    TomoarrowError
+        The source cannot be read, or is malformed.
+    """
+
+    def take(cut: _Cut, within: OpenLoop | None) -> tuple[Piece, T]:
+        piece = _take_apart(cut, within, dialect)
+        return piece, work(piece)
+
+    with open_stream(source) as stream, ThreadPoolExecutor(threads) as pool:
+        cuts = _cuts(stream, dialect, piece_bytes or PIECE_BYTES)
+        waiting: deque[tuple[_Cut, OpenLoop | None, Future[tuple[Piece, T]]]] = deque()
+        within: OpenLoop | None = None
+        try:
+            while True:
+                # The first piece is waited for: it tells which loop is open.
+                ahead = threads + 2 if within else 1
+                while len(waiting) < ahead and (cut := next(cuts, None)) is not None:
+                    waiting.append((cut, within, pool.submit(take, cut, within)))
+                if not waiting:
+                    return
+                cut, taken_for, future = waiting.popleft()
+                piece, result = future.result()
+                if not stands(taken_for, within):
+                    piece, result = take(cut, within)
+                joins = 1
+                while not piece.is_last and not _ends_with_row(piece, dialect):
+                    for _ in range(joins):
+                        following = waiting.popleft()[0] if waiting else next(cuts, None)
+                        cut = cut if following is None else _joined(cut, following)
+                    joins *= 2
+                    piece, result = take(cut, within)
+                for fault in piece.structure.faults:
+                    raise fault
+                yield Read(piece, within, result)
+                within = _followed(within, piece)
+        finally:
+            for _, _, future in waiting:
+                future.cancel()
+
+
+def _ends_with_row(piece: Piece, dialect: Dialect) -> bool:
+    """Whether a piece ends with a row, or with an error that no text behind it can mend."""
+    return piece.open_loop is not None or (dialect == "relion" and bool(piece.structure.faults))
+
+
+def _followed(within: OpenLoop | None, piece: Piece) -> OpenLoop | None:
+    """The loop that is open behind a piece, given the one that it truly began in."""
+    left = piece.open_loop
+    if left is None or within is None or piece.within is None:
+        return left
+    # In the piece, blocks were counted from the one that it was taken to begin in.
+    begun = left.position - piece.within.position
+    block = within.block if not begun else left.block
+    has_pairs = within.has_pairs if not begun else left.has_pairs
+    return replace(left, block=block, position=within.position + begun, has_pairs=has_pairs)
+
+
+def _take_apart(cut: _Cut, within: OpenLoop | None, dialect: Dialect) -> Piece:
+    header = within.header if within else b""
+    buffer, begin, end = cut.buffer, cut.begin, cut.end
+    if len(header) > begin:
+        buffer = np.concatenate([np.empty(len(header), np.uint8), buffer[begin:]])
+        begin, end = len(header), end - begin + len(header)
+    front = begin - len(header)
+    buffer[front:begin] = np.frombuffer(header, np.uint8)
+    first_line = cut.lines + 1 - header.count(b"\n")
+    text = Text(buffer, np.array([front]), np.array([end]), (cut.name,), first_line)
+    error = check_utf8(text, 0)
+    if error is not None:
+        raise error
+    structure = analyse(text, dialect)
+    return Piece(structure, within, _open_loop(structure, within), begin, cut.is_last)
+
+
+def _open_loop(structure: Structure, within: OpenLoop | None) -> OpenLoop | None:
+    """The loop whose row ends a text, behind which nothing stands but the end of its line."""
+    if not len(structure.loop_container) or structure.faults:
+        return None
+    container, width = int(structure.loop_container[-1]), int(structure.loop_width[-1])
+    values = int(structure.loop_values[-1])
+    last = int(structure.loop_cells[-1]) + values - 1
+    owned_pairs = structure.pair_tag[structure.pair_container == container]
+    is_open = container == len(structure.heading) - 1 and structure.parent[container] < 0
+    if not is_open or not values or values % width or (owned_pairs > last).any():
+        return None
+    end = int(structure.text.ends[0])
+    tail = structure.text.buffer[structure.start(last) + (int(structure.spans[last]) & SPAN_MASK) : end].tobytes()
+    if not tail.endswith(b"\n") or tail.count(b"\n") > 1 or tail.strip(b" \t\r\n") not in (b"", b"'", b'"'):
+        return None
+    position = int((structure.parent < 0).sum()) - 1 + (within.position if within else 0)
+    labels = tuple(structure.labels(len(structure.loop_container) - 1))
+    return OpenLoop(structure.name(container), position, labels, len(owned_pairs) > 0)
+
+
+def _cuts(stream: Stream, dialect: Dialect, piece_bytes: int) -> Iterator[_Cut]:
+    """Read a stream and cut it before lines that look like rows, behind such lines."""
+    rest = np.empty(0, np.uint8)
+    wanted = min(_FIRST_BYTES, piece_bytes)
+    lines = 0
+    while True:
+        buffer = np.empty(_ROOM + len(rest) + wanted + PADDING, np.uint8)
+        buffer[_ROOM : _ROOM + len(rest)] = rest
+        filled = _ROOM + len(rest)
+        end = filled + stream.fill(buffer[filled : filled + wanted])
+        if end < filled + wanted:
+            buffer[end : end + PADDING] = ord("\n")
+            yield _Cut(buffer, _ROOM, end, lines, True, stream.name)
+            return
+        at = _place_to_cut(buffer, _ROOM, end)
+        rest = buffer[_ROOM if at < 0 else at : end].copy()
+        if at < 0:
+            wanted = max(wanted, len(rest))
+            continue
+        buffer[at : at + PADDING] = ord("\n")
+        yield _Cut(buffer, _ROOM, at, lines, False, stream.name)
+        lines += gather.count_lines(buffer, _ROOM, at)
+        wanted = piece_bytes
+
+
+def _place_to_cut(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
+    """Where the last line begins that, with the line before it, looks like a row; -1 where none does."""
+    window = _TAIL_BYTES
+    while True:
+        low = max(begin, end - window)
+        tail = buffer[low:end].tobytes()
+        at = tail.rfind(b"\n")
+        while at > 0:
+            before = tail.rfind(b"\n", 0, at)
+            if before < 0:
+                break
+            if _looks_like_row(tail[before + 1 : at]) and _looks_like_row(tail[at + 1 :]):
+                return low + at + 1
+            at = before
+        if low == begin:
+            return -1
+        window *= 16
+
+
+def _looks_like_row(line: bytes) -> bool:
+    """Whether a line begins with a word that is nothing but a value; it may be cut short."""
+    word = line.lstrip(b" \t")[: len(_KEYWORDS[0])].lower()
+    if not word or word[0] <= ord(" ") or word[:1] in b"_#;\"'":
+        return False
+    return not any(keyword.startswith(word) for keyword in _KEYWORDS)
+
+
+def _joined(first: _Cut, second: _Cut) -> _Cut:
+    end = first.end + second.end - second.begin
+    buffer = np.concatenate([first.buffer[: first.end], second.buffer[second.begin :]])
+    return replace(first, buffer=buffer, end=end, is_last=second.is_last)

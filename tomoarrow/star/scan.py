@@ -1,0 +1,189 @@
+"""One table of a STAR file: whole, or as a stream of record batches."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import get_args
+
+import pyarrow as pa
+
+from ..errors import BlockNotFoundError, UsageError, check_choice, raise_gathered
+from .batches import Request, count_blocks, read_batches, read_evidence
+from .columns import Label
+from .source import Held, Source, hold, reads_again
+from .structure import Dialect
+from .tables import Findings, OnBadValue, Options, told
+from .threads import cores
+
+
+def read_table(
+    source: Source,
+    block: str | int | None = None,
+    *,
+    dialect: Dialect = "relion",
+    columns: str | Sequence[str] | None = None,
+    strict: bool = False,
+    on_bad_value: OnBadValue = "error",
+    labels: Mapping[str, Label] | None = None,
+    threads: int | None = None,
+) -> pa.Table:
+    """Read one table: the one loop of the file, or of the block that is named; or the loops of many blocks, stacked.
+
+    Parameters
+    ----------
+    source
+        A path, bytes, or an open binary file; gzip and zstd are unpacked.
+    block : str or int, optional
+        The name of the block, or its position. A name with ``*`` is a pattern: the tables of all blocks that fit are
+        stacked, behind a column ``block`` with the name of each row's block. ``"*"`` takes every block that has a loop.
+    dialect : "relion" or "star"
+        RELION's, one row a line; or the general language of Hall and CIF 1.1.
+    columns : str or sequence of str, optional
+        Only these labels, in this order; the values of the others are not read.
+    strict : bool
+        Refuse what RELION's own reader would read as something else.
+    on_bad_value : "error" or "null"
+        A value that does not fit its label's type is an error, or null.
+    labels : mapping, optional
+        What is known of labels.
+    threads : int, optional
+        How many threads read; by default as many as there are cores for this process.
+
+    Raises
+    ------
+    MissingFileError
+        The file cannot be read.
+    StarSyntaxError
+        The text is malformed.
+    SchemaError
+        There is not one such table, or a value does not fit its label's type; the error says which blocks there are.
+    """
+    again = source if reads_again(source) else hold(source)
+    return table_of(new_request(again, block, dialect, columns, strict, on_bad_value, labels, threads))
+
+
+def open_star(
+    source: Source,
+    block: str | int | None = None,
+    *,
+    dialect: Dialect = "relion",
+    columns: str | Sequence[str] | None = None,
+    strict: bool = False,
+    on_bad_value: OnBadValue = "error",
+    labels: Mapping[str, Label] | None = None,
+    threads: int | None = None,
+) -> pa.RecordBatchReader:
+    """Open one table as a stream of record batches: a file of any size in a few dozen megabytes of memory.
+
+    Parameters are those of `read_table`. The schema is settled before the first batch: an integer label never gives
+    way to fractions, which are bad values here; a label that is not known has the type that fits all its values, for
+    which the file is looked through first, or is text where the source can be read only once (a pipe).
+
+    Raises
+    ------
+    TomoarrowError
+        As `read_table`; what is wrong further on in the file is raised when that batch is read.
+    """
+    request = new_request(source, block, dialect, columns, strict, on_bad_value, labels, threads)
+    schema, tables = first_of(sound(settled(request)))
+    return pa.RecordBatchReader.from_batches(schema, (_as_batch(table) for table in tables))
+
+
+def new_request(
+    source: Source | Held,
+    block: str | int | None,
+    dialect: Dialect,
+    columns: str | Sequence[str] | None,
+    strict: bool,
+    on_bad_value: OnBadValue,
+    labels: Mapping[str, Label] | None,
+    threads: int | None,
+) -> Request:
+    """What the public functions are asked for, checked; parameters are those of `read_table`."""
+    check_choice("dialect", dialect, get_args(Dialect))
+    check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads={threads}", expected="1 or more")
+    chosen = (columns,) if isinstance(columns, str) else None if columns is None else tuple(columns)
+    options = Options(labels or {}, {}, on_bad_value)
+    request = Request(source, block, dialect, chosen, strict, options, threads or cores())
+    return request if not isinstance(block, int) or block >= 0 else replace(request, block=_from_end(request, block))
+
+
+def _from_end(request: Request, block: int) -> int:
+    """The position of a block that is counted from the end."""
+    if not reads_again(request.source):
+        raise UsageError("a source that can be read only once has no end to count from", remedy="name the block")
+    n_blocks = count_blocks(request)
+    if n_blocks + block < 0:
+        raise BlockNotFoundError(f"no block at position {block}", expected=f"{n_blocks} blocks")
+    return n_blocks + block
+
+
+def table_of(request: Request) -> pa.Table:
+    """Read a table whole; where its pieces ask for different types, again with those that fit them all."""
+    tables = _read_all(request)
+    differing = _differing(tables)
+    if differing:
+        evidence = read_evidence(replace(request, columns=tuple(differing)))
+        tables = _read_all(replace(request, options=replace(request.options, evidence=evidence)))
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
+
+
+def _read_all(request: Request) -> list[pa.Table]:
+    """All pieces of a table."""
+    found = Findings()
+    tables = list(read_batches(request, found))
+    raise_gathered(told(found.errors), "{n} values or labels do not fit:")
+    return tables
+
+
+def _differing(tables: Sequence[pa.Table]) -> list[str]:
+    """The columns that have not the same type in all pieces."""
+    schemas = {table.schema for table in tables}
+    if len(schemas) == 1:
+        return []
+    names = tables[0].column_names
+    return [name for name in names if len({schema.field(name).type for schema in schemas}) > 1]
+
+
+def settled(request: Request) -> Request:
+    """The request with the types of all columns settled before the first is read."""
+    if not reads_again(request.source):
+        return replace(request, options=replace(request.options, is_settled=True))
+    schema, tables = first_of(read_batches(request, Findings()))
+    tables.close()
+    unknown = [name for name in schema.names if request.options.type_of(name) is None]
+    if request.stacks:
+        unknown = unknown[1:]
+    evidence = read_evidence(replace(request, columns=tuple(unknown))) if unknown else {}
+    return replace(request, options=replace(request.options, evidence=evidence, is_settled=True))
+
+
+def sound(request: Request) -> Generator[pa.Table, None, None]:
+    """The pieces of a table, up to the first value that does not fit."""
+    found = Findings()
+    for table in read_batches(request, found):
+        if found.errors:
+            raise told(found.errors)[0]
+        yield table
+    if found.errors:
+        raise told(found.errors)[0]
+
+
+def first_of(tables: Generator[pa.Table, None, None]) -> tuple[pa.Schema, Generator[pa.Table, None, None]]:
+    """The schema of the first of some tables, and all of them."""
+    first = next(tables)
+
+    def all_of_them() -> Generator[pa.Table, None, None]:
+        with closing(tables):
+            yield first
+            yield from tables
+
+    return first.schema, all_of_them()
+
+
+def _as_batch(table: pa.Table) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)
