@@ -122,9 +122,8 @@ def join_tilts(
     # The oldest layout that Polars writes is the one that Arrow takes back without copying text.
     from_global = joined.to_arrow(compat_level=pl.CompatLevel.oldest())
     columns = [as_type(from_global.column(NAME), _NAME_FIELD.type), pa.array(index.astype(np.int32))]
-    for field in schema.tilt:
-        is_there = field.name in tilts.column_names
-        columns.append(tilts.column(field.name) if is_there else pa.nulls(n_tilts, field.type))
+    there = dict(zip(tilts.column_names, tilts.columns, strict=True))
+    columns += [there[f.name] if f.name in there else pa.nulls(n_tilts, f.type) for f in schema.tilt]
     for label, name in schema.global_names.items():
         columns.append(as_type(from_global.column(label), schema.schema.field(name).type))
     return pa.Table.from_arrays(columns, schema=schema.schema)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -76,15 +78,24 @@ class PartWriter:
     root : Path
         What their paths in the manifest are relative to.
     schema : pyarrow.Schema
+    pool : Executor, optional
+        Seals files that are complete, meanwhile.
     """
 
-    def __init__(self, folder: Path, root: Path, schema: pa.Schema) -> None:
-        self._folder, self._root, self.schema = folder, root, schema
-        self._paths: list[Path] = []
+    def __init__(self, folder: Path, root: Path, schema: pa.Schema, pool: Executor | None = None) -> None:
+        self._folder, self._root, self.schema, self._pool = folder, root, schema, pool
+        self._path = folder
         self._writer: pq.ParquetWriter | None = None
         self._rows_in_file = 0
         self._waiting: list[pa.Table] = []
-        self.parts: list[Part] = []
+        self._sealing: list[tuple[Callable[[], None], Callable[[], Part]]] = []
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The files, once all is written."""
+        for flushed, _ in self._sealing:
+            flushed()
+        return [described() for _, described in self._sealing]
 
     def __enter__(self) -> PartWriter:
         return self
@@ -92,11 +103,11 @@ class PartWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is None:
             self._flush_waiting()
-            if not self._paths:
+            if self._writer is None:
                 self._open()
-        self._close()
-        if kind is None:
-            self.parts = [seal(path, self._root) for path in self._paths]
+            self._seal()
+        elif self._writer is not None:
+            self._writer.close()
 
     def write(self, table: pa.Table) -> None:
         """Add rows of whole tomograms, with the column ``tilt_index``; cut into row groups between tomograms."""
@@ -111,8 +122,9 @@ class PartWriter:
 
     def write_group(self, table: pa.Table) -> None:
         """Write a table as one row group."""
-        if self._writer is None or self._rows_in_file >= FILE_ROWS:
-            self._close()
+        if self._rows_in_file >= FILE_ROWS:
+            self._seal()
+        if self._writer is None:
             self._open()
         assert self._writer is not None
         self._writer.write_table(table.cast(self.schema), row_group_size=max(1, table.num_rows))
@@ -120,15 +132,16 @@ class PartWriter:
 
     def _flush_waiting(self) -> None:
         if self._waiting:
-            self.write_group(pa.concat_tables(self._waiting))
+            # One dictionary for all pieces: Parquet's writer gives dictionaries up where they differ.
+            self.write_group(pa.concat_tables(self._waiting).unify_dictionaries())
             self._waiting = []
 
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"part-{len(self._paths):05d}.parquet"
+        self._path = self._folder / f"part-{len(self._sealing):05d}.parquet"
         repeating = [field.name for field in self.schema if pa.types.is_dictionary(field.type)]
         self._writer = pq.ParquetWriter(
-            path,
+            self._path,
             self.schema,
             compression="zstd",
             compression_level=1,
@@ -136,13 +149,18 @@ class PartWriter:
             write_statistics=True,
             write_page_index=True,
         )
-        self._paths.append(path)
         self._rows_in_file = 0
 
-    def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+    def _seal(self) -> None:
+        """Complete the file."""
+        assert self._writer is not None
+        self._writer.close()
+        self._writer, self._rows_in_file = None, 0
+        flush, describe = partial(_flush, self._path), partial(_describe, self._path, self._root)
+        if self._pool is None:
+            self._sealing.append((flush, describe))
+        else:
+            self._sealing.append((self._pool.submit(flush).result, self._pool.submit(describe).result))
 
 
 def _cuts(table: pa.Table, first_wanted: int) -> Iterator[int]:
@@ -159,8 +177,17 @@ def _cuts(table: pa.Table, first_wanted: int) -> Iterator[int]:
 
 def seal(path: Path, root: Path) -> Part:
     """Flush a file to disk, read its footer back, and take its checksum."""
+    _flush(path)
+    return _describe(path, root)
+
+
+def _flush(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _describe(path: Path, root: Path) -> Part:
+    with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = pq.read_metadata(path).num_rows
     return Part(path.relative_to(root).as_posix(), rows, path.stat().st_size, digest)

@@ -113,10 +113,21 @@ def _batches(texts: Iterable[KeptText]) -> Iterator[tuple[list[tuple[str | None,
 
 def _as_table(rows: Sequence[tuple[str | None, ...]]) -> pa.Table:
     arrays = [
-        pa.array([value or None for value in column], pa.string()).cast(field.type)
+        _shared(column) if field.type == _SHARED else pa.array([value or None for value in column], pa.string())
         for column, field in zip(zip(*rows, strict=True), _SCHEMA, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=_SCHEMA)
+
+
+def _shared(texts: Sequence[str | None]) -> pa.DictionaryArray:
+    """Texts of which there are few, and long: the same string is looked at only once."""
+    by_identity: dict[int, int | None] = {}
+    codes: dict[str, int] = {}
+    for text in texts:
+        if id(text) not in by_identity:
+            by_identity[id(text)] = codes.setdefault(text, len(codes)) if text else None
+    indices = pa.array([by_identity[id(text)] for text in texts], pa.int32())
+    return pa.DictionaryArray.from_arrays(indices, pa.array([*codes], pa.string()))
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

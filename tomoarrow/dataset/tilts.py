@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -33,7 +35,7 @@ from .layout import Part, PartWriter, partition_folder
 from .manifest import SourceInfo
 
 #: Tilt-series files are read in slabs of about this much text.
-_SLAB_BYTES = 16 << 20
+_SLAB_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class Written:
 
     Attributes
     ----------
-    parts : list of Part
+    writers : list of PartWriter
+        What has written its files, which may not be sealed yet.
     rows_read : int
         Rows of all tilt-series tables, as the reader counted them.
     tilt_counts : int64[files]
@@ -85,12 +88,17 @@ class Written:
         How each file is written.
     """
 
-    parts: list[Part]
+    writers: list[PartWriter]
     rows_read: int
     tilt_counts: NDArray[np.int64]
     schema: TiltSchema
     found: Findings
     texts: list[FileText | None]
+
+    @property
+    def parts(self) -> list[Part]:
+        """All files, when they are sealed."""
+        return [part for writer in self.writers for part in writer.parts]
 
 
 class _SchemaGrew(Exception):
@@ -105,14 +113,14 @@ def _slabs(job: Job) -> list[range]:
     return [range(begin, end) for begin, end in pairwise(begins) if begin < end]
 
 
-def write_tilts(job: Job, staging: Path, progress: Progress | None) -> Written:
-    """Write ``tilts/`` into a folder.
+def write_tilts(job: Job, staging: Path, progress: Progress | None, pool: ThreadPoolExecutor) -> Written:
+    """Write ``tilts/`` into a folder, with the threads of a pool.
 
     The columns are taken from the first slab. Where a later one does not fit, all files are looked through for
     their columns and types, without keeping values, and the work begins again.
     """
     with suppress(_SchemaGrew):
-        return _write(job, None, staging, progress)
+        return _write(job, None, staging, progress, pool)
     shutil.rmtree(staging / "tilts", ignore_errors=True)
     evidence: dict[str, int] = {}
     found = Findings()
@@ -126,48 +134,69 @@ def write_tilts(job: Job, staging: Path, progress: Progress | None) -> Written:
     ]
     pinned = replace(job, options=replace(job.options, evidence=evidence))
     try:
-        return _write(pinned, tilt_schema(fields, job.table.table), staging, progress)
+        return _write(pinned, tilt_schema(fields, job.table.table), staging, progress, pool)
     except _SchemaGrew as error:
         raise DatasetError("tilt-series files changed while they were read", remedy="convert again") from error
 
 
-def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progress | None) -> Written:
+def _write(
+    job: Job, schema: TiltSchema | None, staging: Path, progress: Progress | None, pool: ThreadPoolExecutor
+) -> Written:
     """Write ``tilts/`` with the columns of a schema, or of the first slab."""
-
-    def read(slab: range) -> tuple[range, Series, Findings]:
-        found = Findings()
-        return slab, read_series([job.files[i] for i in slab], job.options, found), found
-
+    tomograms = tomogram_frame(job.table.table)
+    read = partial(_read, job, schema, tomograms)
     everything = Findings()
     counts = np.zeros(len(job.files), np.int64)
     texts: list[FileText | None] = []
     writers: dict[str, PartWriter] = {}
-    tomograms = tomogram_frame(job.table.table)
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(job.threads))
-        results = stack.enter_context(closing(in_order(pool, read, _slabs(job), job.threads + 1)))
-        for slab, series, found in results:
-            everything.add(found)
-            counts[slab.start : slab.stop] = series.tilt_counts
-            texts += series.texts
+        for slab in stack.enter_context(closing(in_order(pool, read, _slabs(job), job.threads))):
+            everything.add(slab.found)
+            counts[slab.files.start : slab.files.stop] = slab.series.tilt_counts
+            texts += slab.series.texts
             if not everything.errors:
-                schema = schema or tilt_schema(list(series.table.schema), job.table.table)
-                if not fits(schema, series.table):
+                schema = schema or slab.schema
+                if not fits(schema, slab.series.table):
                     raise _SchemaGrew
-                rows = job.present[slab.start : slab.stop]
-                joined = join_tilts(series.table, series.tilt_counts, rows, tomograms, schema)
+                joined = slab.joined
+                if joined is None or slab.schema.schema != schema.schema:
+                    joined = _join(job, slab.files, slab.series, tomograms, schema)
                 for folder, piece in _partitions(joined, schema.column_of(job.partition_by)):
                     if folder not in writers:
-                        writers[folder] = stack.enter_context(PartWriter(staging / folder, staging, piece.schema))
+                        writer = PartWriter(staging / folder, staging, piece.schema, pool)
+                        writers[folder] = stack.enter_context(writer)
                     writers[folder].write(piece)
             if progress is not None:
-                progress(slab.stop, len(job.files))
+                progress(slab.files.stop, len(job.files))
         raise_gathered(everything.errors, "{n} errors in tilt-series files; nothing was written:")
         schema = schema or tilt_schema([], job.table.table)
         if not writers:
-            writers["tilts"] = stack.enter_context(PartWriter(staging / "tilts", staging, schema.schema))
-    parts = [part for writer in writers.values() for part in writer.parts]
-    return Written(parts, int(counts.sum()), counts, schema, everything, texts)
+            writers["tilts"] = stack.enter_context(PartWriter(staging / "tilts", staging, schema.schema, pool))
+    return Written([*writers.values()], int(counts.sum()), counts, schema, everything, texts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slab:
+    """Some of the files, read, with the columns that they would have alone, and joined if there was no error."""
+
+    files: range
+    series: Series
+    schema: TiltSchema
+    joined: pa.Table | None
+    found: Findings
+
+
+def _read(job: Job, schema: TiltSchema | None, tomograms: pl.DataFrame, files: range) -> _Slab:
+    """Read some files. They are joined here, by many threads: most slabs have the columns of the first."""
+    found = Findings()
+    series = read_series([job.files[i] for i in files], job.options, found)
+    schema = schema or tilt_schema(list(series.table.schema), job.table.table)
+    is_sound = not found.errors and fits(schema, series.table)
+    return _Slab(files, series, schema, _join(job, files, series, tomograms, schema) if is_sound else None, found)
+
+
+def _join(job: Job, files: range, series: Series, tomograms: pl.DataFrame, schema: TiltSchema) -> pa.Table:
+    return join_tilts(series.table, series.tilt_counts, job.present[files.start : files.stop], tomograms, schema)
 
 
 def _partitions(table: pa.Table, name: str | None) -> Iterator[tuple[str, pa.Table]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -55,8 +56,9 @@ def prepare(
         place = Place(str(path), block=table.names[row], label=SERIES_FILE)
         found.rejects.append(Reject(place, SERIES_FILE, table.paths[row], error.problem, row))
     present = np.setdiff1d(np.arange(len(table.names)), np.array(home.missing, np.int64))
+    directory = os.fspath(home.directory)
     files = [
-        SeriesFile(table.names[row], table.paths[row], os.path.join(home.directory, table.paths[row]))
+        SeriesFile(table.names[row], table.paths[row], os.path.join(directory, table.paths[row]))
         for row in present.tolist()
     ]
     sources = [source_info(os.path.abspath(path), path), *(source_info(file.path, file.file) for file in files)]
@@ -100,19 +102,20 @@ def check_partition(table: GlobalTable, label: str | None) -> None:
 
 def write_set(job: Job, staging: Path, *, found: Findings, progress: Progress | None) -> Contents:
     """Write the tables of a tomogram set into a folder."""
-    written = write_tilts(job, staging, progress)
-    found.add(written.found)
-    rows = sum(part.rows for part in written.parts)
+    with ThreadPoolExecutor(job.threads) as pool:
+        written = write_tilts(job, staging, progress, pool)
+        found.add(written.found)
+        tables = {"tomograms": _write_tomograms(job, written.tilt_counts, staging)}
+        tables |= _write_others(job, staging, found)
+        tables["star"] = write_texts(_texts(job, written.texts), staging)
+        parts = written.parts
+    rows = sum(part.rows for part in parts)
     if rows != written.rows_read:
         raise DatasetError(f"{written.rows_read} tilts were read, {rows} written: a bug; nothing was kept")
     columns = column_infos(written.schema.schema, written.schema.origins)
-    folders_by = written.schema.column_of(job.partition_by)
-    tables = {"tilts": TableInfo(rows, columns, written.parts, folders_by)}
-    tables["tomograms"] = _write_tomograms(job, written.tilt_counts, staging)
-    tables |= _write_others(job, staging, found)
-    tables["star"] = write_texts(_texts(job, written.texts), staging)
+    tilts = TableInfo(rows, columns, parts, written.schema.column_of(job.partition_by))
     absent = job.table.table.num_rows - len(job.present)
-    return Contents(KIND, job.project.directory, job.project.how, tables, job.sources, absent)
+    return Contents(KIND, job.project.directory, job.project.how, {"tilts": tilts, **tables}, job.sources, absent)
 
 
 def _texts(job: Job, texts: Sequence[FileText | None]) -> Iterator[KeptText]:

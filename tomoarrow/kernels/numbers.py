@@ -52,6 +52,9 @@ def _powers_of_five() -> np.ndarray:
     return np.array(words, np.uint64)
 
 
+#: So many rows of a loop are in the nearest cache together.
+_ROWS_AT_A_TIME = 32
+
 _FIVES = _powers_of_five()
 _TENS = np.array([10.0**p for p in range(23)])
 _WHOLE_TENS = np.array([10**p for p in range(9)], np.uint64)
@@ -326,17 +329,22 @@ def _clear(valid, row):
     valid[row >> 3] &= u1(255 ^ (1 << (row & 7)))
 
 
-@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_F8, OUT_U1, OUT_I8)
-def floats(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issues):
-    """Read a column of floats.
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, INTS, i8, u1, OUT_F8, OUT_U1, OUT_I8)
+def floats(buf, spans, seg_first, seg_rows, width, columns, stride, cif, out, valid, issues):
+    """Read columns of floats.
+
+    All columns of a few rows at a time: their text is passed over once, and is still at hand for the next column.
 
     Parameters
     ----------
-    out : float64[rows]
-    valid : uint8[(rows + 7) // 8]
-        Arrow's validity bitmap, all bits set; those of missing and of bad values are cleared.
+    columns : int64[k]
+    stride : int
+        Where one column's values end in `out` and the next one's begin: a multiple of 8, rows or more.
+    out : float64[k * stride]
+    valid : uint8[k * stride // 8]
+        Arrow's validity bitmaps, all bits set; those of missing and of bad values are cleared.
     issues : int64[capacity]
-        Filled with ``row << 4 | status`` of values that are not simply GOOD, as many as fit.
+        Filled with ``position in out << 4 | status`` of values that are not simply GOOD, as many as fit.
 
     Returns
     -------
@@ -346,25 +354,27 @@ def floats(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issu
     n_issues = 0
     row = 0
     for g in range(len(seg_first)):
-        cell = seg_first[g] + column
-        for _ in range(seg_rows[g]):
-            start = spans[cell] >> SPAN_BITS
-            length = spans[cell] & SPAN_MASK
-            if _parse_short(buf, start, length, row, out):
-                row += 1
-                cell += width
-                continue
-            status = _parse_float(buf, start, length, row, out, bits)
-            if status != GOOD:
-                if status == BAD and _is_missing(buf, start, length, cif):
-                    status = MISSING
-                if status != NOT_FINITE:
-                    bits[row] = 0
-                    if status != HARD:
-                        _clear(valid, row)
-                n_issues = _note(issues, n_issues, row, status)
-            row += 1
-            cell += width
+        for begin in range(0, seg_rows[g], _ROWS_AT_A_TIME):
+            n = min(seg_rows[g] - begin, _ROWS_AT_A_TIME)
+            for k in range(len(columns)):
+                cell = seg_first[g] + begin * width + columns[k]
+                for at in range(k * stride + row, k * stride + row + n):
+                    start = spans[cell] >> SPAN_BITS
+                    length = spans[cell] & SPAN_MASK
+                    cell += width
+                    if _parse_short(buf, start, length, at, out):
+                        continue
+                    status = _parse_float(buf, start, length, at, out, bits)
+                    if status == GOOD:
+                        continue
+                    if status == BAD and _is_missing(buf, start, length, cif):
+                        status = MISSING
+                    if status != NOT_FINITE:
+                        bits[at] = 0
+                        if status != HARD:
+                            _clear(valid, at)
+                    n_issues = _note(issues, n_issues, at, status)
+            row += n
     return n_issues
 
 

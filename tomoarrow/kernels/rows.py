@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import BYTES, INTS, OUT_I8, OUT_U1, i8, kernel, subkernel, u1
+from .jit import BYTES, INTS, OUT_I8, OUT_U1, i8, inlined, kernel, subkernel, u1
 from .memory import copy_bytes, copy_from, put_blanks
 
 #: When a string is quoted: where it would be misread otherwise; as RELION does, which is less careful; always.
@@ -263,7 +263,7 @@ def splice(data, offsets, rows, other, other_offsets, out, out_offsets):
     return at
 
 
-@subkernel
+@inlined
 def blanks(rules, gap, front, behind):
     """How many blanks a gap has; `rules` are rows of least, fill, left, right, and where its text begins and ends."""
     n = rules[6 * gap + 1]

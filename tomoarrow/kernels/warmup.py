@@ -31,6 +31,8 @@ def prepare_to_convert() -> None:
         gather.string_bytes,
         compare.bodies,
         compare.differing,
+        compare.doubtful,
+        compare.count_quoted,
         compare.differing_gaps,
         compare.extents,
         rows.quote,

@@ -7,7 +7,7 @@ from the folder of the STAR file (``src/jaz/tomography/tomogram_set.cpp``: Tomog
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,17 +64,20 @@ def find_project(star_file: Path, paths: Sequence[str], given: Path | None = Non
         return Project(directory, "given", _missing(directory, paths), (directory,))
     here = Path(os.path.abspath("."))
     candidates = tuple(dict.fromkeys([here, *star_file.resolve().parents]))
-    best = None
-    for candidate in candidates:
-        missing = _missing(candidate, paths)
-        if best is None or len(missing) < len(best.missing):
-            how = "current directory" if candidate == here else "above the STAR file"
-            best = Project(candidate, how, missing, candidates)
-        if not missing:
-            break
-    assert best is not None
-    return best
+    # One path that is not there tells most directories from the right one; all are counted only where none is right.
+    whole = next((candidate for candidate in candidates if not any(_absent(candidate, paths))), None)
+    counted = [(_missing(candidate, paths), candidate) for candidate in candidates] if whole is None else [((), whole)]
+    missing, directory = min(counted, key=lambda each: len(each[0]))
+    how = "current directory" if directory == here else "above the STAR file"
+    return Project(directory, how, missing, candidates)
 
 
 def _missing(directory: Path, paths: Sequence[str]) -> tuple[int, ...]:
-    return tuple(i for i, path in enumerate(paths) if not path or not os.path.exists(os.path.join(directory, path)))
+    return tuple(i for i, absent in enumerate(_absent(directory, paths)) if absent)
+
+
+def _absent(directory: Path, paths: Sequence[str]) -> Iterator[bool]:
+    """Whether each path is not there."""
+    # As a string: to join objects of pathlib costs more than to look.
+    home = os.fspath(directory)
+    return (not path or not os.path.exists(os.path.join(home, path)) for path in paths)

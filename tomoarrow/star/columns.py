@@ -129,7 +129,7 @@ def read_column(cells: Cells, column: int, known: LabelType | None, evidence: in
         return _read_ints(cells, column, widen) if known == "int64" else _read_vectors(cells, column, known, widen)
     kind = known or settle(None, gather_evidence(cells, column, None) if evidence is None else evidence)
     if kind == "float64":
-        return _read_floats(cells, column)
+        return read_floats(cells, [column])[0]
     if kind == "int64":
         return _read_ints(cells, column, False)
     if kind == "bool":
@@ -197,6 +197,13 @@ class _Issues:
     rows: NDArray[np.int64]
     statuses: NDArray[np.int64]
 
+    def within(self, begin: int, end: int) -> _Issues:
+        """Those of a range of rows, which are counted from its begin then."""
+        if not len(self.rows):
+            return self
+        own = (self.rows >= begin) & (self.rows < end)
+        return _Issues(self.rows[own] - begin, self.statuses[own])
+
     def rows_of(self, *statuses: int) -> NDArray[np.int64]:
         if not len(self.rows):
             return self.rows
@@ -218,16 +225,16 @@ class _Issues:
 
 
 def _run(
-    kernel: Callable[..., int], cells: Cells, column: int, out: NDArray[Any], capacity: int = 64
+    kernel: Callable[..., int], arguments: Sequence[Any], out: NDArray[Any], n_values: int, capacity: int = 64
 ) -> tuple[NDArray[np.uint8], _Issues]:
     """Run a kernel of numbers: the validity bitmap, and the issues, all of them."""
-    valid = np.full((cells.n_rows + 7) // 8, 255, np.uint8)
+    valid = np.full((n_values + 7) // 8, 255, np.uint8)
     issues = np.empty(capacity, np.int64)
-    n_issues = kernel(*cells.arguments(column), cells.nulls, out, valid, issues)
+    n_issues = kernel(*arguments, out, valid, issues)
     if n_issues > capacity:
         if out.dtype == np.uint8:
             out[:] = 0
-        return _run(kernel, cells, column, out, n_issues)
+        return _run(kernel, arguments, out, n_values, n_issues)
     return valid, _Issues(issues[:n_issues] >> 4, issues[:n_issues] & 15)
 
 
@@ -236,15 +243,26 @@ def _array(kind: pa.DataType, out: NDArray[Any], valid: NDArray[np.uint8], n_row
     return pa.Array.from_buffers(kind, n_rows, [bitmap, pa.py_buffer(out)], n_null)
 
 
-def _read_floats(cells: Cells, column: int) -> Column:
-    out = np.empty(cells.n_rows, np.float64)
-    valid, issues = _run(numbers.floats, cells, column, out)
+def read_floats(cells: Cells, columns: Sequence[int]) -> list[Column]:
+    """Read columns of floats, all in one pass."""
+    n_rows = cells.n_rows
+    stride = (n_rows + 7) // 8 * 8
+    out = np.empty(len(columns) * stride, np.float64)
+    arguments = *cells.arguments(0)[:-1], np.array(columns, np.int64), stride, cells.nulls
+    valid, issues = _run(numbers.floats, arguments, out, len(out))
     for at in np.flatnonzero(issues.statuses == numbers.HARD).tolist():
-        row = int(issues.rows[at])
-        out[row] = float(cells.text(row, column))
-        if np.isinf(out[row]):
+        k, row = divmod(int(issues.rows[at]), stride)
+        value = out[k * stride + row] = float(cells.text(row, columns[k]))
+        if np.isinf(value):
             issues.statuses[at] = numbers.RANGE
-            valid[row >> 3] &= 255 ^ (1 << (row & 7))
+            valid[(k * stride + row) >> 3] &= 255 ^ (1 << (row & 7))
+    return [
+        _floats(out[first : first + n_rows], valid[first >> 3 :], issues.within(first, first + n_rows))
+        for first in (k * stride for k in range(len(columns)))
+    ]
+
+
+def _floats(out: NDArray[np.float64], valid: NDArray[np.uint8], issues: _Issues) -> Column:
     n_null = len(issues.rows_of(numbers.MISSING, numbers.BAD, numbers.RANGE))
     array = _array(pa.float64(), out, valid, len(out), n_null)
     notices = issues.notices(not_finite=numbers.NOT_FINITE, missing=numbers.MISSING)
@@ -254,13 +272,13 @@ def _read_floats(cells: Cells, column: int) -> Column:
 def _read_ints(cells: Cells, column: int, widen: bool | None) -> Column:
     """Integers; as floats where told to, or (None) where there is a number that is none."""
     out = np.empty(cells.n_rows, np.int64)
-    valid, issues = _run(numbers.ints, cells, column, out)
+    valid, issues = _run(numbers.ints, (*cells.arguments(column), cells.nulls), out, len(out))
     fractions = issues.rows_of(numbers.FRACTION)
     if widen or (widen is None and len(fractions)):
         # No integer is rounded on the way: what a double cannot hold is refused.
         large = np.flatnonzero((out > numbers.EXACT) | (out < -numbers.EXACT))
         large = np.concatenate([large, issues.rows_of(numbers.RANGE)])
-        return _widened(_read_floats(cells, column), large, fractions)
+        return _widened(read_floats(cells, [column])[0], large, fractions)
     n_null = len(issues.rows_of(numbers.MISSING, numbers.BAD, numbers.RANGE, numbers.FRACTION))
     array = _array(pa.int64(), out, valid, len(out), n_null)
     notices = issues.notices(missing=numbers.MISSING, exponent=numbers.WORD)
@@ -283,7 +301,7 @@ def _widened(floats: Column, large: NDArray[np.int64], fractions: NDArray[np.int
 def _read_bools(cells: Cells, column: int) -> Column:
     n_rows = cells.n_rows
     out = np.zeros((n_rows + 7) // 8, np.uint8)
-    valid, issues = _run(numbers.bools, cells, column, out)
+    valid, issues = _run(numbers.bools, (*cells.arguments(column), cells.nulls), out, n_rows)
     n_null = len(issues.rows_of(numbers.MISSING, *_REASONS))
     array = _array(pa.bool_(), out, valid, n_rows, n_null)
     bad = issues.bad(dict.fromkeys(_REASONS, "not 0, 1, True or False"))
@@ -314,7 +332,7 @@ def _read_vectors(cells: Cells, column: int, known: LabelType, widen: bool | Non
     element_spans = np.empty(n_elements, np.int64)
     numbers.vector_spans(*cells.arguments(column), element_spans)
     elements = Cells(cells.buffer, element_spans, np.zeros(1, np.int64), np.array([n_elements]), 1, False, cells.nulls)
-    read = _read_floats(elements, 0) if known == "list<float64>" else _read_ints(elements, 0, widen)
+    read = read_floats(elements, [0])[0] if known == "list<float64>" else _read_ints(elements, 0, widen)
 
     spans = _spans_of(cells, column)
     starts, lengths = spans >> SPAN_BITS, spans & SPAN_MASK
@@ -372,6 +390,8 @@ def field_of(name: str, type_: pa.DataType, label: Label | None) -> pa.Field:
 
 def first_repeated(labels: Sequence[str]) -> str | None:
     """The first label that stands twice in a loop, if any."""
+    if len(set(labels)) == len(labels):
+        return None
     seen: set[str] = set()
     for label in labels:
         if label in seen:

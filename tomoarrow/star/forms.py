@@ -115,6 +115,24 @@ def texts_of(array: pa.Array, form: Form, *, firsts: NDArray[np.int64] = NONE, m
     return splice(texts, rows, pack([form.null.encode()] * len(rows)))
 
 
+def number_style(type_: pa.DataType, form: Form) -> tuple[int, int] | None:
+    """How `tomoarrow.kernels.format` writes the numbers of a type, and to how many decimals, where that is fixed."""
+    if pa.types.is_integer(type_):
+        return formats.FIXED, 0
+    if pa.types.is_floating(type_) and form.kind in ("relion", "fixed", "scientific"):
+        return _STYLES[form.kind], form.precision
+    return None
+
+
+def stay_bare(array: pa.Array, form: Form, firsts: NDArray[np.int64] = NONE) -> bool:
+    """Whether strings, none of them missing, are written without quotes; arguments are those of `texts_of`."""
+    return _are_bare(_text_buffers(array), form, firsts)
+
+
+def _are_bare(texts: Texts, form: Form, firsts: NDArray[np.int64]) -> bool:
+    return bool(kernels.count_bare(texts.data, texts.offsets, _WHEN[form.quoting], firsts) == len(texts))
+
+
 def plain_type(type_: pa.DataType) -> pa.DataType:
     """The type that values are written as: one each for numbers, text and lists, of the many that Arrow has."""
     if pa.types.is_dictionary(type_):
@@ -244,7 +262,7 @@ def _bools(array: pa.Array, form: Form, *_: object) -> Texts:
 
 def _strings(array: pa.Array, form: Form, firsts: NDArray[np.int64], multiline: bool) -> Texts:
     texts = _text_buffers(array)
-    if kernels.count_bare(texts.data, texts.offsets, _WHEN[form.quoting], firsts) == len(texts):
+    if _are_bare(texts, form, firsts):
         return texts
     out = np.empty(3 * texts.size + 5 * len(texts) + SLACK, np.uint8)
     offsets = np.zeros(len(texts) + 1, np.int64)

@@ -6,11 +6,9 @@ with some of the rows at which it failed. What no guess explains is kept as it s
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +17,8 @@ from numpy.typing import NDArray
 from ..kernels import compare
 from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
 from .columns import Cells
-from .forms import NONE, Form, Quoting, texts_of
+from .forms import NONE, Form, number_style, stay_bare, texts_of
+from .guess import guess_forms, guess_gap, is_text, learn_header, usual_form
 from .named import usual_gaps
 from .structure import Structure
 from .style import Departures, Exceptions, Gap, Header, LoopStyle, rules_of
@@ -33,12 +32,6 @@ _MOST_STYLES = 8
 
 #: A loop with no more departures than this, or than a twentieth of its values, is written as the others.
 _FEW = 4
-
-#: Words that stand for no value.
-_MISSING = ("<NA>", "None", "N/A", "NA", "null", "?", ".")
-
-#: More decimals than the kernels write belong to no form.
-_MOST_DECIMALS = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +98,12 @@ class _Group:
         """
         sample = self._sample()
         forms, wrong = [], {}
+        usual = {c: form for c, column in enumerate(self.columns) if (form := usual_form(column.type, aligned=aligned))}
+        doubtful = self._doubtful(usual)
         for c, column in enumerate(self.columns):
+            if c in usual and not len(self._wrong(c, column, usual[c], doubtful[c])):
+                forms.append(usual[c])
+                continue
             form, rows = self._form(c, column, sample, aligned)
             forms.append(form)
             if len(rows):
@@ -124,7 +122,7 @@ class _Group:
         best, fewest = Form(), np.arange(len(column))
         for _ in range(2):
             for form in guess_forms(column.take(pa.array(sample)), self.texts(c, sample), aligned=aligned):
-                rows = self._wrong(c, column, form)
+                rows = self._wrong(c, column, form, self._doubtful({c: form})[c])
                 if not len(rows):
                     return form, rows
                 if len(rows) < len(fewest):
@@ -132,13 +130,45 @@ class _Group:
             sample = np.union1d(sample[: _SAMPLE // 2], fewest[:: max(1, len(fewest) // (_SAMPLE // 2))])
         return best, fewest
 
-    def _wrong(self, c: int, column: pa.Array, form: Form) -> NDArray[np.int64]:
-        # As they will be written: what leads a loop may be quoted where others are not.
-        firsts = self.first_rows[self.cells.rows > 0] if c == 0 else NONE
-        texts = texts_of(column, form, firsts=firsts, multiline=True)
-        rows = np.empty(len(column), np.int64)
-        n = compare.differing(*self.cells.arguments(c), texts.data, texts.offsets, rows)
-        return rows[:n].copy()
+    def _doubtful(self, forms: Mapping[int, Form]) -> dict[int, NDArray[np.int64]]:
+        """By column, the rows whose text may not be what a form gives: all others are known without writing them."""
+        doubtful = {c: self._doubtful_strings(c, form) for c, form in forms.items() if is_text(self.columns[c].type)}
+        styles = {c: style for c, form in forms.items() if (style := number_style(self.columns[c].type, form))}
+        columns, kinds, decimals = np.array([(c, *style) for c, style in styles.items()], np.int64).reshape(-1, 3).T
+        arguments = *self._arguments, len(self.columns), columns.copy(), kinds.copy(), decimals.copy()
+        found = _all_found(compare.doubtful, arguments)
+        rows, numbers = np.divmod(found, max(len(styles), 1))
+        for i, c in enumerate(styles):
+            doubtful[c] = rows[numbers == i]
+            if self.columns[c].null_count:
+                doubtful[c] = np.union1d(doubtful[c], np.flatnonzero(np.asarray(self.columns[c].is_null())))
+        return {c: doubtful[c] if c in doubtful else np.arange(self.cells.n_rows) for c in forms}
+
+    def _doubtful_strings(self, c: int, form: Form) -> NDArray[np.int64]:
+        """None where no value has quotes, nor would get any."""
+        column = self.columns[c]
+        is_bare = not self.cells.escapes and not compare.count_quoted(*self.cells.arguments(c))
+        if is_bare and not column.null_count and stay_bare(column, form, self._firsts(c)):
+            return NONE
+        return np.arange(len(column))
+
+    def _firsts(self, c: int) -> NDArray[np.int64]:
+        """The rows whose value leads a loop: it may be quoted where others are not."""
+        return self.first_rows[self.cells.rows > 0] if c == 0 else NONE
+
+    def _wrong(self, c: int, column: pa.Array, form: Form, among: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows, of some, that a form does not give the text that they have."""
+        if not len(among):
+            return among
+        # As they will be written.
+        firsts = np.flatnonzero(np.isin(among, self._firsts(c)))
+        texts = texts_of(column.take(pa.array(among)), form, firsts=firsts, multiline=True)
+        rows = np.empty(len(among), np.int64)
+        one_each = self.cells.spans_of(among, 0), np.ones(len(among), np.int64)
+        n = compare.differing(
+            self.cells.buffer, self.cells.spans, *one_each, self.cells.width, c, texts.data, texts.offsets, rows
+        )
+        return among[rows[:n]]
 
     def texts(self, c: int, rows: NDArray[np.int64]) -> list[bytes]:
         """The texts of some values, quotes included."""
@@ -184,13 +214,8 @@ class _Group:
         return tuple(rules), wrong
 
     def _wrong_gaps(self, rules: Sequence[Gap]) -> dict[int, NDArray[np.int64]]:
-        found = np.empty(1024, np.int64)
-        while True:
-            n = compare.differing_gaps(*self._arguments, self.begins, self.row_ends, *rules_of(rules), found)
-            if n <= len(found):
-                break
-            found = np.empty(n, np.int64)
-        rows, gaps = np.divmod(found[:n], len(rules))
+        arguments = *self._arguments, self.begins, self.row_ends, *rules_of(rules)
+        rows, gaps = np.divmod(_all_found(compare.differing_gaps, arguments), len(rules))
         return {gap: rows[gaps == gap] for gap in np.unique(gaps).tolist()}
 
     def _guess(self, gap: int, rows: NDArray[np.int64]) -> Gap:
@@ -234,19 +259,22 @@ class _Group:
         """What was learned of each loop."""
         lasts = np.append(self.row_ends, 0)[np.maximum(self.first_rows + self.cells.rows - 1, 0)]
         ends = np.where(self.cells.rows > 0, lasts, self.begins)
+        tags = (self.structure.spans[self.structure.loop_tags[self.loops]] >> SPAN_BITS) - 1
         styles: dict[bytes, LoopStyle] = {}
         cell_texts = {c: self.texts(c, rows) for c, rows in cells.items()}
         gap_texts = {gap: self._gap_texts(gap, rows) for gap, rows in gaps.items()}
+        nothing = Departures()
+        places = (self.loops, tags, self.begins, ends, self.first_rows, self.cells.rows)
         learned = []
-        for g, loop in enumerate(self.loops.tolist()):
-            begin = int(self.begins[g])
-            header = self._bytes(self.structure.start(int(self.structure.loop_tags[loop])) - 1, begin)
+        for loop, tag, begin, end, first, n in zip(*(each.tolist() for each in places), strict=True):
+            header = self._bytes(tag, begin)
             if header not in styles:
                 styles[header] = LoopStyle(*self._labels(loop, begin), forms, rules)
-            first = int(self.first_rows[g])
-            own = range(first, first + int(self.cells.rows[g]))
-            departures = Departures(_within(own, cells, cell_texts), _within(own, gaps, gap_texts))
-            learned.append(Learned(styles[header], departures, begin, int(ends[g]), len(own)))
+            departures = nothing
+            if cells or gaps:
+                own = range(first, first + n)
+                departures = Departures(_within(own, cells, cell_texts), _within(own, gaps, gap_texts))
+            learned.append(Learned(styles[header], departures, begin, end, n))
         return learned
 
     def _labels(self, loop: int, begin: int) -> tuple[tuple[str, ...], Header]:
@@ -263,6 +291,16 @@ class _Group:
         return self._cut(begins, ends)
 
 
+def _all_found(kernel: Callable[..., int], arguments: Sequence[Any]) -> NDArray[np.int64]:
+    """What a kernel finds that fills its last argument with as much as that holds, and says how much there is."""
+    found = np.empty(1024, np.int64)
+    n = kernel(*arguments, found)
+    if n > len(found):
+        found = np.empty(n, np.int64)
+        kernel(*arguments, found)
+    return found[:n]
+
+
 def _within(own: range, wrong: dict[int, NDArray[np.int64]], texts: dict[int, list[bytes]]) -> dict[int, Exceptions]:
     """The departures of the loop that has some of the rows."""
     found = {}
@@ -271,103 +309,3 @@ def _within(own: range, wrong: dict[int, NDArray[np.int64]], texts: dict[int, li
         if first < last:
             found[i] = Exceptions(rows[first:last] - own.start, tuple(text.decode() for text in texts[i][first:last]))
     return found
-
-
-def learn_header(behind: Sequence[str]) -> Header:
-    """The rule for what stands behind labels."""
-    each = behind[0].replace("#1", "#{n}", 1)
-    for header in (Header(each), Header(each, behind[-1].replace(f"#{len(behind)}", "#{n}", 1))):
-        if header.behind_each(len(behind)) == tuple(behind):
-            return header
-    return Header(each, each=tuple(behind))
-
-
-def guess_forms(values: pa.Array, texts: Sequence[bytes], *, aligned: bool) -> Iterator[Form]:
-    """The forms that give some values their texts, the likeliest first; last, those that do for most of them."""
-    nulls = [texts[row].decode() for row in np.flatnonzero(np.asarray(values.is_null())).tolist()]
-    null = next((text for text in nulls if text in _MISSING), "<NA>")
-    partial = []
-    for candidate in _candidates(values.type, texts, aligned=aligned):
-        form = replace(candidate, null=null)
-        written = texts_of(values, form, multiline=True)
-        data, ends = written.data.tobytes(), written.offsets.tolist()
-        fit = sum(data[begin:end] == text for (begin, end), text in zip(pairwise(ends), texts, strict=True))
-        if fit == len(texts):
-            yield form
-        else:
-            partial.append((fit, form))
-    most = max((fit for fit, _ in partial), default=0)
-    yield from [form for fit, form in partial if fit == most][:2]
-
-
-def _candidates(type_: pa.DataType, texts: Sequence[bytes], *, aligned: bool) -> Iterator[Form]:
-    if pa.types.is_floating(type_):
-        if aligned:
-            yield Form("relion")
-        yield from _fixed(texts)
-        yield Form("relion")
-        yield from _GENERAL
-    elif pa.types.is_boolean(type_):
-        yield from (Form(), Form("word"))
-    elif pa.types.is_list(type_):
-        for brackets in (True, False):
-            if pa.types.is_floating(type_.value_type):
-                kinds = [Form("general", 12), *_fixed(texts), *_GENERAL]
-                yield from [replace(form, brackets=brackets) for form in kinds]
-            else:
-                yield Form(brackets=brackets)
-    elif pa.types.is_string(type_) or pa.types.is_dictionary(type_):
-        yield from [Form(quoting=quoting, mark=mark) for mark in "\"'" for quoting in get_args(Quoting)]
-    else:
-        yield Form()
-
-
-_GENERAL = [Form("general", 6), Form("shortest"), Form("short"), *(Form("general", n) for n in (7, 12, 15, 17))]
-
-
-def _fixed(texts: Sequence[bytes]) -> list[Form]:
-    """Forms of fixed precision, with as many decimals as the texts have, the most frequent first."""
-    found: Counter[Form] = Counter()
-    for text in texts:
-        number, _, exponent = text.lower().partition(b"e")
-        decimals = len(number.partition(b".")[2].partition(b",")[0].rstrip(b"]"))
-        if decimals <= _MOST_DECIMALS:
-            found[Form("scientific" if exponent else "fixed", decimals)] += 1
-    return [form for form, _ in found.most_common(4)]
-
-
-def guess_gap(
-    texts: Sequence[bytes], fronts: NDArray[np.int64], behinds: NDArray[np.int64], *, leads: bool, ends: bool
-) -> Gap:
-    """The rule that explains most of some gaps, given how long the values in front of them and behind them are.
-
-    `leads` and `ends`: whether they stand before the first value of a row, or behind the last.
-    """
-    if not texts:
-        return Gap()
-    blanks = np.array([len(text) - len(text.lstrip(b" ")) for text in texts])
-    rests = [text.lstrip(b" ") for text in texts]
-    if ends and not any(b"\n" in text for text in texts):
-        # Rows that share a line, or the one row of a file without an end of line: no rule to go on.
-        return Gap("\n")
-    rest = Counter(rests).most_common(1)[0][0]
-    fitting = np.array([text == rest for text in rests])
-    n, front, behind = blanks[fitting], fronts[fitting], behinds[fitting]
-    text = rest.decode()
-    usual = int(Counter(n.tolist()).most_common(1)[0][0])
-    guesses = [Gap(text, usual)]
-    inside = not leads and not ends
-    for left, right in [(False, True)] * (not ends) + [(True, False)] * (not leads) + [(True, True)] * inside:
-        filled = n + left * front + right * behind
-        fill = int(filled.max())
-        overflowing = n[filled != fill]
-        least = int(overflowing.min()) if len(overflowing) else int(inside and not text)
-        guesses.append(Gap(text, least, fill, left, right))
-    if usual > inside and not ends:
-        # Where all values are equally long, blanks are more likely to be the work of alignment.
-        guesses.insert(0, guesses.pop(1))
-    return max(guesses, key=lambda gap: _explained(gap, n, front, behind))
-
-
-def _explained(gap: Gap, n: NDArray[np.int64], front: NDArray[np.int64], behind: NDArray[np.int64]) -> int:
-    return int((np.maximum(gap.least, gap.fill - gap.left * front - gap.right * behind) == n).sum())

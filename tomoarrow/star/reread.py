@@ -90,7 +90,8 @@ def read_texts(texts: Sequence[str], known: LabelType | None, *, star: bool) -> 
         elif raw[:1] in (b'"', b"'"):
             start, length = begin + 1, len(raw) - 2
         spans[i] = start << SPAN_BITS | length
-    escapes = any("\a" in text for text in texts)
+    # Only the relion dialect has escapes.
+    escapes = not star and any("\a" in text for text in texts)
     cells = Cells(data, spans, np.zeros(1, np.int64), np.array([len(texts)]), 1, escapes, star)
     return read_column(cells, 0, known)
 

@@ -169,16 +169,26 @@ def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[To
     errors
         One error for each of those.
     """
+    sizes = [_size(path) for path in paths]
+    text = _room(names, np.array(sizes, np.int64))
+    room = text.buffer.data
+    others: dict[int, bytes] = {}
     errors: list[TomoarrowError] = []
-    files = []
-    for path, name in zip(paths, names, strict=True):
-        try:
-            files.append((name, _read_path(path, name, only_regular=True)))
-        except TomoarrowError as error:
-            errors.append(error)
-            files.append((name, b""))
-    text, more = lay_out(files)
-    return text, errors + more
+    for f, (path, begin, size) in enumerate(zip(paths, text.begins.tolist(), sizes, strict=True)):
+        # One byte more than there should be, of the line feeds behind: it says whether the file has grown.
+        if not _fills(path, room[begin : begin + size + 1]):
+            try:
+                others[f] = _read_path(path, names[f], only_regular=True)
+            except TomoarrowError as error:
+                errors.append(error)
+                others[f] = b""
+    if others:
+        places = zip(text.begins.tolist(), text.ends.tolist(), strict=True)
+        contents = [others[f] if f in others else bytes(room[slice(*place)]) for f, place in enumerate(places)]
+        text, more = lay_out(list(zip(names, contents, strict=True)))
+        return text, errors + more
+    _end_files(text)
+    return text, _check_all(text)
 
 
 def lay_out(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowError]]:
@@ -191,20 +201,35 @@ def lay_out(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowErr
         except TomoarrowError as error:
             errors.append(error)
             contents.append(b"")
-    sizes = np.fromiter((len(data) for data in contents), np.int64, len(contents))
-    begins = np.cumsum(sizes + PADDING) - (sizes + PADDING)
-    buffer = np.empty(int((sizes + PADDING).sum()), np.uint8)
-    for data, begin in zip(contents, begins.tolist(), strict=True):
-        end = begin + len(data)
-        buffer[begin:end] = np.frombuffer(data, np.uint8)
-        buffer[end : end + PADDING] = 10
-    text = Text(buffer, begins, begins + sizes, tuple(name for name, _ in files))
-    for f in range(len(contents)):
+    text = _room([name for name, _ in files], np.fromiter((len(data) for data in contents), np.int64, len(contents)))
+    for data, begin, end in zip(contents, text.begins.tolist(), text.ends.tolist(), strict=True):
+        text.buffer[begin:end] = np.frombuffer(data, np.uint8)
+    _end_files(text)
+    return text, errors + _check_all(text)
+
+
+def _room(names: Sequence[str], sizes: NDArray[np.int64]) -> Text:
+    """Room for files of some sizes."""
+    ends = np.cumsum(sizes + PADDING) - PADDING
+    return Text(np.empty(int((sizes + PADDING).sum()), np.uint8), ends - sizes, ends, tuple(names))
+
+
+def _end_files(text: Text) -> None:
+    """Put line feeds behind each file."""
+    text.buffer[text.ends[:, None] + np.arange(PADDING)] = 10
+
+
+def _check_all(text: Text) -> list[TomoarrowError]:
+    """One error for each file that is not UTF-8; it is empty then."""
+    if gather.find_invalid_utf8(text.buffer, 0, len(text.buffer) - PADDING) < 0:
+        return []
+    errors: list[TomoarrowError] = []
+    for f in range(len(text.names)):
         wrong = check_utf8(text, f)
         if wrong is not None:
             errors.append(wrong)
             text.ends[f] = text.begins[f]
-    return text, errors
+    return errors
 
 
 def check_utf8(text: Text, f: int) -> StarSyntaxError | None:
@@ -335,6 +360,30 @@ def _told(name: str, *, unpacks: bool = False) -> Iterator[None]:
         raise MissingFileError(
             f"cannot read the file: {reason}", place=Place(name), remedy="check the path and its permissions"
         ) from error
+
+
+def _size(path: str) -> int:
+    """The size of a regular file; 0 for what is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _fills(path: str, room: memoryview) -> bool:
+    """Whether a file, read into room, leaves one byte of it and is not compressed; so it is not when it is empty."""
+    if len(room) == 1:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            n = os.readv(descriptor, [room])
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+    return n == len(room) - 1 and room[:2] != _GZIP and room[:4] != _ZSTD
 
 
 def _read_path(path: str, name: str, *, only_regular: bool = False) -> bytes:

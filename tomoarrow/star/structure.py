@@ -6,6 +6,7 @@ they could not accept becomes an error with a place. No value is read here.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,14 @@ from .source import Text
 Dialect = Literal["relion", "star"]
 
 _SAVE_FRAME, _LOOP, _EMPTY_LOOP, _PAIR = map(grammar.NODES.index, ("save_frame", "loop", "empty_loop", "pair"))
+
+#: Kinds, counts, firsts and spans of tokens (`tomoarrow.kernels.tokenize`).
+_Scratch = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+#: Room for more tokens than a slab has is not kept.
+_MOST_KEPT = 16 << 20
+
+_kept = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +92,12 @@ class Structure:
     def headers(self, loops: Sequence[int] | NDArray[np.int64]) -> list[bytes]:
         """The bytes of the labels of loops, from the first to the last, given by their numbers."""
         numbers = np.asarray(loops, np.int64)
-        firsts = self.spans[self.loop_tags[numbers]]
-        lasts = self.spans[self.loop_tags[numbers] + self.loop_width[numbers] - 1]
-        begins = (firsts >> tokenize.SPAN_BITS).tolist()
-        ends = ((lasts >> tokenize.SPAN_BITS) + (lasts & tokenize.SPAN_MASK)).tolist()
-        data = self.text.buffer.data
-        return [bytes(data[begin:end]) for begin, end in zip(begins, ends, strict=True)]
+        first = self.loop_tags[numbers]
+        last = self.spans[first + self.loop_width[numbers] - 1]
+        begins = self.spans[first] >> tokenize.SPAN_BITS
+        ends = (last >> tokenize.SPAN_BITS) + (last & tokenize.SPAN_MASK)
+        text = self.text.buffer.data
+        return [bytes(text[begin:end]) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
 
     def place(self, span: int, container: int | None = None, label: str | None = None) -> Place:
         """The place of a value, given by the index of its span."""
@@ -158,15 +167,14 @@ def split(text: Text, dialect: Dialect) -> Tokens:
     """Split a text into tokens."""
     n_files = len(text.names)
     capacity = len(text.buffer) // 2 + 2 * n_files + 2
-    kinds = np.empty(capacity, np.uint8)
-    counts, firsts, spans = (np.empty(capacity, np.int64) for _ in range(3))
+    kinds, counts, firsts, spans = _scratch(capacity)
     faults = np.zeros(4 * n_files, np.int64)
     notices = np.zeros(2 * tokenize.N_NOTICES * n_files, np.int64)
     state = np.zeros(3, np.int64)
     run = tokenize.tokenize_star if dialect == "star" else tokenize.tokenize_relion
     run(text.buffer, text.begins, text.ends, kinds, counts, firsts, spans, faults, notices, state)
     n_tokens, n_spans, escapes = state.tolist()
-    # Copies, because the capacity is that of a text of one-byte values: memory that is not touched is given back.
+    # Copies, because the capacity is that of a text of one-byte values, and the next text is split in the same memory.
     return Tokens(
         kinds[:n_tokens].copy(),
         counts[:n_tokens].copy(),
@@ -176,6 +184,17 @@ def split(text: Text, dialect: Dialect) -> Tokens:
         faults,
         notices,
     )
+
+
+def _scratch(capacity: int) -> _Scratch:
+    """Arrays for the tokens of one text, with memory that this thread has touched before: new pages are slow."""
+    found: _Scratch | None = getattr(_kept, "arrays", None)
+    if found is None or len(found[0]) < capacity:
+        counts, firsts, spans = (np.empty(capacity, np.int64) for _ in range(3))
+        found = np.empty(capacity, np.uint8), counts, firsts, spans
+        if capacity <= _MOST_KEPT:
+            _kept.arrays = found
+    return found
 
 
 def _parse(tokens: Tokens, n_files: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

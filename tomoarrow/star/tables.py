@@ -24,6 +24,7 @@ from .columns import (
     first_repeated,
     gather_evidence,
     read_column,
+    read_floats,
 )
 from .document import Reject
 from .faults import Notice, merged
@@ -112,10 +113,11 @@ def read_cells(
     `container` is the block or frame that the cells are in; None where they are in several blocks.
     """
     arrays, fields = [], []
-    for index, label in enumerate(labels):
-        if chosen is not None and label not in chosen:
-            continue
-        column = read_column(cells, index, options.type_of(label), options.evidence_of(label))
+    wanted = {index: label for index, label in enumerate(labels) if chosen is None or label in chosen}
+    floats = [index for index, label in wanted.items() if options.type_of(label) == "float64"]
+    columns = dict(zip(floats, read_floats(cells, floats), strict=True))
+    for index, label in wanted.items():
+        column = columns.get(index) or read_column(cells, index, options.type_of(label), options.evidence_of(label))
         report_column(structure, cells, index, label, column, options, found, container)
         arrays.append(column.array)
         fields.append(field_of(label, column.array.type, options.labels.get(label)))
@@ -140,7 +142,6 @@ def evidence_of(
 
 def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Findings) -> bool:
     """Whether the labels of a loop are distinct and its values fill whole rows; else an error is added."""
-    name = structure.name(int(structure.loop_container[loop]))
     repeated = first_repeated(labels)
     if repeated is not None:
         index = len(labels) - 1 - list(reversed(labels)).index(repeated)
@@ -155,7 +156,7 @@ def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Fi
         found.errors.append(
             StarSyntaxError(
                 f"a loop of {width} labels has {values} values, {values % width} beyond its last whole row",
-                place=structure.text.place(structure.start(last), name),
+                place=structure.text.place(structure.start(last), structure.name(int(structure.loop_container[loop]))),
                 expected=f"a multiple of {width} values",
                 remedy="add or remove values; a value with blanks needs quotes",
             )

@@ -77,13 +77,14 @@ class FileTexts:
         """
         structure, text = self._structure, self._structure.text
         container = int(structure.loop_container[loop])
+        own_name = structure.name(container)
         heading = structure.start(int(structure.heading[container]))
-        behind = heading + len(structure.name(container).encode())
+        behind = heading + len(own_name.encode())
         begin, end = int(text.begins[f]), int(text.ends[f])
-        named = structure.name(container) == name
-        own_name = "" if named else structure.name(container)
+        named = own_name == name
         around = [(begin, heading), (behind, learned.begin), (learned.end, end)]
-        key = (named, own_name, id(learned.style), *(text.buffer[first:last].tobytes() for first, last in around))
+        outside = [text.buffer[first:last].tobytes() for first, last in around]
+        key = (named or own_name, id(learned.style), *outside)
         if key not in self._styles:
             blocks = style_blocks(structure, f, {loop: replace(learned, departures=Departures(), rows=0)})
             if named:
@@ -91,7 +92,7 @@ class FileTexts:
             self._styles[key] = FileStyle(tuple(blocks))
             self._loops.append(learned.style)
         found = FileText(self._styles[key], (learned.departures,))
-        return shorter(found, text.buffer[begin:end].tobytes()) if whole else found
+        return shorter(found, text.buffer[begin:end].tobytes()) if whole and learned.departures else found
 
     def without_loop(self, f: int, name: str) -> FileText:
         """The text of a file of which nothing was learned; its block is named as `of_loop` says."""

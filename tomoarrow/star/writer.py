@@ -19,7 +19,7 @@ from .convention import as_labelled, check_labels, check_name, departing_from_re
 from .document import Block, Document, Origin, as_block
 from .faults import Notice
 from .forms import plain_table, value_array
-from .learn import guess_forms
+from .guess import guess_forms
 from .named import (
     StyleName,
     family_of,
