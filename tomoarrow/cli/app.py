@@ -239,9 +239,9 @@ def warmup(
         import time
 
         started = time.perf_counter()
-        from ..kernels.warmup import warm_up
+        from ..kernels.warmup import prepare
 
-        print(f"{warm_up()} kernels ready in {time.perf_counter() - started:.1f} s")
+        print(f"{prepare('all')} kernels ready in {time.perf_counter() - started:.1f} s")
 
 
 @contextmanager
