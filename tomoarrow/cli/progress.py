@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-#: Compiling is worth a line when it takes longer than this.
-_PATIENCE_S = 0.7
 
 
 @contextmanager
@@ -44,14 +40,14 @@ def _lines(what: str, unit: str) -> Callable[[int, int], None]:
 
 def compile_kernels(*, to_convert: bool = False, to_write: bool = False, quiet: bool = False) -> None:
     """Compile the kernels that are needed, or take them from the cache; say why nothing happens where it takes long."""
-    line = "compiling kernels, on the first run only (a few seconds; tomoarrow warmup does so ahead of time) ..."
-    timer = threading.Timer(_PATIENCE_S, lambda: print(line, file=sys.stderr, flush=True))
-    timer.daemon = True
-    if not quiet:
-        timer.start()
-    try:
-        from ..kernels.warmup import prepare
+    from ..kernels.warmup import prepare
 
-        prepare(*["convert"] * to_convert, *["write"] * to_write)
-    finally:
-        timer.cancel()
+    def told() -> None:
+        if not quiet:
+            print(
+                "compiling kernels, on the first run only (a few seconds; tomoarrow warmup does so ahead of time) ...",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    prepare(*["convert"] * to_convert, *["write"] * to_write, told=told)

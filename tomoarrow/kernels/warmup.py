@@ -16,25 +16,23 @@ from typing import Any
 from . import compare, gather, lalr, numbers, rows, tokenize
 from . import format as formatting
 
-#: What converting a tomogram set with RELION's labels always needs. The first tells whether there is a cache: it is
+#: What converting a tomogram set that RELION wrote always needs. The first tells whether there is a cache: it is
 #: quick to compile. Those that take longest are at the ends, so that the two processes meet at a quick one.
 _TO_CONVERT = (
     gather.find_invalid_utf8,
     tokenize.tokenize_relion,
-    numbers.floats,
     numbers.ints,
-    lalr.parse,
+    rows.count_bare,
+    compare.differing_gaps,
     gather.string_offsets,
     gather.string_bytes,
     compare.extents,
     compare.differing,
-    compare.doubtful,
     compare.count_quoted,
-    rows.count_bare,
+    lalr.parse,
     compare.bodies,
-    compare.differing_gaps,
-    formatting.format_ints,
-    formatting.format_floats,
+    compare.doubtful,
+    numbers.floats,
 )
 
 #: What writing STAR files always needs.
@@ -54,10 +52,15 @@ def _all() -> Iterator[Callable[..., Any]]:
                 yield value
 
 
-def prepare(*works: str) -> int:
-    """Compile the kernels for some works, or load them from the cache; return how many there are."""
+def prepare(*works: str, told: Callable[[], object] = lambda: None) -> int:
+    """Compile the kernels for some works, or load them from the cache; return how many there are.
+
+    `told` is called when they have to be compiled, before most of them are.
+    """
     first, *rest = kernels_for(*works)
     stats = first.prepare().stats
+    if stats.cache_misses or not stats.cache_path:
+        told()
     with _helped(works) if stats.cache_misses and stats.cache_path else contextlib.nullcontext():
         for kernel in rest:
             kernel.prepare()
