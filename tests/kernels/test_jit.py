@@ -61,11 +61,22 @@ def test_kernels_are_cached_beside_the_package_or_where_told(tmp_path: Path) -> 
     shutil.copytree(next(cache.iterdir()), package / "kernels" / "__pycache__", dirs_exist_ok=True)
 
 
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("helper", ["sys.executable", "'/nowhere'", "'/bin/false'"])
+def test_kernels_are_compiled_whether_or_not_a_second_process_helps(tmp_path: Path, helper: str) -> None:
+    code = f"import sys; import tomoarrow.kernels.warmup as w; sys.executable = {helper}; print(w.prepare('write'))"
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    # In the cache, whoever compiled them.
+    assert len({path.name.split("-")[0] for path in tmp_path.rglob("*.nbc")}) == int(done.stdout)
+
+
 @pytest.mark.parametrize(
     ("prepare", "work"),
     [
-        ("prepare_to_convert", "tomoarrow.convert(sys.argv[1], sys.argv[2] + '/a')"),
-        ("prepare_to_write", "tomoarrow.write_star({'x': pa.table({'rlnVoltage': [1.0], 'a': ['b']})}, io.BytesIO())"),
+        ("convert", "tomoarrow.convert(sys.argv[1], sys.argv[2] + '/a')"),
+        ("write", "tomoarrow.write_star({'x': pa.table({'rlnVoltage': [1.0], 'a': ['b']})}, io.BytesIO())"),
     ],
 )
 def test_what_is_prepared_is_all_that_is_needed(
@@ -78,7 +89,7 @@ import pyarrow as pa
 import tomoarrow
 from tomoarrow.example import Example
 from tomoarrow.kernels import jit, warmup
-warmup.{prepare}()
+warmup.prepare("{prepare}")
 def refuse(*_): raise AssertionError("compiled when it was needed")
 jit._compile = refuse
 {work}

@@ -22,6 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Rich takes longer to import than all else that help needs.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done; 1 done, but something was left out or differs; 2 wrong usage; 3 wrong input or I/O; "
     "130 interrupted.",
@@ -239,9 +241,9 @@ def warmup(
         import time
 
         started = time.perf_counter()
-        from ..kernels.warmup import warm_up
+        from ..kernels.warmup import prepare
 
-        print(f"{warm_up()} kernels ready in {time.perf_counter() - started:.1f} s")
+        print(f"{prepare('all')} kernels ready in {time.perf_counter() - started:.1f} s")
 
 
 @contextmanager

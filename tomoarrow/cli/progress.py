@@ -44,17 +44,14 @@ def _lines(what: str, unit: str) -> Callable[[int, int], None]:
 
 def compile_kernels(*, to_convert: bool = False, to_write: bool = False, quiet: bool = False) -> None:
     """Compile the kernels that are needed, or take them from the cache; say why nothing happens where it takes long."""
-    line = "compiling kernels, on the first run only (a few seconds) ..."
+    line = "compiling kernels, on the first run only (a few seconds; tomoarrow warmup does so ahead of time) ..."
     timer = threading.Timer(_PATIENCE_S, lambda: print(line, file=sys.stderr, flush=True))
     timer.daemon = True
     if not quiet:
         timer.start()
     try:
-        from ..kernels.warmup import prepare_to_convert, prepare_to_write
+        from ..kernels.warmup import prepare
 
-        if to_convert:
-            prepare_to_convert()
-        if to_write:
-            prepare_to_write()
+        prepare(*["convert"] * to_convert, *["write"] * to_write)
     finally:
         timer.cancel()

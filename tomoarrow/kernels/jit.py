@@ -21,6 +21,8 @@ from typing import Any
 import numba
 from numba import types
 
+from .compiler import Draft, KernelCompiler
+
 logger = logging.getLogger("tomoarrow")
 
 u1 = types.uint8
@@ -75,17 +77,22 @@ def kernel(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Call
     return decorate
 
 
-#: For the small functions that kernels of the same file call. Without Numba's reference counting, which costs more
-#: than what they do (a number to text: 130 ns with it, 50 without), and which only functions that make arrays need.
-subkernel = numba.njit(nogil=True, inline="never", error_model="numpy", _nrt=False)
+def subkernel(function: Callable[..., Any]) -> Draft:
+    """Make a function one that kernels of the same file can call.
+
+    Without Numba's reference counting, which costs more than what they do (a number to text: 130 ns with it, 50
+    without), and which only functions that make arrays need.
+    """
+    return Draft(function, nogil=True, inline="never", error_model="numpy", _nrt=False)
 
 
-#: For the smallest of these, in the innermost loops: their arrays would be handed over in 14 words each.
-inlined = numba.njit(nogil=True, inline="never", error_model="numpy", _nrt=False, forceinline=True)
+def inlined(function: Callable[..., Any]) -> Draft:
+    """Make a function a subkernel for innermost loops: to hand its arrays over would take 14 words each."""
+    return Draft(function, nogil=True, inline="never", error_model="numpy", _nrt=False, forceinline=True)
 
 
 def _compile(signature: Any, python_function: Callable[..., Any]) -> Callable[..., Any]:
-    options = {"nogil": True, "error_model": "numpy"}
+    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "pipeline_class": KernelCompiler}
     python_function.__qualname__ = f"{python_function.__name__}_{_digest()}"
     try:
         return numba.njit(signature, cache=True, **options)(python_function)

@@ -1,49 +1,90 @@
-"""Compile every kernel, so that the next process finds them in the cache."""
+"""Compile kernels ahead of their first call: nothing else tells a user why that takes long.
+
+Numba compiles on one core, so a second process takes half of the work: this one begins with the first kernel, that
+one with the last, and what one has compiled the other finds in the cache. Each would do all by itself.
+"""
 
 from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from . import compare, gather, lalr, numbers, rows, tokenize
 from . import format as formatting
 
+#: What converting a tomogram set with RELION's labels always needs. The first tells whether there is a cache: it is
+#: quick to compile. Those that take longest are at the ends, so that the two processes meet at a quick one.
+_TO_CONVERT = (
+    gather.find_invalid_utf8,
+    tokenize.tokenize_relion,
+    numbers.floats,
+    numbers.ints,
+    lalr.parse,
+    gather.string_offsets,
+    gather.string_bytes,
+    compare.extents,
+    compare.differing,
+    compare.doubtful,
+    compare.count_quoted,
+    rows.count_bare,
+    compare.bodies,
+    compare.differing_gaps,
+    formatting.format_ints,
+    formatting.format_floats,
+)
 
-def warm_up() -> int:
-    """Compile all kernels, or load them from the cache; return how many there are."""
-    kernels = [
-        value
-        for module in (tokenize, lalr, numbers, gather, formatting, rows, compare)
-        for value in vars(module).values()
-        if hasattr(value, "prepare") and value.__module__ == module.__name__
-    ]
-    for kernel in kernels:
-        kernel.prepare()
-    return len(kernels)
-
-
-def prepare_to_convert() -> None:
-    """Compile what converting a tomogram set with RELION's labels always needs."""
-    for kernel in (
-        gather.find_invalid_utf8,
-        tokenize.tokenize_relion,
-        lalr.parse,
-        numbers.floats,
-        numbers.ints,
-        gather.string_offsets,
-        gather.string_bytes,
-        compare.bodies,
-        compare.differing,
-        compare.doubtful,
-        compare.count_quoted,
-        compare.differing_gaps,
-        compare.extents,
-        rows.quote,
-        rows.count_bare,
-        formatting.format_floats,
-        formatting.format_ints,
-    ):
-        kernel.prepare()
+#: What writing STAR files always needs.
+_TO_WRITE = (rows.count_bare, formatting.format_ints, rows.put_rows, rows.quote, formatting.format_floats)
 
 
-def prepare_to_write() -> None:
-    """Compile what writing STAR files always needs."""
-    for kernel in (formatting.format_floats, formatting.format_ints, rows.quote, rows.count_bare, rows.put_rows):
+def kernels_for(*works: str) -> list[Callable[..., Any]]:
+    """The kernels for some works, which are `convert`, `write` or `all`, in the order in which to compile them."""
+    listed = {"convert": _TO_CONVERT, "write": _TO_WRITE, "all": (*_TO_CONVERT, *_all())}
+    return list(dict.fromkeys(kernel for work in works for kernel in listed[work]))
+
+
+def _all() -> Iterator[Callable[..., Any]]:
+    for module in (tokenize, lalr, numbers, gather, formatting, rows, compare):
+        for value in vars(module).values():
+            if hasattr(value, "prepare") and value.__module__ == module.__name__:
+                yield value
+
+
+def prepare(*works: str) -> int:
+    """Compile the kernels for some works, or load them from the cache; return how many there are."""
+    first, *rest = kernels_for(*works)
+    stats = first.prepare().stats
+    with _helped(works) if stats.cache_misses and stats.cache_path else contextlib.nullcontext():
+        for kernel in rest:
+            kernel.prepare()
+    return 1 + len(rest)
+
+
+@contextlib.contextmanager
+def _helped(works: Sequence[str]) -> Iterator[None]:
+    """Have another process compile the same, the last first. Whether it does makes no difference but in time."""
+    if (os.cpu_count() or 1) < 2 or not sys.executable:
+        yield
+        return
+    command = [sys.executable, "-m", __name__, *works]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    nothing = subprocess.DEVNULL
+    try:
+        helper = subprocess.Popen(command, env=environment, stdin=nothing, stdout=nothing, stderr=nothing)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        helper.terminate()
+        helper.wait()
+
+
+if __name__ == "__main__":
+    for kernel in reversed(kernels_for(*sys.argv[1:])):
         kernel.prepare()

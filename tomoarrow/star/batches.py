@@ -236,10 +236,11 @@ def _read_loops(
     for loop, header in zip(loops.tolist(), structure.headers(loops), strict=True):
         by_header.setdefault(header, []).append(loop)
     groups: dict[tuple[str, ...], list[int]] = {}
+    ragged = set(loops[structure.loop_values[loops] % np.maximum(structure.loop_width[loops], 1) > 0].tolist())
     for members in by_header.values():
         labels = structure.labels(members[0])
-        odd = [loop for loop in members if structure.loop_values[loop] % structure.loop_width[loop]]
-        sound = [check_loop(structure, loop, labels, found) for loop in sorted({members[0], *odd})]
+        doubtful = sorted({members[0], *ragged.intersection(members)})
+        sound = [check_loop(structure, loop, labels, found) for loop in doubtful]
         if not all(sound):
             return tuple(labels), None, {}
         groups.setdefault(tuple(labels), []).extend(members)

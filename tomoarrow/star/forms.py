@@ -278,9 +278,14 @@ def _nulls(array: pa.Array, *_: object) -> Texts:
 
 def _vectors(array: pa.Array, form: Form, *_: object) -> Texts:
     elements = array.flatten()
-    texts = texts_of(elements, form)
     list_offsets = np.zeros(len(array) + 1, np.int64)
     np.cumsum(pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False), out=list_offsets[1:])
+    if elements.type == pa.int64() and not elements.null_count:
+        out = np.empty(2 * (len(elements) + len(array)) + SLACK, np.uint8)
+        offsets = np.empty(len(array) + 1, np.int64)
+        if kernels.digit_vectors(_values(elements, np.int64), list_offsets, form.brackets, out, offsets) >= 0:
+            return Texts(out, offsets)
+    texts = texts_of(elements, form)
     out = np.empty(texts.size + len(texts) + 2 * len(array) + SLACK, np.uint8)
     offsets = np.empty(len(array) + 1, np.int64)
     kernels.join_vectors(texts.data, texts.offsets, list_offsets, form.brackets, out, offsets)

@@ -301,12 +301,14 @@ def open_stream(source: Source | Held | Stream) -> Iterator[Stream]:
 def held_or_open(source: Source, most: int) -> Iterator[Held | Stream]:
     """Read a source that can be read only once: whole, where it has no more bytes than `most`, else from the front."""
     with open_stream(source) as stream:
-        head = np.empty(most, np.uint8)
-        n = stream.fill(head)
+        front = np.empty(most, np.uint8)
+        n = stream.fill(front)
         if n < most:
-            yield Held(stream.name, head[:n].tobytes())
-        else:
-            yield Stream(stream.name, _Behind(head.data, stream))
+            yield Held(stream.name, front[:n].tobytes())
+            return
+        behind = _Behind(front.data, stream)
+        del front
+        yield Stream(stream.name, behind)
 
 
 @dataclass(slots=True)
@@ -319,6 +321,8 @@ class _Behind:
     def readinto(self, room: memoryview, /) -> int:
         n = min(len(room), len(self.head))
         if not n:
+            # Its memory is free from now on.
+            self.head = memoryview(b"")
             return self.rest.fill(np.frombuffer(room, np.uint8))
         room[:n] = self.head[:n]
         self.head = self.head[n:]
