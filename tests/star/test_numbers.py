@@ -10,7 +10,7 @@ import pytest
 
 from tomoarrow.errors import SchemaError
 from tomoarrow.star.columns import Label, LabelType
-from tomoarrow.star.reader import read_table
+from tomoarrow.star.scan import read_table
 
 
 def column(values: list[str], kind: LabelType | None = None) -> pa.ChunkedArray:
