@@ -525,7 +525,7 @@ def run_kernel(files: Sequence[bytes], dialect: Dialect) -> list[Reading]:
 
     Whether byte 7 escapes a quote is known for the whole buffer only: every reading says the same.
     """
-    padding = b"\n" * 8
+    padding = b"\n" * 64
     buffer = np.frombuffer(b"".join(data + padding for data in files), np.uint8)
     sizes = np.array([len(data) for data in files], np.int64)
     begins = np.cumsum(sizes + len(padding)) - (sizes + len(padding))

@@ -5,7 +5,6 @@ The file is read in pieces, however long it is; its text is kept piece by piece 
 
 from __future__ import annotations
 
-import operator
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ import pyarrow as pa
 from ..errors import DatasetError, Place, SchemaError, UsageError, raise_gathered
 from ..star.blocks import learn_tables
 from ..star.faults import merged
-from ..star.pieces import Piece, Read, read_pieces
+from ..star.pieces import Piece, Read, never, read_pieces
 from ..star.reread import read_texts
 from ..star.source import Held, Source, Stream, reads_again
 from ..star.style import BlockStyle, Loop, Pair
@@ -105,7 +104,7 @@ def write_single(
         for folder in staging.iterdir():
             shutil.rmtree(folder)
         evidence: dict[str, int] = {}
-        for read in read_pieces(source, "relion", partial(_evidence, options), stands=operator.eq, threads=threads):
+        for read in read_pieces(source, "relion", partial(_evidence, options), stands=never, threads=threads):
             for label, bits in read.result.items():
                 evidence[label] = evidence.get(label, 0) | bits
         found.notices, found.rejects, found.errors = [], [], []
@@ -121,7 +120,7 @@ def _write(
     path: Path, source: Source | Held | Stream, staging: Path, options: Options, threads: int, found: Findings
 ) -> dict[str, TableInfo]:
     written = _Written()
-    with closing(read_pieces(source, "relion", partial(_take, options), stands=operator.eq, threads=threads)) as pieces:
+    with closing(read_pieces(source, "relion", partial(_take, options), stands=never, threads=threads)) as pieces:
         texts = write_texts(_texts(path, pieces, written, staging, found), staging)
     found.notices[:] = merged(found.notices)
     raise_gathered(told(found.errors), "{n} values or labels do not fit:")

@@ -7,7 +7,6 @@ which has one block, named as the tomogram, with a row a tilt image
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -24,7 +23,7 @@ from ..star.blocks import learn_tables
 from ..star.document import Block, Document
 from ..star.faults import Notice
 from ..star.learn import learn_loops
-from ..star.pieces import Piece, read_pieces
+from ..star.pieces import Piece, always, read_pieces
 from ..star.reader import read_star
 from ..star.source import Held, Source, Text, lay_out, read_slab
 from ..star.structure import Structure, analyse
@@ -112,7 +111,7 @@ def names_series(source: Source | Held) -> bool:
         return any(structure.string(span) == SERIES_FILE for span in chain(structure.pair_tag, *tags))
 
     seen = 0
-    with closing(read_pieces(source, "relion", names, stands=operator.eq, threads=1)) as pieces:
+    with closing(read_pieces(source, "relion", names, stands=always, threads=1)) as pieces:
         for read in pieces:
             seen += len(read.piece.structure.text.buffer)
             if read.result or seen > MOST_HELD:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import partial
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ..errors import Place, SchemaError
 from .columns import Cells, read_strings
 from .document import Block, Document
-from .faults import refuse
-from .pieces import OpenLoop, Piece, read_pieces
+from .faults import Notice, repeated_block
+from .pieces import OpenLoop, Piece, Read, always, read_pieces
 from .source import Held, Source, name_of
 from .structure import Dialect, Structure
 from .tables import Findings, Options, check_loop, evidence_of, loop_cells, read_cells
@@ -93,6 +93,8 @@ class _Taken:
     evidence : dict
         What the columns hold, where that is what is wanted.
     found : Findings
+    other_labels : SchemaError or None
+        What is wrong where its loops cannot be stacked.
     """
 
     names: list[str]
@@ -104,6 +106,12 @@ class _Taken:
     rows: NDArray[np.int64]
     evidence: dict[str, int]
     found: Findings
+    other_labels: SchemaError | None = None
+
+    @property
+    def first_block(self) -> str:
+        """The block of its first loop."""
+        return self.names[int(self.block_of_loop[0])] if len(self.block_of_loop) else ""
 
 
 def read_batches(request: Request, found: Findings) -> Generator[pa.Table, None, None]:
@@ -125,21 +133,20 @@ def read_batches(request: Request, found: Findings) -> Generator[pa.Table, None,
         The text is malformed.
     """
     rows = 0
-    for taken, within in _taken(request):
-        found.notices += taken.found.notices
-        found.rejects += [replace(each, row=each.row + rows) for each in taken.found.rejects]
-        found.errors += taken.found.errors
-        if request.strict:
-            refuse(found.notices)
-        if taken.table is not None:
-            rows += taken.table.num_rows
-            yield _with_blocks(taken.table, taken, within) if request.stacks else taken.table
+    with closing(_taken(request)) as pieces:
+        for taken in pieces:
+            found.notices += taken.found.notices
+            found.rejects += [replace(each, row=each.row + rows) for each in taken.found.rejects]
+            found.errors += taken.found.errors
+            if taken.table is not None:
+                rows += taken.table.num_rows
+                yield taken.table
 
 
 def read_evidence(request: Request) -> dict[str, int]:
     """What the columns of a table hold that their types depend on: see `tomoarrow.star.columns.gather_evidence`."""
     evidence: dict[str, int] = {}
-    for taken, _ in _taken(replace(request, gathers=True)):
+    for taken in _taken(replace(request, gathers=True)):
         for label, bits in taken.evidence.items():
             evidence[label] = evidence.get(label, 0) | bits
     return evidence
@@ -151,16 +158,20 @@ def count_blocks(request: Request) -> int:
     def begun(piece: Piece) -> int:
         return int((piece.structure.parent < 0).sum()) - int(piece.within is not None)
 
-    pieces = read_pieces(request.source, request.dialect, begun, stands=operator.eq, threads=request.threads)
+    pieces = read_pieces(request.source, request.dialect, begun, stands=always, threads=request.threads)
     return sum(read.result for read in pieces)
 
 
-def _taken(request: Request) -> Iterator[tuple[_Taken, OpenLoop | None]]:
-    """What each piece holds of the one table, its columns as asked for, and the loop that the piece begins in."""
+def _taken(request: Request) -> Generator[_Taken, None, None]:
+    """What each piece holds of the one table, its columns as asked for.
+
+    What is wrong with the table as a whole is told at the end: what is malformed, wherever it is, comes first.
+    """
     names: list[str] = []
     loops: list[int] = []
     labels: tuple[str, ...] = ()
     begun = 0
+    wrong: SchemaError | None = None
     pieces = read_pieces(
         request.source,
         request.dialect,
@@ -169,30 +180,42 @@ def _taken(request: Request) -> Iterator[tuple[_Taken, OpenLoop | None]]:
         threads=request.threads,
         piece_bytes=request.piece_bytes,
     )
-    for read in pieces:
-        taken = read.result
-        goes_on = int(read.within is not None)
-        if goes_on:
-            loops[-1] += taken.loops[0]
-        names += taken.names[goes_on:]
-        loops += taken.loops[goes_on:]
-        begun += taken.begun
-        if taken.labels:
+    with closing(pieces):
+        for read in pieces:
+            taken, goes_on = read.result, int(read.within is not None)
+            if goes_on:
+                loops[-1] += taken.loops[0]
+            if request.strict:
+                taken.found.notices.extend(_repeated_names(read, set(names), goes_on))
+            names += taken.names[goes_on:]
+            loops += taken.loops[goes_on:]
+            begun += taken.begun
             labels = labels or taken.labels
-            if set(labels) != set(taken.labels) and request.stacks:
-                raise _other_labels(request, labels, taken.labels, taken.names[int(taken.block_of_loop[0])])
-        if begun > 1 and not request.stacks:
-            # Not one table: what is still to be seen is only which there are.
-            taken = replace(taken, table=None, evidence={})
-        if taken.table is not None:
-            taken = replace(taken, table=taken.table.select(_columns(request, labels)))
-        yield taken, read.within
+            wrong = wrong or taken.other_labels or _other_labels(request, labels, taken.labels, taken.first_block)
+            if taken.labels:
+                wrong = wrong or _missing_columns(request, labels)
+            if wrong or (begun > 1 and not request.stacks):
+                # Not one table: what is still to be seen is only which there are.
+                taken = replace(taken, table=None, evidence={})
+            if taken.table is not None:
+                columns = dict.fromkeys(labels if request.columns is None else request.columns)
+                table = taken.table.select(list(columns))
+                taken = replace(taken, table=_with_blocks(table, taken, read, labels) if request.stacks else table)
+            yield taken
     _check_found(request, names, loops, begun)
+    if wrong:
+        raise wrong
 
 
-def _stands(request: Request, one: OpenLoop | None, other: OpenLoop | None) -> bool:
+def _stands(request: Request, taken: _Taken, one: OpenLoop | None, other: OpenLoop | None) -> bool:
+    if one == other:
+        return True
+    found = taken.found
     if one is None or other is None or one.labels != other.labels or one.has_pairs != other.has_pairs:
-        return one is other
+        return False
+    if found.notices or found.errors or found.rejects or taken.other_labels:
+        # They name the block.
+        return False
     if isinstance(request.block, int):
         return one.position == other.position
     return request.wants(one.block, one.position) == request.wants(other.block, other.position)
@@ -215,9 +238,9 @@ def _take(request: Request, piece: Piece) -> _Taken:
         is_wanted = wanted[block_of_loop]
         loops, block_of_loop = loops[is_wanted], block_of_loop[is_wanted]
     begun = len(loops) - int(goes_on and len(loops) and loops[0] == 0)
-    labels, table, evidence = _read_loops(request, structure, loops, found) if len(loops) else ((), None, {})
     rows = structure.loop_values[loops] // np.maximum(structure.loop_width[loops], 1)
-    return _Taken(names, begun_in_block, begun, labels, table, block_of_loop, rows, evidence, found)
+    taken = _Taken(names, begun_in_block, begun, (), None, block_of_loop, rows, {}, found)
+    return _with_loops(request, taken, structure, loops) if len(loops) else taken
 
 
 def names_of(structure: Structure, containers: NDArray[np.int64]) -> list[str]:
@@ -228,73 +251,95 @@ def names_of(structure: Structure, containers: NDArray[np.int64]) -> list[str]:
     return names
 
 
-def _read_loops(
-    request: Request, structure: Structure, loops: NDArray[np.int64], found: Findings
-) -> tuple[tuple[str, ...], pa.Table | None, dict[str, int]]:
-    """The labels of the first of some loops, the rows of all, one loop after the other, or the evidence in them."""
-    by_header: dict[bytes, list[int]] = {}
-    for loop, header in zip(loops.tolist(), structure.headers(loops), strict=True):
-        by_header.setdefault(header, []).append(loop)
-    groups: dict[tuple[str, ...], list[int]] = {}
-    ragged = set(loops[structure.loop_values[loops] % np.maximum(structure.loop_width[loops], 1) > 0].tolist())
-    for members in by_header.values():
-        labels = structure.labels(members[0])
-        doubtful = sorted({members[0], *ragged.intersection(members)})
-        sound = [check_loop(structure, loop, labels, found) for loop in doubtful]
-        if not all(sound):
-            return tuple(labels), None, {}
-        groups.setdefault(tuple(labels), []).extend(members)
+def _with_loops(request: Request, taken: _Taken, structure: Structure, loops: NDArray[np.int64]) -> _Taken:
+    """What a piece holds, with the rows of its loops, one loop after the other, or the evidence in them."""
+    groups = _by_labels(structure, loops, taken.found)
+    if groups is None:
+        return taken
     first = next(iter(groups))
+    taken = replace(taken, labels=first)
     for names, members in groups.items():
-        if set(names) != set(first) and request.stacks:
-            raise _other_labels(request, first, names, structure.name(int(structure.loop_container[members[0]])))
+        block = structure.name(int(structure.loop_container[members[0]]))
+        other = _other_labels(request, first, names, block)
+        if other:
+            return replace(taken, other_labels=other)
     cells = {names: loop_cells(structure, members) for names, members in groups.items()}
     chosen = None if request.columns is None else frozenset(request.columns)
     if request.gathers:
-        return first, None, evidence_of(cells, request.options, chosen)
+        return replace(taken, evidence=evidence_of(cells, request.options, chosen))
     if len(groups) > 1 and not request.stacks:
-        return first, None, {}
+        return taken
     options = request.options
     if len(groups) > 1 and not options.is_settled:
         options = replace(options, evidence={**evidence_of(cells, options, chosen), **options.evidence})
-    tables = [read_cells(structure, each, names, options, chosen, found) for names, each in cells.items()]
-    if len(tables) == 1:
-        return first, tables[0], {}
+    found = [Findings() for _ in cells]
+    tables = [
+        read_cells(structure, each, names, options, chosen, own)
+        for (names, each), own in zip(cells.items(), found, strict=True)
+    ]
     owners = [np.repeat(np.array(groups[names]), each.rows) for names, each in cells.items()]
+    order = np.argsort(np.concatenate(owners), kind="stable")
+    row_of = np.argsort(order)
+    begin = 0
+    for table, own in zip(tables, found, strict=True):
+        own.rejects = [replace(each, row=int(row_of[begin + each.row])) for each in own.rejects]
+        taken.found.add(own)
+        begin += table.num_rows
+    if len(tables) == 1:
+        return replace(taken, table=tables[0])
     joined = pa.concat_tables([table.select(tables[0].column_names) for table in tables])
-    return first, joined.take(pa.array(np.argsort(np.concatenate(owners), kind="stable"))), {}
+    return replace(taken, table=joined.take(pa.array(order)))
 
 
-def _columns(request: Request, labels: Sequence[str]) -> list[str]:
-    """The columns asked for.
+def _by_labels(
+    structure: Structure, loops: NDArray[np.int64], found: Findings
+) -> dict[tuple[str, ...], list[int]] | None:
+    """Loops by their labels, the first loop's first; None where one is no table, of which an error is added."""
+    by_header: dict[bytes, list[int]] = {}
+    for loop, header in zip(loops.tolist(), structure.headers(loops), strict=True):
+        by_header.setdefault(header, []).append(loop)
+    ragged = set(loops[structure.loop_values[loops] % np.maximum(structure.loop_width[loops], 1) > 0].tolist())
+    groups: dict[tuple[str, ...], list[int]] = {}
+    sound = True
+    for members in by_header.values():
+        labels = structure.labels(members[0])
+        for loop in sorted({members[0], *ragged.intersection(members)}):
+            sound &= check_loop(structure, loop, labels, found)
+        groups.setdefault(tuple(labels), []).extend(members)
+    return {labels: sorted(members) for labels, members in groups.items()} if sound else None
 
-    Raises
-    ------
-    SchemaError
-        One is not there.
-    """
-    if request.columns is None:
-        return list(labels)
-    missing = sorted(set(request.columns) - set(labels))
-    if missing:
-        raise SchemaError(
-            f"{name_of(request.source)}: no column {', '.join(missing)} in the blocks that were read",
-            remedy="read without columns= to see which there are",
-        )
-    return list(dict.fromkeys(request.columns))
+
+def _repeated_names(read: Read[_Taken], seen: set[str], goes_on: int) -> Iterator[Notice]:
+    """A notice for each block of a piece that has the name of one before."""
+    structure = read.piece.structure
+    roots = np.flatnonzero(structure.parent < 0).tolist()
+    for root, name in list(zip(roots, read.result.names, strict=True))[goes_on:]:
+        if name in seen:
+            yield repeated_block(name, structure.place_of_heading(root))
+        seen.add(name)
 
 
-def _with_blocks(table: pa.Table, taken: _Taken, within: OpenLoop | None) -> pa.Table:
+def _missing_columns(request: Request, labels: Collection[str]) -> SchemaError | None:
+    missing = sorted(set(request.columns or ()) - set(labels))
+    if not missing:
+        return None
+    return SchemaError(
+        f"{name_of(request.source)}: no column {', '.join(missing)} in the blocks that were read",
+        remedy="read without columns= to see which there are",
+    )
+
+
+def _with_blocks(table: pa.Table, taken: _Taken, read: Read[_Taken], labels: Collection[str]) -> pa.Table:
     """The table, behind a column with the name of the block of each row."""
     names = list(taken.names)
-    if within:
-        names[0] = within.block
+    if read.within:
+        names[0] = read.within.block
     used, codes = np.unique(taken.block_of_loop, return_inverse=True)
     # Blocks may have the same name.
     values = pa.array([names[i] for i in used.tolist()], pa.string()).dictionary_encode()
     indices = np.asarray(values.indices)[np.repeat(codes, taken.rows)]
     column = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), values.dictionary)
-    return table.add_column(0, pa.field(block_column(table.column_names), column.type), column)
+    return table.add_column(0, pa.field(block_column(labels), column.type), column)
 
 
 def block_column(labels: Collection[str]) -> str:
@@ -305,8 +350,11 @@ def block_column(labels: Collection[str]) -> str:
     return name
 
 
-def _other_labels(request: Request, first: Collection[str], other: Collection[str], block: str) -> SchemaError:
+def _other_labels(request: Request, first: Collection[str], other: Collection[str], block: str) -> SchemaError | None:
+    """What is wrong with stacking a loop on the first one, given the labels of both."""
     differing = sorted(set(first) ^ set(other))
+    if not differing or not other or not request.stacks:
+        return None
     return SchemaError(
         f"the loop of this block has other labels than the one before: {', '.join(differing[:10])}",
         place=Place(name_of(request.source), block=block),
@@ -326,6 +374,8 @@ def _check_found(request: Request, names: list[str], loops: list[int], begun: in
     path = name_of(request.source)
     if request.block is None and begun != 1:
         there = ", ".join(f"'data_{name}'" for name, n in zip(names, loops, strict=True) if n) or "none"
+        if sum(n > 0 for n in loops) == 1:
+            raise _several_loops(path, names, loops, next(i for i, n in enumerate(loops) if n))
         raise SchemaError(
             f"{path}: {sum(n > 0 for n in loops)} blocks with a loop, not one",
             expected="a file with one table, or the name of a block",
@@ -338,7 +388,11 @@ def _check_found(request: Request, names: list[str], loops: list[int], begun: in
         return
     at = outline.position(request.block)
     if loops[at] != 1:
-        raise SchemaError(
-            f"{path}: block 'data_{names[at]}' has {loops[at] or 'no'} loop{'s' * (loops[at] != 1)}",
-            remedy="read it with read_star" + " and take one from .loops" * (loops[at] > 1),
-        )
+        raise _several_loops(path, names, loops, at)
+
+
+def _several_loops(path: str, names: Sequence[str], loops: Sequence[int], at: int) -> SchemaError:
+    return SchemaError(
+        f"{path}: block 'data_{names[at]}' has {loops[at] or 'no'} loop{'s' * (loops[at] > 1)}",
+        remedy="read it with read_star" + " and take one from .loops" * (loops[at] > 1),
+    )

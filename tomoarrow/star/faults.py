@@ -99,6 +99,11 @@ def explain_notices(text: Text, tokens: Tokens) -> tuple[Notice, ...]:
     return tuple(found)
 
 
+def repeated_block(name: str, place: Place) -> Notice:
+    """The notice of a second block of a name."""
+    return Notice("repeated-block", f"a second block 'data_{name}', which RELION does not find by name", place)
+
+
 def merged(notices: Sequence[Notice]) -> list[Notice]:
     """Notices of the pieces of one table: one for each kind and label, at its first place."""
     found: dict[tuple[object, ...], Notice] = {}

@@ -8,6 +8,7 @@ joined with the next. What is read therefore never depends on where the cuts are
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,6 +37,10 @@ _ROOM = 1 << 14
 
 #: So much of the end of a piece is searched for a place to cut, before more is.
 _TAIL_BYTES = 1 << 16
+
+_END_OF_ROW = re.compile(rb"['\"]?[ \t\v\f]*\r?\n")
+
+_NUMBERED = re.compile(r"#\d+$")
 
 _KEYWORDS = (b"data_", b"loop_", b"save_", b"stop_", b"globa")
 
@@ -126,7 +131,7 @@ def read_pieces(
     dialect: Dialect,
     work: Callable[[Piece], T],
     *,
-    stands: Callable[[OpenLoop | None, OpenLoop | None], bool],
+    stands: Callable[[T, OpenLoop | None, OpenLoop | None], bool],
     threads: int,
     piece_bytes: int | None = None,
 ) -> Generator[Read[T], None, None]:
@@ -139,8 +144,8 @@ def read_pieces(
     work : callable
         Called with each piece, on any thread.
     stands : callable
-        Whether what was made of a piece that was taken to begin in the first loop stands, where it truly begins in
-        the second.
+        Whether what was made of a piece stands, given the loop that it was taken to begin in, and the loop that it
+        truly begins in.
     threads : int
         How many threads work.
     piece_bytes : int
@@ -170,7 +175,7 @@ def read_pieces(
                     return
                 cut, taken_for, future = waiting.popleft()
                 piece, result = future.result()
-                if not stands(taken_for, within):
+                if taken_for != within and (piece.structure.faults or not stands(result, taken_for, within)):
                     piece, result = take(cut, within)
                 joins = 1
                 while not piece.is_last and not _ends_with_row(piece, dialect):
@@ -188,6 +193,16 @@ def read_pieces(
                 future.cancel()
 
 
+def always(*_: object) -> bool:
+    """What was made of a piece stands, whichever loop it begins in: for `read_pieces`."""
+    return True
+
+
+def never(*_: object) -> bool:
+    """What was made of a piece does not stand where it truly begins in another loop: for `read_pieces`."""
+    return False
+
+
 def _ends_with_row(piece: Piece, dialect: Dialect) -> bool:
     """Whether a piece ends with a row, or with an error that no text behind it can mend."""
     return piece.open_loop is not None or (dialect == "relion" and bool(piece.structure.faults))
@@ -200,9 +215,7 @@ def _followed(within: OpenLoop | None, piece: Piece) -> OpenLoop | None:
         return left
     # In the piece, blocks were counted from the one that it was taken to begin in.
     begun = left.position - piece.within.position
-    block = within.block if not begun else left.block
-    has_pairs = within.has_pairs if not begun else left.has_pairs
-    return replace(left, block=block, position=within.position + begun, has_pairs=has_pairs)
+    return replace(left, block=left.block if begun else within.block, position=within.position + begun)
 
 
 def _take_apart(cut: _Cut, within: OpenLoop | None, dialect: Dialect) -> Piece:
@@ -215,9 +228,14 @@ def _take_apart(cut: _Cut, within: OpenLoop | None, dialect: Dialect) -> Piece:
     buffer[front:begin] = np.frombuffer(header, np.uint8)
     first_line = cut.lines + 1 - header.count(b"\n")
     text = Text(buffer, np.array([front]), np.array([end]), (cut.name,), first_line)
-    error = check_utf8(text, 0)
-    if error is not None:
-        raise error
+    undecodable = check_utf8(text, 0)
+    if undecodable is not None:
+        # What is malformed before that comes first.
+        end -= len(buffer[front:end].tobytes().split(b"\n", undecodable.place.line - first_line)[-1])
+        buffer[end : end + PADDING] = ord("\n")
+        for fault in analyse(replace(text, ends=np.array([end])), dialect).faults:
+            raise fault
+        raise undecodable
     structure = analyse(text, dialect)
     return Piece(structure, within, _open_loop(structure, within), begin, cut.is_last)
 
@@ -235,10 +253,13 @@ def _open_loop(structure: Structure, within: OpenLoop | None) -> OpenLoop | None
         return None
     end = int(structure.text.ends[0])
     tail = structure.text.buffer[structure.start(last) + (int(structure.spans[last]) & SPAN_MASK) : end].tobytes()
-    if not tail.endswith(b"\n") or tail.count(b"\n") > 1 or tail.strip(b" \t\r\n") not in (b"", b"'", b'"'):
+    if not _END_OF_ROW.fullmatch(tail):
         return None
     position = int((structure.parent < 0).sum()) - 1 + (within.position if within else 0)
     labels = tuple(structure.labels(len(structure.loop_container) - 1))
+    if any(_NUMBERED.search(label) for label in labels):
+        # As a label it would lose that.
+        return None
     return OpenLoop(structure.name(container), position, labels, len(owned_pairs) > 0)
 
 
@@ -247,6 +268,7 @@ def _cuts(stream: Stream, dialect: Dialect, piece_bytes: int) -> Iterator[_Cut]:
     rest = np.empty(0, np.uint8)
     wanted = min(_FIRST_BYTES, piece_bytes)
     lines = 0
+    holds_loop = False
     while True:
         buffer = np.empty(_ROOM + len(rest) + wanted + PADDING, np.uint8)
         buffer[_ROOM : _ROOM + len(rest)] = rest
@@ -256,7 +278,9 @@ def _cuts(stream: Stream, dialect: Dialect, piece_bytes: int) -> Iterator[_Cut]:
             buffer[end : end + PADDING] = ord("\n")
             yield _Cut(buffer, _ROOM, end, lines, True, stream.name)
             return
-        at = _place_to_cut(buffer, _ROOM, end)
+        # Before the first loop nothing is a row, whatever it looks like.
+        holds_loop = holds_loop or b"loop_" in buffer[_ROOM:end].tobytes().lower()
+        at = _place_to_cut(buffer, _ROOM, end) if holds_loop else -1
         rest = buffer[_ROOM if at < 0 else at : end].copy()
         if at < 0:
             wanted = max(wanted, len(rest))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import SchemaError, StarSyntaxError, check_choice, raise_gathered
 from .columns import Cells, Label, read_column
 from .document import Block, Document, Origin, Value
-from .faults import Notice, refuse
+from .faults import Notice, refuse, repeated_block
 from .source import Held, Source, read_text
 from .structure import Dialect, Structure, analyse
 from .tables import Findings, OnBadValue, Options, check_loop, read_loop, report_column
@@ -213,7 +213,6 @@ def _repeated_names(structure: Structure) -> list[Notice]:
     for root in _roots(structure).tolist():
         name = structure.name(root)
         if name in seen:
-            message = f"a second block 'data_{name}', which RELION does not find by name"
-            notices.append(Notice("repeated-block", message, structure.place_of_heading(root)))
+            notices.append(repeated_block(name, structure.place_of_heading(root)))
         seen.add(name)
     return notices

@@ -12,6 +12,7 @@ import pyarrow as pa
 from ..errors import BlockNotFoundError, UsageError, check_choice, raise_gathered
 from .batches import Request, count_blocks, read_batches, read_evidence
 from .columns import Label
+from .faults import merged, refuse
 from .source import Held, Source, hold, reads_again
 from .structure import Dialect
 from .tables import Findings, OnBadValue, Options, told
@@ -124,26 +125,23 @@ def _from_end(request: Request, block: int) -> int:
 
 def table_of(request: Request) -> pa.Table:
     """Read a table whole; where its pieces ask for different types, again with those that fit them all."""
-    tables = _read_all(request)
+    found = Findings()
+    tables = list(read_batches(request, found))
     differing = _differing(tables)
     if differing:
         evidence = read_evidence(replace(request, columns=tuple(differing)))
-        tables = _read_all(replace(request, options=replace(request.options, evidence=evidence)))
-    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
-
-
-def _read_all(request: Request) -> list[pa.Table]:
-    """All pieces of a table."""
-    found = Findings()
-    tables = list(read_batches(request, found))
+        options = replace(request.options, evidence=evidence)
+        tables = list(read_batches(replace(request, options=options), found := Findings()))
     raise_gathered(told(found.errors), "{n} values or labels do not fit:")
-    return tables
+    if request.strict:
+        refuse(merged(found.notices))
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
 
 
 def _differing(tables: Sequence[pa.Table]) -> list[str]:
     """The columns that have not the same type in all pieces."""
     schemas = {table.schema for table in tables}
-    if len(schemas) == 1:
+    if len(schemas) < 2:
         return []
     names = tables[0].column_names
     return [name for name in names if len({schema.field(name).type for schema in schemas}) > 1]
@@ -153,7 +151,7 @@ def settled(request: Request) -> Request:
     """The request with the types of all columns settled before the first is read."""
     if not reads_again(request.source):
         return replace(request, options=replace(request.options, is_settled=True))
-    schema, tables = first_of(read_batches(request, Findings()))
+    schema, tables = first_of(sound(replace(request, options=replace(request.options, is_settled=True))))
     tables.close()
     unknown = [name for name in schema.names if request.options.type_of(name) is None]
     if request.stacks:
@@ -163,14 +161,20 @@ def settled(request: Request) -> Request:
 
 
 def sound(request: Request) -> Generator[pa.Table, None, None]:
-    """The pieces of a table, up to the first value that does not fit."""
+    """The pieces of a table, up to the first value that does not fit, or notice that is refused."""
     found = Findings()
-    for table in read_batches(request, found):
-        if found.errors:
-            raise told(found.errors)[0]
-        yield table
-    if found.errors:
-        raise told(found.errors)[0]
+    with closing(read_batches(request, found)) as tables:
+        for table in tables:
+            _refuse_first(request, found)
+            yield table
+    _refuse_first(request, found)
+
+
+def _refuse_first(request: Request, found: Findings) -> None:
+    for error in told(found.errors):
+        raise error
+    if request.strict:
+        refuse(merged(found.notices))
 
 
 def first_of(tables: Generator[pa.Table, None, None]) -> tuple[pa.Schema, Generator[pa.Table, None, None]]:

@@ -235,7 +235,8 @@ def _check_all(text: Text) -> list[TomoarrowError]:
 def check_utf8(text: Text, f: int) -> StarSyntaxError | None:
     """What is wrong with the encoding of a file, given by its number."""
     bad = gather.find_invalid_utf8(text.buffer, text.begins[f], text.ends[f])
-    if bad < 0 or _holds_nul(text, f):
+    if bad < 0 or b"\0" in text.buffer[text.begins[f] : bad].tobytes() + _rest_of_line(text, f, bad):
+        # With NUL bytes it is no text at all: the tokenizer says that better.
         return None
     return StarSyntaxError(
         f"byte 0x{text.buffer[bad]:02x} is not UTF-8",
@@ -244,9 +245,8 @@ def check_utf8(text: Text, f: int) -> StarSyntaxError | None:
     )
 
 
-def _holds_nul(text: Text, f: int) -> bool:
-    """A file with NUL bytes is no text at all: the tokenizer says that better."""
-    return b"\0" in text.buffer[text.begins[f] : text.ends[f]].tobytes()
+def _rest_of_line(text: Text, f: int, position: int) -> bytes:
+    return text.buffer[position : text.ends[f]].tobytes().split(b"\n", 1)[0]
 
 
 class _Readable(Protocol):
@@ -261,6 +261,10 @@ class Stream:
 
     name: str
     _file: _Readable
+
+    def readinto(self, room: Any, /) -> int:
+        """Fill room; return how many bytes there were, fewer only at the end."""
+        return self.fill(np.frombuffer(room, np.uint8))
 
     def fill(self, array: NDArray[np.uint8]) -> int:
         """Fill an array; return how many bytes there were, fewer only at the end."""
@@ -306,37 +310,43 @@ def held_or_open(source: Source, most: int) -> Iterator[Held | Stream]:
         if n < most:
             yield Held(stream.name, front[:n].tobytes())
             return
-        behind = _Behind(front.data, stream)
+        behind = Stream(stream.name, _Behind(front.data, stream))
         del front
-        yield Stream(stream.name, behind)
+        yield behind
 
 
-@dataclass(slots=True)
-class _Behind:
-    """A stream of which the first bytes have been read."""
+class _Behind(io.RawIOBase):
+    """A file of which the first bytes have been read."""
 
-    head: memoryview
-    rest: Stream
+    def __init__(self, head: memoryview, rest: _Readable) -> None:
+        self._head, self._rest = head, rest
 
-    def readinto(self, room: memoryview, /) -> int:
-        n = min(len(room), len(self.head))
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any, /) -> int:
+        n = min(len(room), len(self._head))
         if not n:
             # Its memory is free from now on.
-            self.head = memoryview(b"")
-            return self.rest.fill(np.frombuffer(room, np.uint8))
-        room[:n] = self.head[:n]
-        self.head = self.head[n:]
+            self._head = memoryview(b"")
+            return self._rest.readinto(room) or 0
+        room[:n] = self._head[:n]
+        self._head = self._head[n:]
         return n
 
 
 def _unpacked(name: str, file: io.BufferedReader[Any]) -> Stream:
+    head = b""
     with _told(name):
-        head = file.peek(len(_ZSTD))
+        # A pipe may give them one by one.
+        while len(head) < len(_ZSTD) and (more := file.read(len(_ZSTD) - len(head))):
+            head += more
+    whole = io.BufferedReader(_Behind(memoryview(head), file))
     if head.startswith(_GZIP):
-        return Stream(name, gzip.GzipFile(fileobj=file))
+        return Stream(name, gzip.GzipFile(fileobj=whole))
     if head.startswith(_ZSTD):
-        return Stream(name, pa.input_stream(pa.PythonFile(file, "r"), compression="zstd"))
-    return Stream(name, file)
+        return Stream(name, pa.input_stream(pa.PythonFile(whole, "r"), compression="zstd"))
+    return Stream(name, whole)
 
 
 def _opened(name: str) -> io.FileIO:

@@ -292,6 +292,7 @@ def _notices(
 
 
 def _container_of(structure: Structure, span: int) -> int | None:
-    """The block begun last before a span: of several blocks without save frames, the one that it is in."""
-    found = int(np.searchsorted(structure.heading, span, side="right")) - 1
-    return found if found >= 0 else None
+    """The block that a span is in."""
+    roots = np.flatnonzero(structure.parent < 0)
+    found = int(np.searchsorted(structure.heading[roots], span, side="right")) - 1
+    return int(roots[found]) if found >= 0 else None
