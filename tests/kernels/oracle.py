@@ -534,7 +534,7 @@ def run_kernel(files: Sequence[bytes], dialect: Dialect) -> list[Reading]:
     counts, firsts, spans = (np.empty(capacity, np.int64) for _ in range(3))
     faults = np.zeros(4 * len(files), np.int64)
     notices = np.zeros(2 * k.N_NOTICES * len(files), np.int64)
-    state = np.zeros(3, np.int64)
+    state = np.zeros(4, np.int64)
     split = k.tokenize_star if dialect == "star" else k.tokenize_relion
     split(buffer, begins, begins + sizes, kinds, counts, firsts, spans, faults, notices, state)
 

@@ -219,7 +219,7 @@ def test_malformed_input_is_refused_with_its_place(text: str, line: int, column:
 
 
 def test_a_loop_of_the_general_dialect_must_fill_its_rows() -> None:
-    with pytest.raises(StarSyntaxError, match="5 values, 1 beyond its last whole row"):
+    with pytest.raises(StarSyntaxError, match="ends with 1 values behind its last whole row"):
         read_star(b"data_x loop_ _a _b 1 2 3\n4 5", dialect="star")
 
 

@@ -57,11 +57,13 @@ def nothing_left_open() -> Iterator[None]:
     """No thread and no open file is left behind by a test."""
     before = open_files() | reading_threads()
     yield
-    if open_files() | reading_threads() <= before:
-        return
-    # Polars keeps the source of a streaming query until the next.
-    pl.LazyFrame({"a": [1]}).head(1).collect(engine="streaming")
-    gc.collect()
+    for _ in range(20):
+        if open_files() | reading_threads() <= before:
+            return
+        # Polars keeps the source of a streaming query for a while, perhaps until the next.
+        pl.LazyFrame({"a": [1]}).filter(pl.col("a") > 0).head(1).collect(engine="streaming")
+        gc.collect()
+        time.sleep(0.05)
     assert open_files() | reading_threads() <= before
 
 
@@ -355,10 +357,10 @@ def test_memory_is_bounded_whatever_rows_look_like(kind: str) -> None:
 def test_time_is_linear_whatever_rows_look_like(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     rows, block, dialect = KINDS_OF_ROWS[kind]
-    data = rows_like(rows, 30_000, dialect)
+    data = rows_like(rows, 80_000, dialect)
     start = time.perf_counter()
-    assert ta.read_table(data, block, dialect=dialect).num_rows >= 30_000  # type: ignore[arg-type]
-    assert time.perf_counter() - start < 0.7
+    assert ta.read_table(data, block, dialect=dialect).num_rows >= 80_000  # type: ignore[arg-type]
+    assert time.perf_counter() - start < 2
 
 
 def test_a_pipe_is_read_as_far_as_batches_are_taken(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def parse(kinds, counts, action, goto, rules, shape, stack, starts, nodes, fault
     Parameters
     ----------
     kinds, counts : uint8[n_tokens], int64[n_tokens]
-        Tokens; each file ends with END or FAULT.
+        Tokens; each file ends with END or FAULT. A run of none is there all the same: rows that are not in the text.
     action : int64[n_states * n_terminals]
         0: error; ``s + 1``: shift and go to state s; ``-(r + 1)``: reduce by rule r; `accept` in `shape`.
     goto : int64[n_states * n_nonterminals]
@@ -51,7 +51,7 @@ def parse(kinds, counts, action, goto, rules, shape, stack, starts, nodes, fault
     for t in range(len(kinds)):
         kind = kinds[t]
         repeat = 0
-        while not skip and kind != FAULT and repeat < counts[t]:
+        while not skip and kind != FAULT and repeat < max(counts[t], 1):
             depth_before = depth
             changed = False
             while True:

@@ -45,8 +45,8 @@ N_NOTICES = 14
 SPAN_BITS = 24
 SPAN_MASK = (1 << SPAN_BITS) - 1
 
-# Where the counts stand in `state`.
-N_TOKENS, N_SPANS, HAS_ESCAPES = range(3)
+# Where things stand in `state`.
+N_TOKENS, N_SPANS, HAS_ESCAPES, ROWS_AT = range(4)
 
 # Where the parser of the `relion` dialect is.
 _BEFORE, _ITEMS, _HEADER, _ROWS = range(4)
@@ -210,8 +210,9 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
         Filled with (code, position, words found, words expected) of each file's first error.
     notices : int64[2 * N_NOTICES * n_files], zeros
         Filled with (count, first position) of each kind of notice.
-    state : int64[3]
-        Filled with the number of tokens, the number of spans, and whether byte 7 escapes a quote anywhere.
+    state : int64[4]
+        Filled with the number of tokens, the number of spans, and whether byte 7 escapes a quote anywhere. The last
+        is where a line begins before which rows of the loop have been, which are not in the text; or 0.
     """
     t = 0
     k = 0
@@ -227,6 +228,9 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
         preamble = -1
         has_pairs = False
         while i < end:
+            if i == state[ROWS_AT] and phase == _HEADER:
+                t = _put(kinds, counts, firsts, t, VALUE, 0, k)
+                phase = _ROWS
             if phase == _ROWS and blank_at < 0 and comment_at < 0:
                 i, taken = _take_rows(buf, i, end, n_labels, spans, k)
                 counts[t - 1] += taken - k

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import Place, SchemaError
+from ..errors import Place, SchemaError, StarSyntaxError
 from .columns import Cells, read_strings
 from .document import Block, Document
 from .faults import Notice, repeated_block
@@ -172,6 +172,7 @@ def _taken(request: Request) -> Generator[_Taken, None, None]:
     labels: tuple[str, ...] = ()
     begun = 0
     wrong: SchemaError | None = None
+    is_sound = True
     pieces = read_pieces(
         request.source,
         request.dialect,
@@ -183,6 +184,7 @@ def _taken(request: Request) -> Generator[_Taken, None, None]:
     with closing(pieces):
         for read in pieces:
             taken, goes_on = read.result, int(read.within is not None)
+            is_sound &= not any(isinstance(error, StarSyntaxError) for error in taken.found.errors)
             if goes_on:
                 loops[-1] += taken.loops[0]
             if request.strict:
@@ -203,7 +205,7 @@ def _taken(request: Request) -> Generator[_Taken, None, None]:
                 taken = replace(taken, table=_with_blocks(table, taken, read, labels) if request.stacks else table)
             yield taken
     _check_found(request, names, loops, begun)
-    if wrong:
+    if wrong and is_sound:
         raise wrong
 
 

@@ -38,7 +38,11 @@ _ROOM = 1 << 14
 #: So much of the end of a piece is searched for a place to cut, before more is.
 _TAIL_BYTES = 1 << 16
 
-_END_OF_ROW = re.compile(rb"['\"]?[ \t\v\f]*\r?\n")
+#: What may stand behind the last value of a row: what closes it, blanks, a comment, the end of the line.
+_END_OF_ROW = re.compile(rb"(?:['\"]|\r?\n;)?[ \t\v\f]*(?:#[^\r\n]*)?(?:\r\n|\r|\n)")
+
+#: Longer comments, and more rows without an end of line behind them, are no place to cut.
+_LONGEST_END, _MOST_ROWS_BACK = 1 << 12, 1 << 10
 
 _NUMBERED = re.compile(r"#\d+$")
 
@@ -125,6 +129,18 @@ class _Cut:
     is_last: bool
     name: str
 
+    def upto(self, at: int) -> _Cut:
+        """What is before a position."""
+        buffer = self.buffer[: at + PADDING].copy()
+        buffer[at:] = ord("\n")
+        return replace(self, buffer=buffer, end=at)
+
+    def rest(self, at: int) -> _Cut:
+        """What is behind a position."""
+        lines = self.lines + gather.count_lines(self.buffer, self.begin, at)
+        buffer = np.concatenate([np.empty(_ROOM, np.uint8), self.buffer[at:]])
+        return replace(self, buffer=buffer, begin=_ROOM, end=self.end - at + _ROOM, lines=lines)
+
 
 def read_pieces(
     source: Source | Held | Stream,
@@ -163,7 +179,7 @@ def read_pieces(
 
     with open_stream(source) as stream, ThreadPoolExecutor(threads) as pool:
         cuts = _cuts(stream, dialect, piece_bytes or PIECE_BYTES)
-        waiting: deque[tuple[_Cut, OpenLoop | None, Future[tuple[Piece, T]]]] = deque()
+        waiting: deque[tuple[_Cut, OpenLoop | None, Future[tuple[Piece, T]] | None]] = deque()
         within: OpenLoop | None = None
         try:
             while True:
@@ -174,15 +190,19 @@ def read_pieces(
                 if not waiting:
                     return
                 cut, taken_for, future = waiting.popleft()
-                piece, result = future.result()
-                if taken_for != within and (piece.structure.faults or not stands(result, taken_for, within)):
+                piece, result = future.result() if future else take(cut, within)
+                if future and taken_for != within and (piece.structure.faults or not stands(result, taken_for, within)):
                     piece, result = take(cut, within)
-                joins = 1
                 while not piece.is_last and not _ends_with_row(piece, dialect):
-                    for _ in range(joins):
-                        following = waiting.popleft()[0] if waiting else next(cuts, None)
-                        cut = cut if following is None else _joined(cut, following)
-                    joins *= 2
+                    at = _place_to_end(piece, dialect) - piece.begin + cut.begin
+                    rest = cut.rest(at)
+                    following = waiting.popleft()[0] if waiting else next(cuts, None)
+                    rest = rest if following is None else _joined(rest, following)
+                    if at > cut.begin:
+                        cut = cut.upto(at)
+                        waiting.appendleft((rest, None, None))
+                    else:
+                        cut = rest
                     piece, result = take(cut, within)
                 for fault in piece.structure.faults:
                     raise fault
@@ -190,7 +210,8 @@ def read_pieces(
                 within = _followed(within, piece)
         finally:
             for _, _, future in waiting:
-                future.cancel()
+                if future:
+                    future.cancel()
 
 
 def always(*_: object) -> bool:
@@ -227,7 +248,7 @@ def _take_apart(cut: _Cut, within: OpenLoop | None, dialect: Dialect) -> Piece:
     front = begin - len(header)
     buffer[front:begin] = np.frombuffer(header, np.uint8)
     first_line = cut.lines + 1 - header.count(b"\n")
-    text = Text(buffer, np.array([front]), np.array([end]), (cut.name,), first_line)
+    text = Text(buffer, np.array([front]), np.array([end]), (cut.name,), first_line, begin if within else 0)
     undecodable = check_utf8(text, 0)
     if undecodable is not None:
         # What is malformed before that comes first.
@@ -242,25 +263,65 @@ def _take_apart(cut: _Cut, within: OpenLoop | None, dialect: Dialect) -> Piece:
 
 def _open_loop(structure: Structure, within: OpenLoop | None) -> OpenLoop | None:
     """The loop whose row ends a text, behind which nothing stands but the end of its line."""
-    if not len(structure.loop_container) or structure.faults:
+    if not _is_open(structure) or structure.loop_values[-1] % structure.loop_width[-1]:
         return None
-    container, width = int(structure.loop_container[-1]), int(structure.loop_width[-1])
-    values = int(structure.loop_values[-1])
-    last = int(structure.loop_cells[-1]) + values - 1
-    owned_pairs = structure.pair_tag[structure.pair_container == container]
-    is_open = container == len(structure.heading) - 1 and structure.parent[container] < 0
-    if not is_open or not values or values % width or (owned_pairs > last).any():
+    if _end_of_row(structure, int(structure.loop_values[-1])) != structure.text.ends[0]:
         return None
-    end = int(structure.text.ends[0])
-    tail = structure.text.buffer[structure.start(last) + (int(structure.spans[last]) & SPAN_MASK) : end].tobytes()
-    if not _END_OF_ROW.fullmatch(tail):
-        return None
+    container = int(structure.loop_container[-1])
     position = int((structure.parent < 0).sum()) - 1 + (within.position if within else 0)
     labels = tuple(structure.labels(len(structure.loop_container) - 1))
-    if any(_NUMBERED.search(label) for label in labels):
+    return OpenLoop(structure.name(container), position, labels, bool((structure.pair_container == container).any()))
+
+
+def _is_open(structure: Structure) -> bool:
+    """Whether a text ends in a loop of which it holds rows."""
+    if structure.faults or not len(structure.loop_container) or structure.loop_values[-1] < structure.loop_width[-1]:
+        return False
+    container = int(structure.loop_container[-1])
+    if structure.parent[container] >= 0 or structure.heading[-1] > structure.loop_tags[-1]:
+        return False
+    if any(_NUMBERED.search(label) for label in structure.labels(len(structure.loop_container) - 1)):
         # As a label it would lose that.
-        return None
-    return OpenLoop(structure.name(container), position, labels, len(owned_pairs) > 0)
+        return False
+    pairs = structure.pair_tag[structure.pair_container == container]
+    return not (pairs > structure.loop_cells[-1]).any()
+
+
+def _end_of_row(structure: Structure, values: int) -> int:
+    """Where the line ends that the last of so many values of the last loop is on; -1 where more stands behind it."""
+    last = int(structure.loop_cells[-1]) + values - 1
+    end = structure.start(last) + (int(structure.spans[last]) & SPAN_MASK)
+    stop = int(structure.text.ends[0])
+    match = _END_OF_ROW.match(structure.text.buffer[end : min(end + _LONGEST_END, stop)].tobytes())
+    return end + match.end() if match else -1
+
+
+def _place_to_end(piece: Piece, dialect: Dialect) -> int:
+    """Where a piece could end that does not end with a row: behind an earlier row; where it begins, if nowhere."""
+    structure = piece.structure
+    if dialect == "star" and structure.faults:
+        # A text field that goes on behind the piece, most likely.
+        text = structure.text
+        begin, end = int(text.begins[0]), int(text.ends[0])
+        lines = structure.faults[0].place.line - text.first_line
+        at = begin + sum(len(line) + 1 for line in text.buffer[begin:end].tobytes().split(b"\n", lines)[:lines])
+        return max(at, piece.begin)
+    if _is_open(structure):
+        width, values = int(structure.loop_width[-1]), int(structure.loop_values[-1])
+        rows = values // width
+        for row in range(rows, max(rows - _MOST_ROWS_BACK, 0), -1):
+            at = _end_of_row(structure, row * width)
+            if not piece.begin < at < structure.text.ends[0]:
+                continue
+            line = structure.text.buffer[at : at + _LONGEST_END].tobytes()
+            if dialect == "relion" or _begins_with_value(line):
+                return at
+    return piece.begin
+
+
+def _begins_with_value(line: bytes) -> bool:
+    """Whether a line of the `star` dialect goes on with the values of a loop: a label would be taken for its own."""
+    return line.startswith(b";") or _looks_like_row(line)
 
 
 def _cuts(stream: Stream, dialect: Dialect, piece_bytes: int) -> Iterator[_Cut]:
@@ -268,7 +329,7 @@ def _cuts(stream: Stream, dialect: Dialect, piece_bytes: int) -> Iterator[_Cut]:
     rest = np.empty(0, np.uint8)
     wanted = min(_FIRST_BYTES, piece_bytes)
     lines = 0
-    holds_loop = False
+    has_cut = False
     while True:
         buffer = np.empty(_ROOM + len(rest) + wanted + PADDING, np.uint8)
         buffer[_ROOM : _ROOM + len(rest)] = rest
@@ -278,31 +339,39 @@ def _cuts(stream: Stream, dialect: Dialect, piece_bytes: int) -> Iterator[_Cut]:
             buffer[end : end + PADDING] = ord("\n")
             yield _Cut(buffer, _ROOM, end, lines, True, stream.name)
             return
-        # Before the first loop nothing is a row, whatever it looks like.
-        holds_loop = holds_loop or b"loop_" in buffer[_ROOM:end].tobytes().lower()
-        at = _place_to_cut(buffer, _ROOM, end) if holds_loop else -1
+        low = _ROOM
+        if not has_cut:
+            # Before the first loop nothing is a row, whatever it looks like.
+            loop = buffer[_ROOM:end].tobytes().lower().find(b"loop_")
+            low = _ROOM + loop if loop >= 0 else end
+        at = _place_to_cut(buffer, low, end, dialect)
         rest = buffer[_ROOM if at < 0 else at : end].copy()
         if at < 0:
             wanted = max(wanted, len(rest))
             continue
+        has_cut = True
         buffer[at : at + PADDING] = ord("\n")
         yield _Cut(buffer, _ROOM, at, lines, False, stream.name)
         lines += gather.count_lines(buffer, _ROOM, at)
         wanted = piece_bytes
 
 
-def _place_to_cut(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
-    """Where the last line begins that, with the line before it, looks like a row; -1 where none does."""
+def _place_to_cut(buffer: NDArray[np.uint8], begin: int, end: int, dialect: Dialect) -> int:
+    """Where the last line ends that looks like a row; -1 where none does.
+
+    In the `star` dialect the line behind it begins with a value too.
+    """
     window = _TAIL_BYTES
     while True:
         low = max(begin, end - window)
         tail = buffer[low:end].tobytes()
         at = tail.rfind(b"\n")
-        while at > 0:
+        while at >= 0:
             before = tail.rfind(b"\n", 0, at)
             if before < 0:
                 break
-            if _looks_like_row(tail[before + 1 : at]) and _looks_like_row(tail[at + 1 :]):
+            behind = tail[at + 1 : at + 1 + _LONGEST_END]
+            if _looks_like_row(tail[before + 1 : at]) and (dialect == "relion" or _begins_with_value(behind)):
                 return low + at + 1
             at = before
         if low == begin:
@@ -311,11 +380,9 @@ def _place_to_cut(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
 
 
 def _looks_like_row(line: bytes) -> bool:
-    """Whether a line begins with a word that is nothing but a value; it may be cut short."""
+    """Whether a line begins with a word that is nothing but a value."""
     word = line.lstrip(b" \t")[: len(_KEYWORDS[0])].lower()
-    if not word or word[0] <= ord(" ") or word[:1] in b"_#;\"'":
-        return False
-    return not any(keyword.startswith(word) for keyword in _KEYWORDS)
+    return word > b" " and word[:1] not in b"_#;" and not word.startswith(_KEYWORDS)
 
 
 def _joined(first: _Cut, second: _Cut) -> _Cut:

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pyarrow as pa
 
-from ..errors import BlockNotFoundError, UsageError, check_choice, raise_gathered
+from ..errors import BlockNotFoundError, StarSyntaxError, UsageError, check_choice, raise_gathered
 from .batches import Request, count_blocks, read_batches, read_evidence
 from .columns import Label
 from .faults import merged, refuse
@@ -85,7 +85,8 @@ def open_star(
     Raises
     ------
     TomoarrowError
-        As `read_table`; what is wrong further on in the file is raised when that batch is read.
+        As `read_table`; what is wrong further on is raised when that batch is read, or earlier where the file is
+        looked through.
     """
     request = new_request(source, block, dialect, columns, strict, on_bad_value, labels, threads)
     schema, tables = first_of(sound(settled(request)))
@@ -132,7 +133,8 @@ def table_of(request: Request) -> pa.Table:
         evidence = read_evidence(replace(request, columns=tuple(differing)))
         options = replace(request.options, evidence=evidence)
         tables = list(read_batches(replace(request, options=options), found := Findings()))
-    raise_gathered(told(found.errors), "{n} values or labels do not fit:")
+    malformed = [error for error in found.errors if isinstance(error, StarSyntaxError)]
+    raise_gathered(told(malformed or found.errors), "{n} values or labels do not fit:")
     if request.strict:
         refuse(merged(found.notices))
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()

@@ -42,6 +42,8 @@ class Text:
         What each file is called in messages.
     first_line : int
         The number of the line that each begins with.
+    rows_at : int
+        Where the one file goes on with rows of a loop whose labels stand in front; else 0.
     """
 
     buffer: NDArray[np.uint8]
@@ -49,6 +51,7 @@ class Text:
     ends: NDArray[np.int64]
     names: tuple[str, ...]
     first_line: int = 1
+    rows_at: int = 0
     _line_starts: list[NDArray[np.int64]] = field(default_factory=list, repr=False)
 
     def file_at(self, position: int) -> int:
@@ -153,7 +156,12 @@ def bytes_of(source: bytes | bytearray | memoryview | IO[bytes]) -> bytes:
         return bytes(source)
     if not hasattr(source, "read"):
         raise UsageError(f"cannot read from {type(source).__name__}", expected="a path, bytes or a binary file")
-    data = source.read()
+    try:
+        data = source.read()
+    except ValueError as error:
+        raise UsageError(
+            f"{name_of(source)} cannot be read from: {error}", expected="a file open for reading"
+        ) from error
     if not isinstance(data, bytes):
         raise UsageError(f"{name_of(source)} is open in text mode", expected="a file open in binary mode")
     return data
@@ -261,6 +269,7 @@ class Stream:
 
     name: str
     _file: _Readable
+    _is_packed: bool = False
 
     def readinto(self, room: Any, /) -> int:
         """Fill room; return how many bytes there were, fewer only at the end."""
@@ -270,7 +279,7 @@ class Stream:
         """Fill an array; return how many bytes there were, fewer only at the end."""
         view = array.data
         done = 0
-        with _told(self.name, unpacks=True):
+        with _told(self.name, unpacks=self._is_packed):
             while done < len(view):
                 # Some files of Python's library return fewer bytes than are there.
                 n = self._file.readinto(view[done:])
@@ -290,12 +299,15 @@ def open_stream(source: Source | Held | Stream) -> Iterator[Stream]:
         with _opened(name) as raw:
             yield _unpacked(name, io.BufferedReader(raw))
     elif isinstance(source, io.BufferedIOBase | io.RawIOBase):
+        if source.closed or not source.readable():
+            raise UsageError(f"{name} cannot be read from", expected="a file open for reading, in binary mode")
         file = io.BufferedReader(cast(io.RawIOBase, source))
         try:
             yield _unpacked(name, file)
         finally:
-            # What the caller opened, the caller closes.
-            file.detach()
+            # What the caller opened, the caller closes; maybe has already.
+            if not source.closed:
+                file.detach()
     else:
         data = source.data if isinstance(source, Held) else bytes_of(source)
         yield _unpacked(name, io.BufferedReader(io.BytesIO(data)))
@@ -343,9 +355,9 @@ def _unpacked(name: str, file: io.BufferedReader[Any]) -> Stream:
             head += more
     whole = io.BufferedReader(_Behind(memoryview(head), file))
     if head.startswith(_GZIP):
-        return Stream(name, gzip.GzipFile(fileobj=whole))
+        return Stream(name, gzip.GzipFile(fileobj=whole), True)
     if head.startswith(_ZSTD):
-        return Stream(name, pa.input_stream(pa.PythonFile(whole, "r"), compression="zstd"))
+        return Stream(name, pa.input_stream(pa.PythonFile(whole, "r"), compression="zstd"), True)
     return Stream(name, whole)
 
 

@@ -170,10 +170,11 @@ def split(text: Text, dialect: Dialect) -> Tokens:
     kinds, counts, firsts, spans = _scratch(capacity)
     faults = np.zeros(4 * n_files, np.int64)
     notices = np.zeros(2 * tokenize.N_NOTICES * n_files, np.int64)
-    state = np.zeros(3, np.int64)
+    state = np.zeros(4, np.int64)
+    state[tokenize.ROWS_AT] = text.rows_at
     run = tokenize.tokenize_star if dialect == "star" else tokenize.tokenize_relion
     run(text.buffer, text.begins, text.ends, kinds, counts, firsts, spans, faults, notices, state)
-    n_tokens, n_spans, escapes = state.tolist()
+    n_tokens, n_spans, escapes, _ = state.tolist()
     # Copies, because the capacity is that of a text of one-byte values, and the next text is split in the same memory.
     return Tokens(
         kinds[:n_tokens].copy(),

@@ -155,7 +155,7 @@ def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Fi
         last = int(structure.loop_cells[loop]) + values - 1
         found.errors.append(
             StarSyntaxError(
-                f"a loop of {width} labels has {values} values, {values % width} beyond its last whole row",
+                f"a loop of {width} labels ends with {values % width} values behind its last whole row",
                 place=structure.text.place(structure.start(last), structure.name(int(structure.loop_container[loop]))),
                 expected=f"a multiple of {width} values",
                 remedy="add or remove values; a value with blanks needs quotes",
