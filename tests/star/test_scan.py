@@ -466,7 +466,8 @@ MISTAKES = {
 def test_the_place_of_a_mistake(mistake: tuple[bytes, str, int, str | None], row: int, small_pieces: None) -> None:
     line, kind, column, label = mistake
     if line in (b"_x", b";") and row == 0:
-        pytest.skip("no mistake before the first row")
+        # In front of all rows it is no mistake.
+        row = 1
     rows = [b"%d.5 %d" % (i, i) for i in range(ROWS)]
     rows[row] = line
     data = HEAD + b"\n".join(rows) + b"\n"
