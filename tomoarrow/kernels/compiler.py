@@ -8,6 +8,8 @@ module, in which all but the kernel itself is known to be called from nowhere el
 
 from __future__ import annotations
 
+from types import BuiltinFunctionType
+
 from llvmlite.binding import Linkage
 from numba.core import typed_passes as typed
 from numba.core import types
@@ -56,7 +58,35 @@ class _KernelCode(JITCodeLibrary):
         super()._optimize_final_module()
 
 
+class _Typing:
+    """Numba's typing context, but what an operator does with some types it is asked only once.
+
+    Each time it would try dozens of implementations, of which all but a few are for sets, texts and dates.
+    """
+
+    _signatures = {}
+
+    def __init__(self, context):
+        self._context = context
+
+    def __getattr__(self, name):
+        return getattr(self._context, name)
+
+    def resolve_function_type(self, function, args, kws):
+        if kws or not isinstance(function, (types.Function, BuiltinFunctionType)):
+            return self._context.resolve_function_type(function, args, kws)
+        if not all(isinstance(type_, types.Literal) for type_ in args):
+            # What a constant is matters only to operators on nothing but constants.
+            args = tuple(map(types.unliteral, args))
+        if (function, args) not in self._signatures:
+            self._signatures[function, args] = self._context.resolve_function_type(function, args, kws)
+        return self._signatures[function, args]
+
+
 class _Compiler(CompilerBase):
+    def __init__(self, typingctx, *rest):
+        super().__init__(_Typing(typingctx), *rest)
+
     def define_pipelines(self):
         passes = PassManager("kernels")
         for each in _PASSES:
