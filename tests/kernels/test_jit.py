@@ -72,6 +72,15 @@ def test_kernels_are_compiled_whether_or_not_a_second_process_helps(tmp_path: Pa
     assert len({path.name.split("-")[0] for path in tmp_path.rglob("*.nbc")}) == int(done.stdout)
 
 
+@pytest.mark.timeout(600)
+def test_a_numba_newer_than_those_tried_compiles_in_its_own_way(tmp_path: Path) -> None:
+    code = f"import sys, numba; numba.__version__ = '0.69.0'\n{READ_TWICE}"
+    code += "assert 'tomoarrow.kernels.compiler' not in sys.modules"
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("prepare", "work"),
     [

@@ -82,10 +82,11 @@ def convert(
     with _errors_told(as_json=as_json):
         if source is None or dataset is None:
             raise UsageError("INPUT and DATASET are needed", expected="tomoarrow convert tomograms.star DATASET")
-        from ..dataset.convert import convert as run
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, quiet=as_json)
+        from ..dataset.convert import convert as run
+
         with progress_bar("convert", "tomograms", quiet=as_json) as progress:
             report = run(
                 source,
@@ -130,10 +131,11 @@ def export(
     with _errors_told(as_json=as_json):
         if dataset is None or directory is None:
             raise UsageError("DATASET and OUT_DIR are needed", expected="tomoarrow export DATASET OUT_DIR")
-        from ..dataset.export import export as run
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_write=True, quiet=as_json)
+        from ..dataset.export import export as run
+
         with progress_bar("export", "files", quiet=as_json) as progress:
             report = run(dataset, directory, tomograms=tomograms, where=where, force=force, progress=progress)
     if as_json:
@@ -159,10 +161,11 @@ def verify(
     with _errors_told(as_json=as_json):
         if dataset is None:
             raise UsageError("DATASET is needed", expected="tomoarrow verify DATASET")
-        from ..dataset.verify import verify as run
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, to_write=True, quiet=as_json)
+        from ..dataset.verify import verify as run
+
         with progress_bar("verify", "files", quiet=as_json) as progress:
             report = run(dataset, against=against, progress=progress)
     if as_json:
@@ -200,10 +203,11 @@ def example(
 ) -> None:
     """Write a made-up but realistic RELION project."""
     with _errors_told():
-        from ..example import make_project
         from .progress import compile_kernels
 
         compile_kernels(to_write=True)
+        from ..example import make_project
+
         made = make_project(directory, tomograms=tomograms, tilts=tilts, seed=seed)
         print(f"{made.tomograms} tomograms, {made.tilts} tilts: {made.tomograms_star}")
 
@@ -212,12 +216,13 @@ def example(
 def demo() -> None:
     """Make an example project, convert it, and ask one question: what to run first."""
     with _errors_told():
-        from ..dataset.convert import convert as run
-        from ..example import make_project
         from .progress import compile_kernels, progress_bar
-        from .show import show_demo_query, show_report
 
         compile_kernels(to_convert=True, to_write=True)
+        from ..dataset.convert import convert as run
+        from ..example import make_project
+        from .show import show_demo_query, show_report
+
         home = Path(tempfile.mkdtemp(prefix="tomoarrow-demo-"))
         made = make_project(home / "project", tomograms=40)
         print(f"$ tomoarrow example {made.directory} --tomograms 40")

@@ -8,6 +8,8 @@ module, in which all but the kernel itself is known to be called from nowhere el
 
 from __future__ import annotations
 
+import functools
+
 from llvmlite.binding import Linkage
 from numba.core import typed_passes as typed
 from numba.core import types
@@ -15,7 +17,10 @@ from numba.core import untyped_passes as untyped
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager
+from numba.core.datamodel.models import OpaqueModel
 from numba.core.registry import CPUDispatcher
+from numba.core.typing import Context
+from numba.extending import register_model
 
 #: Numba's own, without those for what kernels do not have: closures, generators, array expressions, arguments that
 #: are None. Each looks through the whole function.
@@ -56,7 +61,51 @@ class _KernelCode(JITCodeLibrary):
         super()._optimize_final_module()
 
 
+class _Operator(types.Function):
+    """An operator that is asked only once what it does with some types.
+
+    Each time it would try dozens of implementations, of which all but a few are for sets, texts and dates.
+    """
+
+    def __init__(self, templates):
+        super().__init__(templates)
+        self._signatures = {}
+
+    def get_call_type(self, context, args, kws):
+        if kws:
+            return super().get_call_type(context, args, kws)
+        if not all(isinstance(type_, types.Literal) for type_ in args):
+            # What a constant is matters only to operators on nothing but constants.
+            args = tuple(map(types.unliteral, args))
+        if args not in self._signatures:
+            self._signatures[args] = super().get_call_type(context, args, kws)
+        return self._signatures[args]
+
+
+register_model(_Operator)(OpaqueModel)
+_operator = functools.cache(_Operator)
+
+
+class _Typing(Context):
+    """A typing context that is the same as another, but for its operators."""
+
+    def __init__(self, context):
+        # New operators go to the other; where it keeps them, which is here too.
+        vars(self).update(vars(context), refresh=context.refresh)
+
+    def _lookup_global(self, value):
+        found = super()._lookup_global(value)
+        return _operator(found.templates) if type(found) is types.Function else found
+
+
+_typing = functools.cache(_Typing)
+
+
 class _Compiler(CompilerBase):
+    def __init__(self, typingctx, targetctx, *rest):
+        typing = _typing(typingctx)
+        super().__init__(typing, targetctx.subtarget(typing_context=typing), *rest)
+
     def define_pipelines(self):
         passes = PassManager("kernels")
         for each in _PASSES:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import INTS, OUT_I8, OUT_U1, i8, kernel, subkernel, types, u1
+from .memory import viewed_as
 from .wide import product
 
 u8 = np.uint64
@@ -456,7 +457,7 @@ def format_floats(values, style, precision, width, out, offsets):
     How many values were written; fewer than n where the capacity is not enough.
     """
     limbs = np.zeros(140, np.int64)
-    bits = values.view(np.uint64)
+    bits = viewed_as(values, np.uint64)
     is_fixed = style == RELION or (style == FIXED and precision <= 18)
     decimals, longest = (6, 12) if style == RELION else (precision, LONGEST)
     # RELION's 0.001, or 2**-60, of which the product of 128 bits still holds all; RELION's 100000, or less than 2**52.

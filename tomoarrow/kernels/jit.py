@@ -10,18 +10,18 @@ kept therefore holds a digest of all kernel sources: the cache of another versio
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import hashlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba import types
-
-from .compiler import Draft, KernelCompiler
 
 logger = logging.getLogger("tomoarrow")
 
@@ -29,6 +29,21 @@ u1 = types.uint8
 i8 = types.int64
 f8 = types.float64
 void = types.void
+
+_ALWAYS = {"nogil": True, "error_model": "numpy"}
+_OF_KERNELS: dict[str, Any] = {"no_cfunc_wrapper": True}
+if tuple(map(int, numba.__version__.split(".")[:2])) <= (0, 68):
+    from .compiler import Draft, KernelCompiler
+
+    _draft = Draft
+    _OF_KERNELS["pipeline_class"] = KernelCompiler
+else:
+    # It goes by Numba's insides, so one that is newer than those it was tried with compiles in its own way: to the
+    # same results, several times slower.
+    def _draft(function: Callable[..., Any], **options: Any) -> Any:
+        return numba.njit(**options)(function)
+
+
 #: Bytes that are only read: writable and read-only arrays both fit.
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 #: Integers that are only read.
@@ -77,30 +92,43 @@ def kernel(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Call
     return decorate
 
 
-def subkernel(function: Callable[..., Any]) -> Draft:
+def subkernel(function: Callable[..., Any]) -> Any:
     """Make a function one that kernels of the same file can call.
 
     Without Numba's reference counting, which costs more than what they do (a number to text: 130 ns with it, 50
     without), and which only functions that make arrays need.
     """
-    return Draft(function, nogil=True, inline="never", error_model="numpy", _nrt=False)
+    return _draft(function, **_ALWAYS, inline="never", _nrt=False)
 
 
-def inlined(function: Callable[..., Any]) -> Draft:
+def inlined(function: Callable[..., Any]) -> Any:
     """Make a function a subkernel for innermost loops: to hand its arrays over would take 14 words each."""
-    return Draft(function, nogil=True, inline="never", error_model="numpy", _nrt=False, forceinline=True)
+    return _draft(function, **_ALWAYS, inline="never", _nrt=False, forceinline=True)
 
 
 def _compile(signature: Any, python_function: Callable[..., Any]) -> Callable[..., Any]:
-    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "pipeline_class": KernelCompiler}
+    options = _ALWAYS | _OF_KERNELS
     python_function.__qualname__ = f"{python_function.__name__}_{_digest()}"
+    with _no_garbage_collection():
+        try:
+            return numba.njit(signature, cache=True, **options)(python_function)
+        except (RuntimeError, OSError) as error:
+            if "locator" not in str(error) and not isinstance(error, OSError):
+                raise
+            _say_uncached()
+            return numba.njit(signature, cache=False, **options)(python_function)
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """To look for garbage in all that Numba makes takes an eighth of the time, and there is little."""
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
-        return numba.njit(signature, cache=True, **options)(python_function)
-    except (RuntimeError, OSError) as error:
-        if "locator" not in str(error) and not isinstance(error, OSError):
-            raise
-        _say_uncached()
-        return numba.njit(signature, cache=False, **options)(python_function)
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
 #: Copies of up to this many bytes move as many, whatever they were asked for: both arrays need so much room behind.
@@ -86,3 +87,19 @@ def same_bytes(typing, one, at, other, begin, n):
         return builder.icmp_signed("==", builder.call(memcmp, [left, right, args[4]]), ir.Constant(ir.IntType(32), 0))
 
     return types.boolean(one, types.int64, other, types.int64, types.int64), generate
+
+
+@intrinsic
+def viewed_as(typing, array, kind):
+    """``array.view(kind)``, of as many bytes an element: Numba's own takes 0.2 s to compile."""
+    result = array.copy(dtype=kind.dtype)
+
+    def generate(context, builder, signature, args):
+        source = context.make_array(array)(context, builder, args[0])
+        view = context.make_array(result)(context, builder)
+        view.data = builder.bitcast(source.data, view.data.type)
+        for field in ("meminfo", "parent", "nitems", "itemsize", "shape", "strides"):
+            setattr(view, field, getattr(source, field))
+        return impl_ret_borrowed(context, builder, result, view._getvalue())
+
+    return result(array, kind), generate

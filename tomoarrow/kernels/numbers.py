@@ -15,6 +15,7 @@ import numpy as np
 from .digits import SHORT, digits_and_points, eight_bytes, up_to_eight_digits
 from .jit import BYTES, INTS, OUT_F8, OUT_I4, OUT_I8, OUT_U1, i8, inlined, kernel, subkernel, u1
 from .masks import lowest_bit
+from .memory import viewed_as
 from .tokenize import SPAN_BITS, SPAN_MASK
 from .wide import product
 
@@ -350,7 +351,7 @@ def floats(buf, spans, seg_first, seg_rows, width, columns, stride, cif, out, va
     -------
     The number of issues, which may exceed the capacity.
     """
-    bits = out.view(np.uint64)
+    bits = viewed_as(out, np.uint64)
     n_issues = 0
     row = 0
     for g in range(len(seg_first)):
@@ -383,7 +384,7 @@ def ints(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issues
     """Read a column of integers. As `floats`; a number that is no integer is a FRACTION, with bit cleared."""
     n_issues = 0
     row = 0
-    floats, bits = out.view(np.float64), out.view(np.uint64)
+    floats, bits = viewed_as(out, np.float64), viewed_as(out, np.uint64)
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):
@@ -415,7 +416,7 @@ def bools(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issue
     n_issues = 0
     row = 0
     scratch = np.empty(1, np.int64)
-    floats, bits = scratch.view(np.float64), scratch.view(np.uint64)
+    floats, bits = viewed_as(scratch, np.float64), viewed_as(scratch, np.uint64)
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):
@@ -450,7 +451,7 @@ def classify(buf, spans, seg_first, seg_rows, width, column, cif):
     """
     seen = 0
     values = np.empty(1, np.float64)
-    bits, whole = values.view(np.uint64), values.view(np.int64)
+    bits, whole = viewed_as(values, np.uint64), viewed_as(values, np.int64)
     for g in range(len(seg_first)):
         cell = seg_first[g] + column
         for _ in range(seg_rows[g]):

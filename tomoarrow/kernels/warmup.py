@@ -70,7 +70,8 @@ def prepare(*works: str, told: Callable[[], object] = lambda: None) -> int:
 @contextlib.contextmanager
 def _helped(works: Sequence[str]) -> Iterator[None]:
     """Have another process compile the same, the last first. Whether it does makes no difference but in time."""
-    if (os.cpu_count() or 1) < 2 or not sys.executable:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if cores < 2 or not sys.executable:
         yield
         return
     command = [sys.executable, "-m", __name__, *works]
