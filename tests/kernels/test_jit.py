@@ -81,6 +81,19 @@ def test_a_numba_newer_than_those_tried_compiles_in_its_own_way(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
 
 
+def test_every_kernel_loads_from_the_cache_into_a_new_process() -> None:
+    """Loaded code that lacks what it calls ends the process."""
+    code = """
+from tomoarrow.kernels import warmup
+kernels = warmup.kernels_for("all")
+print([kernel.__name__ for kernel in kernels if not kernel.prepare().stats.cache_hits])
+"""
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize(
     ("prepare", "work"),
     [

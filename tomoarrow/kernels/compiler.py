@@ -14,11 +14,13 @@ from llvmlite.binding import Linkage
 from numba.core import typed_passes as typed
 from numba.core import types
 from numba.core import untyped_passes as untyped
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager
 from numba.core.datamodel.models import OpaqueModel
 from numba.core.registry import CPUDispatcher
+from numba.core.runtime import rtsys
 from numba.core.typing import Context
 from numba.extending import register_model
 
@@ -114,7 +116,7 @@ class _Compiler(CompilerBase):
         return [passes]
 
 
-class KernelCompiler(_Compiler):
+class _KernelCompiler(_Compiler):
     """Compiles what Python calls."""
 
     def __init__(self, typingctx, targetctx, _, *rest):
@@ -147,3 +149,28 @@ class Draft(CPUDispatcher):
         cres = cres._replace(entry_point=object())
         self.targetctx.insert_user_function(cres.entry_point, cres.fndesc, [cres.library])
         self.overloads[tuple(cres.signature.args)] = cres
+
+
+class _Cache(FunctionCache):
+    def load_overload(self, sig, target_context):
+        # Numba's own first loads how to compile all that Python and NumPy have, which takes longer than all kernels.
+        # Of that, compiled code calls only what counts references.
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
+class _Kernel(CPUDispatcher):
+    def enable_caching(self):
+        self._cache = _Cache(self.py_func)
+
+
+def compile_kernel(function, signature, *, cache, **options):
+    """Compile a function for Python to call, or load it from the cache."""
+    options |= {"nopython": True, "boundscheck": None}
+    kernel = _Kernel(function, targetoptions=options, pipeline_class=_KernelCompiler)
+    if cache:
+        kernel.enable_caching()
+    kernel.compile(signature)
+    kernel.disable_compile()
+    return kernel

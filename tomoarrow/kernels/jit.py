@@ -30,20 +30,21 @@ i8 = types.int64
 f8 = types.float64
 void = types.void
 
-_ALWAYS = {"nogil": True, "error_model": "numpy"}
-_OF_KERNELS: dict[str, Any] = {"no_cfunc_wrapper": True}
 if tuple(map(int, numba.__version__.split(".")[:2])) <= (0, 68):
-    from .compiler import Draft, KernelCompiler
+    from .compiler import Draft, compile_kernel
 
-    _draft = Draft
-    _OF_KERNELS["pipeline_class"] = KernelCompiler
+    _draft, _kernel = Draft, compile_kernel
 else:
-    # It goes by Numba's insides, so one that is newer than those it was tried with compiles in its own way: to the
+    # These go by Numba's insides, so one that is newer than those they were tried with compiles in its own way: to the
     # same results, several times slower.
     def _draft(function: Callable[..., Any], **options: Any) -> Any:
         return numba.njit(**options)(function)
 
+    def _kernel(function: Callable[..., Any], signature: Any, **options: Any) -> Any:
+        return numba.njit(signature, **options)(function)
 
+
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
 #: Bytes that are only read: writable and read-only arrays both fit.
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 #: Integers that are only read.
@@ -98,25 +99,25 @@ def subkernel(function: Callable[..., Any]) -> Any:
     Without Numba's reference counting, which costs more than what they do (a number to text: 130 ns with it, 50
     without), and which only functions that make arrays need.
     """
-    return _draft(function, **_ALWAYS, inline="never", _nrt=False)
+    return _draft(function, **_OPTIONS, inline="never", _nrt=False)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Make a function a subkernel for innermost loops: to hand its arrays over would take 14 words each."""
-    return _draft(function, **_ALWAYS, inline="never", _nrt=False, forceinline=True)
+    return _draft(function, **_OPTIONS, inline="never", _nrt=False, forceinline=True)
 
 
 def _compile(signature: Any, python_function: Callable[..., Any]) -> Callable[..., Any]:
-    options = _ALWAYS | _OF_KERNELS
+    options = _OPTIONS | {"no_cfunc_wrapper": True}
     python_function.__qualname__ = f"{python_function.__name__}_{_digest()}"
     with _no_garbage_collection():
         try:
-            return numba.njit(signature, cache=True, **options)(python_function)
+            return _kernel(python_function, signature, cache=True, **options)
         except (RuntimeError, OSError) as error:
             if "locator" not in str(error) and not isinstance(error, OSError):
                 raise
             _say_uncached()
-            return numba.njit(signature, cache=False, **options)(python_function)
+            return _kernel(python_function, signature, cache=False, **options)
 
 
 @contextlib.contextmanager
