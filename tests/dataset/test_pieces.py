@@ -13,6 +13,7 @@ import pyarrow.dataset as pads
 import pytest
 
 from tomoarrow import SchemaError, TomoarrowError, convert, export, read_star, verify
+from tomoarrow.example import Example
 
 PARTICLES = (
     """
@@ -171,12 +172,31 @@ def test_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_held: int)
     assert (tmp_path / "out" / "particles.star").read_bytes() == PARTICLES
 
 
-def test_a_tomogram_set_from_a_pipe(tmp_path: Path, small_project: object) -> None:
-    star = small_project.tomograms_star  # type: ignore[attr-defined]
+def test_a_tomogram_set_from_a_pipe(tmp_path: Path, small_project: Example) -> None:
+    star = small_project.tomograms_star
     pipe = tmp_path / "tomograms.star"
     os.mkfifo(pipe)
     feeder = threading.Thread(target=pipe.write_bytes, args=(star.read_bytes(),))
     feeder.start()
-    report = convert(pipe, tmp_path / "d", project=small_project.directory)  # type: ignore[attr-defined]
+    report = convert(pipe, tmp_path / "d", project=small_project.directory)
     feeder.join()
     assert (report.kind, report.tomograms) == ("tomogram set", 7)
+
+
+@pytest.mark.parametrize("what", ["a set", "a file"])
+def test_the_same_bytes_for_any_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_project: Example, what: str
+) -> None:
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", 500)
+    monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", 3000)
+    source = small_project.tomograms_star
+    if what == "a file":
+        source = tmp_path / "particles.star"
+        source.write_bytes(PARTICLES)
+    written = []
+    for threads in (1, 2, 3, 8):
+        convert(source, tmp_path / "d", threads=threads, force=True)
+        parts = sorted((tmp_path / "d").rglob("*.parquet"))
+        written.append({str(part): part.read_bytes() for part in parts})
+    assert len(written[0]) >= 3
+    assert all(each == written[0] for each in written)
