@@ -104,7 +104,9 @@ def _batches(texts: Iterable[KeptText]) -> Iterator[tuple[list[tuple[str | None,
         names = json.dumps(each.names) if each.names and (departures or each.text.raw) else ""
         counts = "" if each.rows is None else json.dumps(each.rows)
         # Paths may hold bytes that are no UTF-8, which Python has as lone surrogates.
-        file = each.file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        file = each.file
+        if not file.isascii():
+            file = file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         tables, (_, as_json) = "/".join(each.tables), styles[id(style)]
         rows.append((file, each.tomogram, tables, as_json, names, departures, each.text.raw, counts))
         size += len(departures) + len(each.text.raw)
