@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import BYTES, INTS, OUT_I4, OUT_U1, i8, kernel, subkernel, u1
-from .masks import WINDOW, high_bytes, lowest_bit
+from .masks import WINDOW, count_bits, ends_of_lines, high_bytes, lowest_bit
 from .memory import copy_bytes
 from .tokenize import SPAN_BITS, SPAN_MASK
 
@@ -70,11 +70,18 @@ def string_bytes(buf, spans, seg_first, seg_rows, width, column, escapes, out):
 
 @kernel(i8, BYTES, i8, i8)
 def count_lines(buf, begin, end):
-    """Count the ends of lines: LF, CR LF, or CR alone."""
+    """Count the ends of lines: LF, CR LF, or CR alone. As many bytes as a window has must be there behind `end`."""
     n = 0
-    here, behind = buf[begin:end], buf[begin + 1 : end + 1]
-    for i in range(len(here)):
-        n += (here[i] == 10) | ((here[i] == 13) & (behind[i] != 10))
+    i = begin
+    while i < end:
+        feeds, returns = ends_of_lines(buf, i)
+        if i + WINDOW <= end and returns == np.uint64(0):
+            n += count_bits(feeds)
+            i += WINDOW
+        else:
+            for j in range(i, min(i + WINDOW, end)):
+                n += buf[j] == 10 or (buf[j] == 13 and buf[j + 1] != 10)
+            i += WINDOW
     return n
 
 

@@ -60,6 +60,29 @@ def high_bytes(typing, buf, at):
 
 
 @intrinsic
+def ends_of_lines(typing, buf, at):
+    """Two words for the bytes from `at` on: which are line feeds, and which are carriage returns."""
+
+    def generate(context, builder, signature, args):
+        data = _load(context, builder, signature.args[0], *args)
+        return cgutils.pack_array(
+            builder, [_bits(builder, builder.icmp_unsigned("==", data, _all(c))) for c in (10, 13)]
+        )
+
+    return types.UniTuple(types.uint64, 2)(buf, types.int64), generate
+
+
+@intrinsic
+def count_bits(typing, word):
+    """How many bits are set."""
+
+    def generate(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
 def lowest_bit(typing, word):
     """The number of the lowest bit that is set; 64 where there is none."""
 
