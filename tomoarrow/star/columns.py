@@ -247,7 +247,7 @@ def read_floats(cells: Cells, columns: Sequence[int]) -> list[Column]:
     """Read columns of floats, all in one pass."""
     n_rows = cells.n_rows
     stride = (n_rows + 7) // 8 * 8
-    out = np.empty(len(columns) * stride, np.float64)
+    out = _room(len(columns) * stride, np.float64)
     arguments = *cells.arguments(0)[:-1], np.array(columns, np.int64), stride, cells.nulls
     valid, issues = _run(numbers.floats, arguments, out, len(out))
     for at in np.flatnonzero(issues.statuses == numbers.HARD).tolist():
@@ -271,7 +271,7 @@ def _floats(out: NDArray[np.float64], valid: NDArray[np.uint8], issues: _Issues)
 
 def _read_ints(cells: Cells, column: int, widen: bool | None) -> Column:
     """Integers; as floats where told to, or (None) where there is a number that is none."""
-    out = np.empty(cells.n_rows, np.int64)
+    out = _room(cells.n_rows, np.int64)
     valid, issues = _run(numbers.ints, (*cells.arguments(column), cells.nulls), out, len(out))
     fractions = issues.rows_of(numbers.FRACTION)
     if widen or (widen is None and len(fractions)):
@@ -311,11 +311,11 @@ def _read_bools(cells: Cells, column: int) -> Column:
 def read_strings(cells: Cells, column: int) -> pa.Array:
     """Read one column of a table as text, words for missing values included."""
     n_rows = cells.n_rows
-    offsets = np.empty(n_rows + 1, np.int32)
+    offsets = _room(n_rows + 1, np.int32)
     size = gather.string_offsets(*cells.arguments(column), cells.escapes, offsets)
     if size > np.iinfo(np.int32).max:
         raise OverflowError("more than 2 GiB of text in one column: read the table in pieces")
-    data = np.empty(size + SLACK, np.uint8)
+    data = _room(size + SLACK, np.uint8)
     gather.string_bytes(*cells.arguments(column), cells.escapes, data)
     return pa.Array.from_buffers(pa.string(), n_rows, [None, pa.py_buffer(offsets), pa.py_buffer(data)], 0)
 
@@ -327,7 +327,7 @@ def _read_vectors(cells: Cells, column: int, known: LabelType, widen: bool | Non
         plain = _read_plain_vectors(cells, column)
         if plain is not None:
             return Column(plain, known)
-    offsets = np.empty(n_rows + 1, np.int64)
+    offsets = _room(n_rows + 1, np.int64)
     n_elements = numbers.vector_offsets(*cells.arguments(column), offsets)
     element_spans = np.empty(n_elements, np.int64)
     numbers.vector_spans(*cells.arguments(column), element_spans)
@@ -358,11 +358,11 @@ def _read_vectors(cells: Cells, column: int, known: LabelType, widen: bool | Non
 
 def _read_plain_vectors(cells: Cells, column: int) -> pa.Array | None:
     """Vectors of integers that hold nothing else, None where they do."""
-    offsets = np.empty(cells.n_rows + 1, np.int32)
+    offsets = _room(cells.n_rows + 1, np.int32)
     most = int((_spans_of(cells, column) & SPAN_MASK).sum()) // 2
     if most > np.iinfo(np.int32).max:
         return None
-    elements = np.empty(most, np.int64)
+    elements = _room(most, np.int64)
     n = numbers.plain_int_vectors(*cells.arguments(column), offsets, elements)
     if n < 0:
         return None
@@ -378,6 +378,11 @@ def _spans_of(cells: Cells, column: int) -> NDArray[np.int64]:
         for first, rows in zip(cells.first.tolist(), cells.rows.tolist(), strict=True)
     ]
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+def _room(n: int, dtype: type) -> NDArray[Any]:
+    """Room for values, from Arrow's memory pool: it keeps what is given back, where the system would clear it anew."""
+    return np.frombuffer(pa.allocate_buffer(n * np.dtype(dtype).itemsize), dtype)
 
 
 def field_of(name: str, type_: pa.DataType, label: Label | None) -> pa.Field:
