@@ -205,11 +205,7 @@ def own_items(items: Sequence[str | Pair | Loop]) -> Sequence[str | Pair | Loop]
 def _evidence(options: Options, piece: Piece) -> dict[str, int]:
     structure = piece.structure
     loops = np.flatnonzero(structure.loop_width).tolist()
-    evidence: dict[str, int] = {}
-    for loop in loops:
-        own = evidence_of({tuple(structure.labels(loop)): loop_cells(structure, [loop])}, options)
-        evidence |= {label: evidence.get(label, 0) | bits for label, bits in own.items()}
-    return evidence
+    return evidence_of([(structure.labels(loop), loop_cells(structure, [loop])) for loop in loops], options)
 
 
 def _free_name(block: str, taken: set[str], path: Path) -> str:

@@ -255,7 +255,7 @@ def series_evidence(files: Sequence[SeriesFile], options: Options, found: Findin
 
 
 def _evidence(slab: _Slab, options: Options) -> dict[str, int]:
-    return evidence_of({labels: loop_cells(slab.structure, loops) for labels, loops in slab.groups.items()}, options)
+    return evidence_of([(labels, loop_cells(slab.structure, loops)) for labels, loops in slab.groups.items()], options)
 
 
 def text_of_series(data: bytes, tomogram: str, options: Options) -> FileText:

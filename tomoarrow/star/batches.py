@@ -173,6 +173,7 @@ def _taken(request: Request) -> Generator[_Taken, None, None]:
     begun = 0
     wrong: SchemaError | None = None
     is_sound = True
+    seen: set[str] = set()
     pieces = read_pieces(
         request.source,
         request.dialect,
@@ -188,7 +189,7 @@ def _taken(request: Request) -> Generator[_Taken, None, None]:
             if goes_on:
                 loops[-1] += taken.loops[0]
             if request.strict:
-                taken.found.notices.extend(_repeated_names(read, set(names), goes_on))
+                taken.found.notices.extend(_repeated_names(read, seen, goes_on))
             names += taken.names[goes_on:]
             loops += taken.loops[goes_on:]
             begun += taken.begun
@@ -268,12 +269,12 @@ def _with_loops(request: Request, taken: _Taken, structure: Structure, loops: ND
     cells = {names: loop_cells(structure, members) for names, members in groups.items()}
     chosen = None if request.columns is None else frozenset(request.columns)
     if request.gathers:
-        return replace(taken, evidence=evidence_of(cells, request.options, chosen))
+        return replace(taken, evidence=evidence_of(cells.items(), request.options, chosen))
     if len(groups) > 1 and not request.stacks:
         return taken
     options = request.options
     if len(groups) > 1 and not options.is_settled:
-        options = replace(options, evidence={**evidence_of(cells, options, chosen), **options.evidence})
+        options = replace(options, evidence={**evidence_of(cells.items(), options, chosen), **options.evidence})
     found = [Findings() for _ in cells]
     tables = [
         read_cells(structure, each, names, options, chosen, own)

@@ -2,8 +2,8 @@
 
 A piece that begins among the rows of a loop gets a heading and the labels of that loop in front of it. Which loop is
 open there is known only when the piece before has been taken apart: it is taken to be the one that was open last, as
-it nearly always is, and where it was another the piece is taken apart again. A piece that was not cut behind a row is
-joined with the next. What is read therefore never depends on where the cuts are.
+it nearly always is, and where it was another the piece is taken apart again. What a piece has behind its last row goes
+to the next; a piece without a row is joined with it. What is read therefore never depends on where the cuts are.
 """
 
 from __future__ import annotations
@@ -325,7 +325,7 @@ def _begins_with_value(line: bytes) -> bool:
 
 
 def _cuts(stream: Stream, dialect: Dialect, piece_bytes: int) -> Iterator[_Cut]:
-    """Read a stream and cut it before lines that look like rows, behind such lines."""
+    """Read a stream and cut it behind lines that look like rows."""
     rest = np.empty(0, np.uint8)
     wanted = min(_FIRST_BYTES, piece_bytes)
     lines = 0

@@ -125,14 +125,14 @@ def read_cells(
 
 
 def evidence_of(
-    tables: Mapping[tuple[str, ...], Cells], options: Options, chosen: frozenset[str] | None = None
+    tables: Iterable[tuple[Sequence[str], Cells]], options: Options, chosen: frozenset[str] | None = None
 ) -> dict[str, int]:
-    """What tables, by their labels, hold that the types of their columns depend on, by label in order of appearance.
+    """What tables, with their labels, hold that the types of their columns depend on, by label in order of appearance.
 
     See `tomoarrow.star.columns.gather_evidence`. `chosen`: only these labels.
     """
     evidence: dict[str, int] = {}
-    for labels, cells in tables.items():
+    for labels, cells in tables:
         for index, label in enumerate(labels):
             if chosen is not None and label not in chosen:
                 continue
@@ -173,12 +173,7 @@ def read_loop(
     container = int(structure.loop_container[loop])
     pieces = _pieces(loop_cells(structure, [loop]))
     if len(pieces) > 1:
-        wanted = [(i, label) for i, label in enumerate(labels) if chosen is None or label in chosen]
-        evidence: dict[str, int] = {}
-        for piece in pieces:
-            for index, label in wanted:
-                evidence[label] = evidence.get(label, 0) | gather_evidence(piece, index, options.type_of(label))
-        options = replace(options, evidence=evidence)
+        options = replace(options, evidence=evidence_of(((labels, piece) for piece in pieces), options, chosen))
     if len(pieces) == 1:
         return read_cells(structure, pieces[0], labels, options, chosen, found, container)
 
