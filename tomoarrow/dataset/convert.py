@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -17,21 +16,20 @@ import pyarrow as pa
 from .._version import __version__
 from ..errors import UsageError, check_choice
 from ..relion.labels import LABELS
-from ..relion.tomogram_set import MOST_HELD, names_series
+from ..relion.tomogram_set import MOST_HELD
 from ..star.document import Reject
 from ..star.faults import refuse
-from ..star.reader import read_star
-from ..star.source import Stream, held_or_open, reads_again
+from ..star.source import held_or_open, reads_again
 from ..star.tables import Findings, OnBadValue, Options
 from ..star.threads import cores
 from .contents import Contents, Progress
 from .layout import write_table
 from .manifest import Manifest, TableInfo, column_infos, write_manifest
+from .members import check_members, find_members, write_members
 from .paths import told
 from .report import Report, WarningSummary, summarise
-from .single import write_single
 from .staging import check_target, staged
-from .tomogram_sets import OnMissing, check_partition, prepare, write_set
+from .tomogram_sets import OnMissing
 
 
 def convert(
@@ -93,20 +91,13 @@ def convert(
     path = Path(source)
     with ExitStack() as stack:
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
+        home = None if project is None else Path(project)
         options = Options(LABELS, {}, on_bad_value)
-        write: Callable[[Path], Contents]
-        if not isinstance(again, Stream) and names_series(again):
-            document = read_star(again, labels=LABELS, on_bad_value=on_bad_value)
-            job = prepare(path, document, project, options, missing, found)
-            check_partition(job.table, partition_by)
-            job = replace(job, threads=threads or cores(), partition_by=partition_by)
-            write = partial(write_set, job, found=found, progress=progress)
-        else:
-            _check_single(partition_by)
-            write = partial(write_single, path, again, options=options, threads=threads or cores(), found=found)
+        members = find_members(path, again, home, missing, options, threads or cores(), found)
+        members = check_members(members, partition_by)
         stack.enter_context(told(target))
         staging = stack.enter_context(staged(target, force=force))
-        contents = write(staging)
+        contents = write_members(members, staging, found=found, progress=progress)
         if strict:
             refuse(found.notices)
         warnings = summarise(found.notices)
@@ -152,11 +143,6 @@ def _report(dataset: str, manifest: Manifest, contents: Contents, seconds: float
         rejects=manifest.rejects,
         warnings=[WarningSummary(**warning) for warning in manifest.warnings],
     )
-
-
-def _check_single(partition_by: str | None) -> None:
-    if partition_by is not None:
-        raise UsageError("only the tilts of a tomogram set can be partitioned", remedy="leave --partition-by out")
 
 
 def _write_rejects(rejects: Sequence[Reject], staging: Path) -> TableInfo:

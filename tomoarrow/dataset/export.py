@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
 from ..star.sink import open_sink
-from . import single, single_text
 from .contents import Progress
+from .files import Files, open_files
 from .manifest import read_manifest
 from .paths import inside, told
-from .rendering import Plan, Rendered, Selection, plan, render
+from .rendering import Plan, Rendered, Selection
 from .stored import open_table
 
 
@@ -104,18 +104,14 @@ def export(
     source, target = Path(dataset), Path(os.path.abspath(directory))
     _check_target(target, source, force=force)
     manifest = read_manifest(source)
-    planned = None
-    if manifest["kind"] == single.KIND:
-        if tomograms is not None or where is not None:
-            raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
-        rendering = single_text.render_single(source, manifest)
-    else:
-        planned = plan(source, manifest, _selection(source, tomograms, where, manifest))
-        rendering = render(planned)
-    warnings = _warnings(planned, where)
-    total = 1 + (planned.tomograms.num_rows if planned else 0)
+    if (tomograms is not None or where is not None) and "tomograms" not in manifest["tables"]:
+        raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
+    files = open_files(source, manifest, _selection(source, tomograms, where, manifest))
+    planned = files.plan
+    warnings = _warnings(files, where)
+    total = len({kept.file for kept in files.texts})
     sizes: dict[Path, int] = {}
-    for each in rendering:
+    for each in files.render():
         path = target / inside(each.path)
         if path.relative_to(target).as_posix() != os.path.normpath(each.path):
             warnings.append(f"{each.path}: leads out of the folder; written as {path.relative_to(target)}")
@@ -168,8 +164,14 @@ def _left_out(planned: Plan | None, where: str | None) -> int:
     return planned.stray + sum(planned.differing.values()) + (0 if where is not None else len(planned.dropped))
 
 
-def _warnings(planned: Plan | None, where: str | None) -> list[str]:
+def _warnings(files: Files, where: str | None) -> list[str]:
     warnings = []
+    planned = files.plan
+    if files.left.tilts and "particles" in files.manifest["tables"]:
+        warnings.append(
+            f"{len(files.left.tilts)} tomograms have lost tilts: visible frames and trajectories of their particles "
+            "were shortened, and image stacks of particles do not fit any more"
+        )
     if planned is not None and planned.stray:
         warnings.append(f"{planned.stray} tilts whose tomogram is not in the table tomograms: left out")
     for label, n in planned.differing.items() if planned is not None else ():

@@ -106,14 +106,19 @@ class PartWriter:
             if self._writer is None:
                 self._open()
             self._seal()
-        elif self._writer is not None:
+        else:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file that is being written, which is of no use."""
+        if self._writer is not None:
             self._writer.close()
 
-    def write(self, table: pa.Table) -> None:
-        """Add rows of whole tomograms, with the column ``tilt_index``; cut into row groups between tomograms."""
+    def write(self, table: pa.Table, position: str = TILT_INDEX) -> None:
+        """Add rows of whole tomograms, or particles; cut into row groups between these, where `position` is 0."""
         waiting = sum(piece.num_rows for piece in self._waiting)
         begin = 0
-        for end in _cuts(table, ROW_GROUP_ROWS - waiting):
+        for end in _cuts(table.column(position), ROW_GROUP_ROWS - waiting):
             self._waiting.append(table.slice(begin, end - begin))
             self._flush_waiting()
             begin = end
@@ -163,9 +168,9 @@ class PartWriter:
             self._sealing.append((self._pool.submit(flush).result, self._pool.submit(describe).result))
 
 
-def _cuts(table: pa.Table, first_wanted: int) -> Iterator[int]:
+def _cuts(positions: pa.ChunkedArray, first_wanted: int) -> Iterator[int]:
     """The rows at which row groups end: the first tomogram begun after enough rows, and so on."""
-    starts = np.flatnonzero(table.column(TILT_INDEX).to_numpy() == 0)
+    starts = np.flatnonzero(positions.to_numpy() == 0)
     wanted = first_wanted
     while True:
         at = int(np.searchsorted(starts, wanted))

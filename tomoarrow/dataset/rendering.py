@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place
 from ..relion.labels import LABELS
-from ..relion.tomogram_set import NAME, SERIES_FILE, text_of_global, text_of_series
+from ..relion.series import text_of_series
+from ..relion.tomogram_set import NAME, SERIES_FILE, text_of_global
 from ..star.columns import evidence_for
 from ..star.convention import check_labels, check_name
 from ..star.files import Leaf, render_leaves, render_tables
@@ -24,7 +25,7 @@ from ..star.tables import Options
 from ..star.texts import FileText
 from .layout import TILT_INDEX
 from .stored import Stored, open_table, rows_by_name
-from .texts import KeptText, kept_texts
+from .texts import KeptText
 
 #: Tilt series are rendered so many rows at a time.
 _ROWS_AT_A_TIME = 1 << 16
@@ -76,6 +77,10 @@ class Plan:
     tilts : Stored
     tomograms : pyarrow.Table
         The rows of the global table that are left, with its labels.
+    tilt_counts : int64[tomograms]
+        How many tilts each had when it was converted; -1 where that is not known.
+    gone : frozenset of str
+        The names of tomograms that are not left.
     optics : pyarrow.Table or None
     order : int64[tilts]
         The rows of tilts, tomogram after tomogram as these stand in the global table.
@@ -94,6 +99,8 @@ class Plan:
 
     tilts: Stored
     tomograms: pa.Table
+    tilt_counts: NDArray[np.int64]
+    gone: frozenset[str]
     optics: pa.Table | None
     order: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -104,22 +111,17 @@ class Plan:
     differing: dict[str, int]
 
 
-def plan(dataset: Path, manifest: dict[str, Any], selection: Selection) -> Plan:
-    """Find out which rows make which files.
+def plan(dataset: Path, manifest: dict[str, Any], texts: list[KeptText], selection: Selection) -> Plan:
+    """Find out which rows make which files, given what is kept of the text of the files of a tomogram set.
 
     Raises
     ------
     DatasetError
         The folder is no dataset of a tomogram set, or is damaged.
     """
-    if "star" not in manifest["tables"]:
-        raise DatasetError(
-            "the dataset keeps no text of its STAR files: an older version made it",
-            place=Place(str(dataset)),
-            remedy="convert again",
-        )
     tilts = open_table(dataset, "tilts", manifest)
-    table, had_tilts = _tomograms(dataset, manifest)
+    table, tilt_counts = _tomograms(dataset, manifest, is_one_file=_is_one_file(texts))
+    had_tilts = tilt_counts != 0
     names = table.column(NAME).to_pylist()
     keys = tilts.read([NAME, TILT_INDEX])
     _check_keys(keys, tilts.folder)
@@ -139,21 +141,29 @@ def plan(dataset: Path, manifest: dict[str, Any], selection: Selection) -> Plan:
     order = order[np.searchsorted(owner[order], 0) :]
     counts = np.bincount(owner[order], minlength=int(kept.sum())).astype(np.int64)
     optics = None
-    if "optics" in manifest["tables"]:
-        stored = open_table(dataset, "optics", manifest)
-        labels = stored.labels("optics")
-        check_new_labels(stored, "optics")
+    for optics_name in (name for text in texts for name in text.tables if name not in ("tilts", "tomograms")):
+        stored = open_table(dataset, optics_name, manifest)
+        labels = stored.labels(optics_name)
+        check_new_labels(stored, optics_name)
         optics = stored.read(list(labels)).rename_columns(list(labels.values()))
     left_over = table.filter(pa.array(kept))
-    differing = _differing(tilts, left_over, order, counts) if _changed(tilts, manifest) else {}
-    texts = kept_texts(dataset)
-    return Plan(tilts, left_over, optics, order, counts, index[order], texts, dropped, stray, differing)
+    differing = _differing(tilts, left_over, order, counts) if tilts.is_changed(manifest) else {}
+    gone = frozenset(name for name, is_kept in zip(names, kept, strict=True) if not is_kept)
+    return Plan(
+        tilts, left_over, tilt_counts[kept], gone, optics, order, counts, index[order], texts, dropped, stray, differing
+    )
 
 
-def _changed(stored: Stored, manifest: dict[str, Any]) -> bool:
-    """Whether the files of tilts are not those that were converted, by their names and sizes."""
-    now = {path.relative_to(stored.folder.parent).as_posix(): path.stat().st_size for path in stored.files}
-    return now != {file["path"]: file["bytes"] for file in manifest["tables"]["tilts"]["files"]}
+def _is_one_file(texts: Sequence[KeptText]) -> bool:
+    """Whether the tilt series are parts of the global file, as RELION 4 has them."""
+    return len({text.file for text in texts}) == 1 and not any(SERIES_FILE in _labels_of(text) for text in texts)
+
+
+def _labels_of(kept: KeptText) -> set[str]:
+    """The labels of a file's loops; of one that is kept as text, no more than whether it says so."""
+    if kept.text.raw:
+        return {SERIES_FILE} if SERIES_FILE in kept.text.raw else set()
+    return {label for loop in kept.text.style.loops for label in loop.style.labels}
 
 
 def _differing(
@@ -176,11 +186,11 @@ def _differing(
     return found
 
 
-def _tomograms(dataset: Path, manifest: dict[str, Any]) -> tuple[pa.Table, NDArray[np.bool_]]:
-    """The global table with its labels, and which tomograms had tilts when they were converted."""
+def _tomograms(dataset: Path, manifest: dict[str, Any], *, is_one_file: bool) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The global table with its labels, and how many tilts tomograms had when they were converted."""
     stored = open_table(dataset, "tomograms", manifest)
     labels = stored.labels("global")
-    for needed in (NAME, SERIES_FILE):
+    for needed in (NAME,) if is_one_file else (NAME, SERIES_FILE):
         if needed not in labels.values():
             raise DatasetError(f"the table tomograms has no column {needed}", place=Place(str(stored.folder)))
     check_new_labels(stored, "global")
@@ -188,9 +198,8 @@ def _tomograms(dataset: Path, manifest: dict[str, Any]) -> tuple[pa.Table, NDArr
     _check_names(table.column(NAME).to_pylist(), stored.folder)
     count = next((column for column, origin in stored.origins.items() if origin == "count"), None)
     if count is None or count not in stored.columns:
-        return table, np.ones(table.num_rows, bool)
-    counts = stored.read([count]).column(0).fill_null(0).to_numpy()
-    return table, np.asarray(counts > 0, bool)
+        return table, np.full(table.num_rows, -1, np.int64)
+    return table, np.asarray(stored.read([count]).column(0).fill_null(0).to_numpy(), np.int64)
 
 
 def check_new_labels(stored: Stored, origin: str) -> None:
@@ -236,23 +245,37 @@ def _check_keys(keys: pa.Table, folder: Path) -> None:
 
 
 def render(plan: Plan) -> Iterator[Rendered]:
-    """The files, the global one last."""
-    yield from _render_series(plan)
-    names = plan.tomograms.column(NAME).to_pylist()
-    for kept in plan.texts:
-        if kept.tomogram is None:
-            tables = {"tomograms": plan.tomograms, "optics": plan.optics}
-            given = [tables[name] for name in kept.tables]
-            there = [table if table is not None else pa.table({}) for table in given]
-            at = {name: i for i, name in enumerate(kept.names)}
-            rows = {"tomograms": np.array([at.get(name, -1) for name in names], np.int64)}
-            each = [rows.get(name, np.arange(t.num_rows)) for name, t in zip(kept.tables, there, strict=True)]
-            text = kept.text
-            if text.raw:
-                text = text_of_global(text.raw.encode(), Options(LABELS, {}, "null"))
-            yield Rendered(
-                kept.file, render_tables(text, there, each, LABELS), dict(zip(kept.tables, there, strict=True))
-            )
+    """The files, the global one last; where it holds the tilt series too, it is the only one."""
+    kept = next(text for text in plan.texts if text.tomogram is None)
+    if not _is_one_file(plan.texts):
+        yield from _render_series(plan)
+        yield _render_global(plan, kept)
+        return
+    head = _render_global(plan, kept, has_series=True)
+    series = {str(each.tomogram): each for each in _render_series(plan)}
+    # As they stood in the file; new ones come last.
+    names = dict.fromkeys([text.tomogram for text in plan.texts if text.tomogram in series] + list(series))
+    data = b"".join([head.data, *(series[str(name)].data for name in names)])
+    order = [name for name in plan.tomograms.column(NAME).to_pylist() if name in series]
+    tilts = [series[name].tables["tilts"] for name in order] or [pa.table({})]
+    yield Rendered(kept.file, data, head.tables | {"tilts": pa.concat_tables(tilts, promote_options="permissive")})
+
+
+def _render_global(plan: Plan, kept: KeptText, *, has_series: bool = False) -> Rendered:
+    """The global file."""
+    given = [plan.tomograms if name == "tomograms" else plan.optics for name in kept.tables]
+    there = [table if table is not None else pa.table({}) for table in given]
+    at = {name: i for i, name in enumerate(kept.names)}
+    own = np.array([at.get(name, -1) for name in plan.tomograms.column(NAME).to_pylist()], np.int64)
+    rows = [
+        own if name == "tomograms" else np.arange(table.num_rows)
+        for name, table in zip(kept.tables, there, strict=True)
+    ]
+    text = kept.text
+    if text.raw:
+        text = text_of_global(text.raw.encode(), Options(LABELS, {}, "null"), has_series=has_series)
+    data = render_tables(text, there, rows, LABELS)
+    return Rendered(kept.file, data, dict(zip(kept.tables, there, strict=True)))
 
 
 def _render_series(plan: Plan) -> Iterator[Rendered]:
@@ -264,7 +287,9 @@ def _render_series(plan: Plan) -> Iterator[Rendered]:
     texts = {kept.tomogram: kept for kept in plan.texts if kept.tomogram is not None}
     by_path = {kept.file: kept for kept in plan.texts if kept.tomogram is not None}
     names = plan.tomograms.column(NAME).to_pylist()
-    paths = plan.tomograms.column(SERIES_FILE).to_pylist()
+    file = plan.texts[0].file
+    is_one_file = _is_one_file(plan.texts)
+    paths = [file] * len(names) if is_one_file else plan.tomograms.column(SERIES_FILE).to_pylist()
     ends = np.cumsum(plan.counts)
     first = 0
     while first < len(names):
@@ -275,7 +300,7 @@ def _render_series(plan: Plan) -> Iterator[Rendered]:
         leaves = []
         for t in range(first, last):
             # A tomogram that was renamed keeps its file.
-            kept = texts.get(names[t]) or by_path.get(paths[t])
+            kept = texts.get(names[t]) or (None if is_one_file else by_path.get(paths[t]))
             if names[t] not in texts:
                 check_name(names[t])
             index = plan.index[ends[t] - plan.counts[t] : ends[t]]

@@ -45,6 +45,11 @@ class Stored:
         """How many rows there are."""
         return self.bounds[-1][-1]
 
+    def is_changed(self, manifest: dict[str, Any]) -> bool:
+        """Whether the files are not those that were converted, by their names and sizes."""
+        now = {path.relative_to(self.folder.parent).as_posix(): path.stat().st_size for path in self.files}
+        return now != {file["path"]: file["bytes"] for file in manifest["tables"][self.folder.name]["files"]}
+
     def labels(self, origin: str) -> dict[str, str]:
         """The labels of the columns that came from one of the project's tables, or are new, by column."""
         found = {}

@@ -28,7 +28,7 @@ _SCHEMA = pa.schema(
         pa.field("tomogram", pa.string(), metadata={"description": "The tomogram whose tilt series it holds"}),
         pa.field("tables", _SHARED, metadata={"description": "The tables of the dataset that its loops are"}),
         pa.field("style", _SHARED, metadata={"description": "How it is written, as JSON"}),
-        pa.field("names", pa.string(), metadata={"description": "Tomograms of the rows that depart, as JSON"}),
+        pa.field("names", pa.string(), metadata={"description": "Tomograms of rows that depart, or blocks, as JSON"}),
         pa.field("departures", pa.string(), metadata={"description": "What departs from the style, as JSON"}),
         pa.field("raw", pa.string(), metadata={"description": "The text itself, where no style describes it"}),
         pa.field(
@@ -52,7 +52,8 @@ class KeptText:
         The tables of the dataset that the loops of its style are.
     text : FileText
     names : tuple of str
-        The tomograms of the rows of the global table, where anything departs from its style.
+        The tomograms of the rows of the global table, where anything departs from its style; of stacked blocks those
+        that are written so, none for the usual style.
     rows : tuple of int or None
         Where the file is kept in pieces, the rows that each of the tables has in this one. A piece behind the first
         goes on with a loop, whose labels stand in front of it only here.
@@ -101,16 +102,18 @@ def _batches(texts: Iterable[KeptText]) -> Iterator[tuple[list[tuple[str | None,
             # With the style itself, so that its identity stays its own.
             styles[id(style)] = style, style_json(style)
         departures = departures_json(each.text.departures)
-        names = json.dumps(each.names) if each.names and (departures or each.text.raw) else ""
+        names = json.dumps(each.names) if each.names else ""
         counts = "" if each.rows is None else json.dumps(each.rows)
-        # Paths may hold bytes that are no UTF-8, which Python has as lone surrogates.
-        file = each.file
-        if not file.isascii():
-            file = file.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        file = portable(each.file)
         tables, (_, as_json) = "/".join(each.tables), styles[id(style)]
         rows.append((file, each.tomogram, tables, as_json, names, departures, each.text.raw, counts))
         size += len(departures) + len(each.text.raw)
     yield rows, True
+
+
+def portable(path: str) -> str:
+    """A path as Parquet can hold it: bytes that are no UTF-8, which Python has as lone surrogates, are spelt out."""
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _as_table(rows: Sequence[tuple[str | None, ...]]) -> pa.Table:

@@ -18,14 +18,10 @@ from numpy.typing import NDArray
 
 from ..errors import DatasetError, raise_gathered
 from ..relion.project import Project
-from ..relion.tomogram_set import (
-    GlobalTable,
-    Series,
-    SeriesFile,
-    read_series,
-    series_evidence,
-)
+from ..relion.series import SeriesFile, read_series, series_evidence
+from ..relion.tomogram_set import GlobalTable
 from ..star.columns import ARROW_TYPES, field_of, settle
+from ..star.stack import Stack
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
 from ..star.threads import in_order
@@ -33,6 +29,7 @@ from .contents import Progress
 from .join import TiltSchema, fits, join_tilts, tilt_schema, tomogram_frame
 from .layout import Part, PartWriter, partition_folder
 from .manifest import SourceInfo
+from .plain import StarFile
 
 #: Tilt-series files are read in slabs of about this much text.
 _SLAB_BYTES = 8 << 20
@@ -44,7 +41,7 @@ class Job:
 
     Attributes
     ----------
-    path : Path
+    file : StarFile
         The global file.
     table : GlobalTable
     project : Project
@@ -56,11 +53,15 @@ class Job:
         Their rows in the global table.
     files : list of SeriesFile
         Their files.
+    sizes : list of int
+        Their bytes.
     sources : list of SourceInfo
-        The global file, then `files`.
+        The global file, then those that it names.
+    head : bytes or None
+        Where the tilt series are in the global file too: what stands before them.
     """
 
-    path: Path
+    file: StarFile
     table: GlobalTable
     project: Project
     options: Options
@@ -68,7 +69,9 @@ class Job:
     threads: int
     present: NDArray[np.int64]
     files: list[SeriesFile]
+    sizes: list[int]
     sources: list[SourceInfo]
+    head: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class _SchemaGrew(Exception):
 
 def _slabs(job: Job) -> list[range]:
     """Cut the tilt-series files, in their order, into ranges of about `_SLAB_BYTES` of text."""
-    sizes = np.array([source.bytes for source in job.sources[1:]], np.int64)
+    sizes = np.array(job.sizes, np.int64)
     number = np.cumsum(sizes) // _SLAB_BYTES
     begins = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(sizes)]
     return [range(begin, end) for begin, end in pairwise(begins) if begin < end]
@@ -152,7 +155,7 @@ def _write(
     with ExitStack() as stack:
         for slab in stack.enter_context(closing(in_order(pool, read, _slabs(job), job.threads))):
             everything.add(slab.found)
-            counts[slab.files.start : slab.files.stop] = slab.series.tilt_counts
+            counts[slab.files.start : slab.files.stop] = slab.series.counts
             texts += slab.series.texts
             if not everything.errors:
                 schema = schema or slab.schema
@@ -180,7 +183,7 @@ class _Slab:
     """Some of the files, read, with the columns that they would have alone, and joined if there was no error."""
 
     files: range
-    series: Series
+    series: Stack
     schema: TiltSchema
     joined: pa.Table | None
     found: Findings
@@ -195,8 +198,8 @@ def _read(job: Job, schema: TiltSchema | None, tomograms: pl.DataFrame, files: r
     return _Slab(files, series, schema, _join(job, files, series, tomograms, schema) if is_sound else None, found)
 
 
-def _join(job: Job, files: range, series: Series, tomograms: pl.DataFrame, schema: TiltSchema) -> pa.Table:
-    return join_tilts(series.table, series.tilt_counts, job.present[files.start : files.stop], tomograms, schema)
+def _join(job: Job, files: range, series: Stack, tomograms: pl.DataFrame, schema: TiltSchema) -> pa.Table:
+    return join_tilts(series.table, series.counts, job.present[files.start : files.stop], tomograms, schema)
 
 
 def _partitions(table: pa.Table, name: str | None) -> Iterator[tuple[str, pa.Table]]:

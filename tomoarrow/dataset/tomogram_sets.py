@@ -10,23 +10,29 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import DatasetError, MissingFileError, Place, UsageError, raise_gathered
+from ..relion.kinds import Kind
+from ..relion.labels import LABELS
 from ..relion.project import Project, find_project
-from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, SeriesFile, global_table
-from ..star.document import Document, Reject
+from ..relion.relion4 import split_set
+from ..relion.series import SeriesFile
+from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, global_table
+from ..star.document import Reject
 from ..star.faults import Notice
+from ..star.reader import read_star
+from ..star.source import Held, Stream, read_text
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
-from .contents import Contents, Progress, source_info
+from .contents import Progress, source_info
 from .join import free_name
 from .layout import write_table
 from .manifest import TableInfo, column_infos
-from .texts import KeptText, write_texts
+from .plain import StarFile, Written
+from .texts import KeptText
 from .tilts import Job, write_tilts
-
-KIND = "tomogram set"
 
 OnMissing = Literal["error", "skip"]
 
@@ -35,34 +41,74 @@ _MOST_PARTITIONS = 1000
 
 
 def prepare(
-    path: Path,
-    document: Document,
-    project: str | os.PathLike[str] | None,
+    file: StarFile,
+    kind: Kind,
+    project: Path | None,
     options: Options,
     missing: OnMissing,
     found: Findings,
 ) -> Job:
-    """Take the global table, find the project and the tilt-series files."""
-    table = global_table(path, document)
+    """Take the global table, find the project and the tilt series."""
+    assert not isinstance(file.source, Stream)
+    if kind == "tomogram set":
+        document = read_star(file.source, labels=LABELS, on_bad_value=options.on_bad_value)
+        table = global_table(file.path, document)
+        home = find_project(file.path, table.paths, project)
+        files = _series_files(table, home)
+        absent = [_absent(file.path, table, home, row) for row in home.missing]
+        head = None
+    else:
+        parts = split_set(read_text(file.source), str(file.path))
+        document = read_star(Held(str(file.path), parts.head), labels=LABELS, on_bad_value=options.on_bad_value)
+        table = global_table(file.path, document, has_series=True)
+        home = home_of(file, project)
+        files = [parts.series.get(name) for name in table.names]
+        absent = [_without_block(file.path, name) for name in table.names if name not in parts.series]
+        head = parts.head
+    if missing == "error":
+        raise_gathered(absent, f"{{n}} of the {len(table.names)} tilt series are not there:")
     found.notices += table.document.warnings
     found.rejects += table.document.rejects
     if not table.names:
-        found.notices.append(Notice("no-tomograms", "a tomogram set without tomograms", Place(str(path))))
-    home = find_project(path, table.paths, Path(project) if project is not None else None)
-    absent = [_absent(path, table, home, row) for row in home.missing]
-    if missing == "error":
-        raise_gathered(absent, f"{{n}} of the {len(table.names)} tilt-series files are not there:")
-    for row, error in zip(home.missing, absent, strict=True):
-        place = Place(str(path), block=table.names[row], label=SERIES_FILE)
-        found.rejects.append(Reject(place, SERIES_FILE, table.paths[row], error.problem, row))
-    present = np.setdiff1d(np.arange(len(table.names)), np.array(home.missing, np.int64))
+        found.notices.append(Notice("no-tomograms", "a tomogram set without tomograms", Place(str(file.path))))
+    present = np.array([row for row, series in enumerate(files) if series is not None], np.int64)
+    for row, error in zip(np.setdiff1d(np.arange(len(files)), present).tolist(), absent, strict=True):
+        place = Place(str(file.path), block=table.names[row], label=SERIES_FILE)
+        found.rejects.append(Reject(place, SERIES_FILE, error.place.text, error.problem, row))
+    there = [series for series in files if series is not None]
+    sources = [source_info(os.path.abspath(file.path), file.path)]
+    if head is None:
+        sources += [source_info(series.path, series.file) for series in there]
+        sizes = [source.bytes for source in sources[1:]]
+    else:
+        sizes = [len(series.part or b"") for series in there]
+    return Job(file, table, home, options, None, 1, present, there, sizes, sources, head)
+
+
+def home_of(file: StarFile, project: Path | None) -> Project:
+    """The directory that the path of a file is relative to which names no other: its own, if none is given."""
+    if project is not None:
+        return find_project(file.path, [], project)
+    return Project(Path(os.path.abspath(file.path)).parent, "the folder of the file", (), ())
+
+
+def _series_files(table: GlobalTable, home: Project) -> list[SeriesFile | None]:
+    """The tilt-series file of each tomogram; None where it is not there."""
     directory = os.fspath(home.directory)
-    files = [
-        SeriesFile(table.names[row], table.paths[row], os.path.join(directory, table.paths[row]))
-        for row in present.tolist()
+    missing = set(home.missing)
+    return [
+        None if row in missing else SeriesFile(name, path, os.path.join(directory, path))
+        for row, (name, path) in enumerate(zip(table.names, table.paths, strict=True))
     ]
-    sources = [source_info(os.path.abspath(path), path), *(source_info(file.path, file.file) for file in files)]
-    return Job(path, table, home, options, None, 1, present, files, sources)
+
+
+def _without_block(path: Path, name: str) -> MissingFileError:
+    return MissingFileError(
+        f"tomogram {name!r} has no block",
+        place=Place(str(path)),
+        expected=f"a block data_{name} with a row a tilt image, behind data_global",
+        remedy="check the names, or leave the tomogram out with --missing skip",
+    )
 
 
 def _absent(path: Path, table: GlobalTable, home: Project, row: int) -> MissingFileError:
@@ -100,33 +146,55 @@ def check_partition(table: GlobalTable, label: str | None) -> None:
         )
 
 
-def write_set(job: Job, staging: Path, *, found: Findings, progress: Progress | None) -> Contents:
-    """Write the tables of a tomogram set into a folder."""
+def write_set(
+    job: Job, staging: Path, written: Written, *, found: Findings, progress: Progress | None, optics: str
+) -> Iterator[KeptText]:
+    """Write the tables of a tomogram set into a folder, then give the texts of its files.
+
+    `optics`: what the optics table of the global file is called.
+    """
     with ThreadPoolExecutor(job.threads) as pool:
-        written = write_tilts(job, staging, progress, pool)
-        found.add(written.found)
-        tables = {"tomograms": _write_tomograms(job, written.tilt_counts, staging)}
-        tables |= _write_others(job, staging, found)
-        tables["star"] = write_texts(_texts(job, written.texts), staging)
-        parts = written.parts
-    rows = sum(part.rows for part in parts)
-    if rows != written.rows_read:
-        raise DatasetError(f"{written.rows_read} tilts were read, {rows} written: a bug; nothing was kept")
-    columns = column_infos(written.schema.schema, written.schema.origins)
-    tilts = TableInfo(rows, columns, parts, written.schema.column_of(job.partition_by))
-    absent = job.table.table.num_rows - len(job.present)
-    return Contents(KIND, job.project.directory, job.project.how, {"tilts": tilts, **tables}, job.sources, absent)
+        tilts = write_tilts(job, staging, progress, pool)
+        found.add(tilts.found)
+        written.tables["tomograms"] = _write_tomograms(job, tilts.tilt_counts, staging)
+        if job.table.optics is not None:
+            rows = job.table.optics.loops[0]
+            written.taken.add(optics)
+            origins = {name: f"{optics}/{name}" for name in rows.column_names}
+            written.add(optics, rows.schema, write_table(rows, staging / optics, staging), origins)
+        parts = tilts.parts
+    for block in job.table.others:
+        message = "a block of the global file that is no part of a tomogram set; it is kept as text only"
+        found.notices.append(Notice("other-blocks", message, Place(str(job.file.path), block=block.name)))
+    rows_written = sum(part.rows for part in parts)
+    if rows_written != tilts.rows_read:
+        raise DatasetError(f"{tilts.rows_read} tilts were read, {rows_written} written: a bug; nothing was kept")
+    columns = column_infos(tilts.schema.schema, tilts.schema.origins)
+    info = TableInfo(rows_written, columns, parts, tilts.schema.column_of(job.partition_by))
+    written.tables = {"tilts": info, **written.tables}
+    yield from _texts(job, tilts.texts, optics)
 
 
-def _texts(job: Job, texts: Sequence[FileText | None]) -> Iterator[KeptText]:
-    """How each file is written, the global one first."""
-    path = os.path.realpath(job.path)
-    inside = os.path.relpath(path, os.path.realpath(job.project.directory))
-    file = os.path.basename(path) if inside.split(os.sep)[0] == os.pardir else inside
-    yield KeptText(file, None, job.table.text_tables, job.table.text, job.table.names)
-    for series, text in zip(job.files, texts, strict=True):
-        if text is not None:
-            yield KeptText(series.path, series.tomogram, ("tilts",), text)
+def tilt_counts(written: Written, staging: Path) -> dict[str, int | None]:
+    """How many tilts each tomogram has that was written; None where its tilt series is missing."""
+    info = written.tables["tomograms"]
+    count = next(column.name for column in info.columns if column.origin == "count")
+    table = pq.read_table(staging / info.files[0].path, columns=[NAME, count])
+    return dict(zip(table.column(NAME).to_pylist(), table.column(count).to_pylist(), strict=True))
+
+
+def _texts(job: Job, texts: Sequence[FileText | None], optics: str) -> Iterator[KeptText]:
+    """How each file is written, the global one first; tilt series that are parts of it in their order there."""
+    tables = tuple(optics if name == "optics" else name for name in job.table.text_tables)
+    text = job.table.text
+    names = job.table.names if text.raw or any(text.departures) else ()
+    yield KeptText(job.file.name, None, tables, text, names)
+    series = [(file, text) for file, text in zip(job.files, texts, strict=True) if text is not None]
+    if job.head is not None:
+        series.sort(key=lambda each: each[0].first_line)
+    for file, text in series:
+        path = job.file.name if job.head is not None else file.path
+        yield KeptText(path, file.tomogram, ("tilts",), text)
 
 
 def _write_tomograms(job: Job, counts: NDArray[np.int64], staging: Path) -> TableInfo:
@@ -142,16 +210,3 @@ def _write_tomograms(job: Job, counts: NDArray[np.int64], staging: Path) -> Tabl
     origins = {label: f"global/{label}" for label in job.table.table.column_names} | {name: "count"}
     parts = write_table(table, staging / "tomograms", staging)
     return TableInfo(table.num_rows, column_infos(table.schema, origins), parts)
-
-
-def _write_others(job: Job, staging: Path, found: Findings) -> dict[str, TableInfo]:
-    """Write ``optics/``; say which blocks of the global file are no tables of the dataset."""
-    for block in job.table.others:
-        message = "a block of the global file that is no part of a tomogram set; it is kept as text only"
-        found.notices.append(Notice("other-blocks", message, Place(str(job.path), block=block.name)))
-    if job.table.optics is None:
-        return {}
-    table = job.table.optics.loops[0]
-    origins = {name: f"optics/{name}" for name in table.column_names}
-    parts = write_table(table, staging / "optics", staging)
-    return {"optics": TableInfo(table.num_rows, column_infos(table.schema, origins), parts)}

@@ -15,19 +15,24 @@ import pyarrow as pa
 
 from ..errors import MissingFileError, TomoarrowError
 from ..relion.labels import LABELS
-from ..relion.tomogram_set import SeriesFile, global_table, holds_tomogram_set, read_series
+from ..relion.relion4 import split_set
+from ..relion.series import SeriesFile, read_series
+from ..relion.tomogram_set import NAME, global_table
 from ..star.columns import evidence_for
+from ..star.document import Document
 from ..star.forms import as_plain
 from ..star.reader import read_star
 from ..star.reread import equal_values
+from ..star.scan import read_table
 from ..star.source import read_text
 from ..star.tables import Findings, Options
-from . import single, single_text
 from .contents import Progress
+from .files import open_files
 from .manifest import read_manifest
+from .members import name_in
 from .paths import inside
-from .rendering import Rendered, Selection, plan, render
-from .texts import kept_texts
+from .rendering import Rendered, Selection
+from .stacks import STACKED
 
 #: So many tilt-series files are read at a time.
 _FILES_AT_A_TIME = 256
@@ -113,28 +118,24 @@ def verify(
     started = time.perf_counter()
     folder = Path(dataset)
     manifest = read_manifest(folder)
-    home = Path(manifest["project"] if against is None else against)
-    whole = None if against is not None else Path(manifest["input"])
-    if manifest["kind"] == single.KIND:
-        texts, rendering = kept_texts(folder), single_text.render_single(folder, manifest)
-    else:
-        planned = plan(folder, manifest, Selection())
-        texts, rendering = planned.texts, render(planned)
+    at = _In(Path(against)) if against is not None else _In(Path(manifest["project"]), Path(manifest["input"]))
+    everything = open_files(folder, manifest, Selection())
+    texts, rendering = everything.texts, everything.render()
     differences: list[Difference] = []
     files: list[str] = []
     while batch := list(islice(rendering, _FILES_AT_A_TIME)):
-        for rendered, found in zip(batch, _compare(batch, home, whole), strict=True):
+        for rendered, found in zip(batch, _compare(batch, at), strict=True):
             differences += found
             files.append(rendered.path)
         if progress is not None:
             progress(len(files), len(texts))
-    left = {kept.file for kept in texts if _at(home, kept.file, whole).exists()} - set(files)
+    left = {kept.file for kept in texts if at.path(kept.file).exists()} - set(files)
     differences += [Difference(file, "extra", "nothing of it is left in the dataset") for file in sorted(left)]
     unread = {each.file for each in differences if each.kind in ("missing", "unreadable")}
     unlike = {kind: unread | {each.file for each in differences if each.kind == kind} for kind in ("values", "bytes")}
     return VerifyReport(
         dataset=os.fspath(dataset),
-        against=str(home),
+        against=str(at.home),
         files=len(files),
         values_equal=len(files) - len(unlike["values"]),
         bytes_equal=len(files) - len(unlike["bytes"]),
@@ -143,56 +144,95 @@ def verify(
     )
 
 
-def _at(home: Path, path: str, whole: Path | None) -> Path:
-    """Where a file is: in the project (`whole`: its global file) as its path says, in an export always below."""
-    return home / inside(path) if whole is None else home / path
+@dataclass(frozen=True, slots=True)
+class _In:
+    """Where the files are: in the project that was converted, or at the same paths in another folder.
+
+    Attributes
+    ----------
+    home : Path
+    given : Path or None
+        The file that was converted, which may lie outside of the project.
+    """
+
+    home: Path
+    given: Path | None = None
+
+    def path(self, path: str) -> Path:
+        """Where a file is; in another folder than the project always below it."""
+        if self.given is None:
+            return self.home / inside(path)
+        return self.given if path == name_in(self.home, self.given) else self.home / path
 
 
-def _compare(batch: list[Rendered], home: Path, whole: Path | None) -> Iterator[list[Difference]]:
+def _compare(batch: list[Rendered], at: _In) -> Iterator[list[Difference]]:
     """The differences of each of some files."""
     series = [each for each in batch if each.tomogram is not None]
-    tables = dict(zip(map(id, series), _read_series(series, home, whole), strict=True))
+    tables = dict(zip(map(id, series), _read_series(series, at), strict=True))
     for each in batch:
         if each.tomogram is not None:
-            yield _differences(each, _at(home, each.path, whole), {"tilts": tables[id(each)]})
+            yield _differences(each, at.path(each.path), {"tilts": tables[id(each)]})
         else:
-            path = whole or _at(home, each.path, whole)
-            yield _differences(each, path, _read_others(path, list(each.tables)))
+            yield _differences(each, at.path(each.path), _read_others(at.path(each.path), each.tables))
 
 
-def _read_series(series: list[Rendered], home: Path, whole: Path | None) -> list[pa.Table | None]:
+def _read_series(series: list[Rendered], at: _In) -> list[pa.Table | None]:
     """The tilts in each file; None where it cannot be read."""
     evidence: dict[str, int] = {}
     for each in series:
         for column in each.tables["tilts"].schema:
             evidence[column.name] = evidence.get(column.name, 0) | evidence_for(column.type)
     found = Findings()
-    files = [SeriesFile(each.tomogram or "", each.path, str(_at(home, each.path, whole))) for each in series]
+    files = [SeriesFile(each.tomogram or "", each.path, str(at.path(each.path))) for each in series]
     read = read_series(files, Options(LABELS, evidence, "null"), found)
     bad = {error.place.path for error in found.errors}
     tables = [each.tables["tilts"] for each in series]
-    if not bad and [table.num_rows for table in tables] == read.tilt_counts.tolist():
+    if not bad and [table.num_rows for table in tables] == read.counts.tolist():
         rendered = pa.concat_tables(tables, promote_options="permissive") if tables else read.table
         if set(rendered.column_names) == set(read.table.column_names) and not _first_value(read.table, rendered):
             # All at once: nothing is left to be told of single files.
             return list(tables)
-    bounds = np.cumsum([0, *read.tilt_counts]).tolist()
+    bounds = np.cumsum([0, *read.counts]).tolist()
     pieces = [read.table.slice(begin, end - begin) for begin, end in pairwise(bounds)]
     return [None if each.path in bad else piece for each, piece in zip(series, pieces, strict=True)]
 
 
-def _read_others(path: Path, names: list[str]) -> dict[str, pa.Table | None]:
+def _read_others(path: Path, tables: dict[str, pa.Table]) -> dict[str, pa.Table | None]:
     """The tables of a file that is no tilt series, by their names in the dataset; None where it cannot be read."""
     try:
+        if "tilts" in tables:
+            return _read_one_file_set(path, tables)
+        if any(name in STACKED for name in tables):
+            stacked = read_table(path, "*", labels=LABELS, on_bad_value="null")
+            return {name: stacked.remove_column(0) for name in tables}
         document = read_star(path, labels=LABELS, on_bad_value="null")
-        if not holds_tomogram_set(document):
-            loops = [loop for block in document for loop in block.loops if loop.num_columns]
-            return dict(zip_longest(names, loops[: len(names)]))
-        found = global_table(path, document)
+        if "tomograms" in tables:
+            return _global_tables(path, document, tables)
+        loops = [loop for block in document for loop in block.loops if loop.num_columns]
+        return dict(zip_longest(tables, loops[: len(tables)]))
     except TomoarrowError:
-        return dict.fromkeys(names)
+        return dict.fromkeys(tables)
+
+
+def _global_tables(
+    path: Path, document: Document, tables: dict[str, pa.Table], *, has_series: bool = False
+) -> dict[str, pa.Table | None]:
+    found = global_table(path, document, has_series=has_series)
     optics = found.optics.loops[0] if found.optics is not None else pa.table({})
-    return {"tomograms": found.table, "optics": optics}
+    return {name: found.table if name == "tomograms" else optics for name in tables if name != "tilts"}
+
+
+def _read_one_file_set(path: Path, tables: dict[str, pa.Table]) -> dict[str, pa.Table | None]:
+    """The tables of a tomogram set in one file."""
+    parts = split_set(read_text(path), str(path))
+    document = read_star(parts.head, labels=LABELS, on_bad_value="null")
+    found = _global_tables(path, document, tables, has_series=True)
+    tomograms = found["tomograms"]
+    assert tomograms is not None
+    names = tomograms.column(NAME).to_pylist()
+    evidence = {column.name: evidence_for(column.type) for column in tables["tilts"].schema}
+    files = [parts.series[name] for name in names if name in parts.series]
+    return found | {"tilts": read_series(files, Options(LABELS, evidence, "null"), Findings()).table}
 
 
 def _differences(rendered: Rendered, path: Path, tables: dict[str, pa.Table | None]) -> list[Difference]:

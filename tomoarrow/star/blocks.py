@@ -65,7 +65,7 @@ def style_blocks(structure: Structure, f: int, learned: Mapping[int, Learned]) -
         found = _fill(structure, begin, items.get(root, []), end)
         next_front = ""
         if following is not None and found and isinstance(last := found[-1], str):
-            keep, next_front = _split_between(last)
+            keep, next_front = split_between(last)
             found[-1:] = [keep] if keep else []
         styles.append(BlockStyle(front, name, tuple(found)))
         front = next_front
@@ -128,8 +128,8 @@ def _keyword(between: str) -> int:
     return at
 
 
-def _split_between(text: str) -> tuple[str, str]:
-    """The text between two blocks, up to the name of the second: what belongs to each.
+def split_between(text: str) -> tuple[str, str]:
+    """The text between two blocks, from the last value to the name of the second: what belongs to each.
 
     Comments before a block, such as its version, are the block's own, with one blank line before them.
     """

@@ -10,43 +10,38 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..kernels import gather
 from ..kernels.tokenize import SPAN_MASK
+from .cuts import (
+    LONGEST_END,
+    PIECE_BYTES,
+    Cut,
+    begins_with_value,
+    cuts_of,
+    joined,
+    place_before_block,
+    place_behind_row,
+)
 from .faults import Notice
 from .source import PADDING, Held, Source, Stream, Text, check_utf8, open_stream
 from .structure import Dialect, Structure, analyse
 
 T = TypeVar("T")
 
-#: The text of a piece, with all that is made of it, should stay in a core's cache.
-PIECE_BYTES = 4 << 20
-
-#: Before this much has been read nobody knows which loop will be open.
-_FIRST_BYTES = 1 << 18
-
-#: Room for the labels in front of a piece.
-_ROOM = 1 << 14
-
-#: So much of the end of a piece is searched for a place to cut, before more is.
-_TAIL_BYTES = 1 << 16
-
 #: What may stand behind the last value of a row: what closes it, blanks, a comment, the end of the line.
 _END_OF_ROW = re.compile(rb"(?:['\"]|\r?\n;)?[ \t\v\f]*(?:#[^\r\n]*)?(?:\r\n|\r|\n)")
 
-#: Longer comments, and more rows without an end of line behind them, are no place to cut.
-_LONGEST_END, _MOST_ROWS_BACK = 1 << 12, 1 << 10
+#: More rows without an end of line behind them are no place to cut.
+_MOST_ROWS_BACK = 1 << 10
 
 _NUMBERED = re.compile(r"#\d+$")
-
-_KEYWORDS = (b"data_", b"loop_", b"save_", b"stop_", b"globa")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +113,6 @@ class Read(Generic[T]):
     result: T
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """Bytes of a piece: ``buffer[begin:end]``, with `_ROOM` in front; the lines before it; the source's name."""
-
-    buffer: NDArray[np.uint8]
-    begin: int
-    end: int
-    lines: int
-    is_last: bool
-    name: str
-
-    def upto(self, at: int) -> _Cut:
-        """What is before a position."""
-        buffer = self.buffer[: at + PADDING].copy()
-        buffer[at:] = ord("\n")
-        return replace(self, buffer=buffer, end=at)
-
-    def rest(self, at: int) -> _Cut:
-        """What is behind a position."""
-        lines = self.lines + gather.count_lines(self.buffer, self.begin, at)
-        buffer = np.concatenate([np.empty(_ROOM, np.uint8), self.buffer[at:]])
-        return replace(self, buffer=buffer, begin=_ROOM, end=self.end - at + _ROOM, lines=lines)
-
-
 def read_pieces(
     source: Source | Held | Stream,
     dialect: Dialect,
@@ -150,6 +121,7 @@ def read_pieces(
     stands: Callable[[T, OpenLoop | None, OpenLoop | None], bool],
     threads: int,
     piece_bytes: int | None = None,
+    whole_blocks: bool = False,
 ) -> Generator[Read[T], None, None]:
     """Do work on each piece of a source, in order.
 
@@ -166,6 +138,8 @@ def read_pieces(
         How many threads work.
     piece_bytes : int
         About how long pieces are; `PIECE_BYTES` by default.
+    whole_blocks : bool
+        Cut between blocks only: before lines that begin with ``data_``, which must be headings.
 
     Raises
     ------
@@ -173,18 +147,19 @@ def read_pieces(
         The source cannot be read, or is malformed.
     """
 
-    def take(cut: _Cut, within: OpenLoop | None) -> tuple[Piece, T]:
+    def take(cut: Cut, within: OpenLoop | None) -> tuple[Piece, T]:
         piece = _take_apart(cut, within, dialect)
         return piece, work(piece)
 
     with open_stream(source) as stream, ThreadPoolExecutor(threads) as pool:
-        cuts = _cuts(stream, dialect, piece_bytes or PIECE_BYTES)
-        waiting: deque[tuple[_Cut, OpenLoop | None, Future[tuple[Piece, T]] | None]] = deque()
+        place = place_before_block if whole_blocks else partial(place_behind_row, dialect=dialect)
+        cuts = cuts_of(stream, place, piece_bytes or PIECE_BYTES)
+        waiting: deque[tuple[Cut, OpenLoop | None, Future[tuple[Piece, T]] | None]] = deque()
         within: OpenLoop | None = None
         try:
             while True:
                 # The first piece is waited for: it tells which loop is open.
-                ahead = threads + 2 if within else 1
+                ahead = threads + 2 if within or whole_blocks else 1
                 while len(waiting) < ahead and (cut := next(cuts, None)) is not None:
                     waiting.append((cut, within, pool.submit(take, cut, within)))
                 if not waiting:
@@ -193,11 +168,11 @@ def read_pieces(
                 piece, result = future.result() if future else take(cut, within)
                 if future and taken_for != within and (piece.structure.faults or not stands(result, taken_for, within)):
                     piece, result = take(cut, within)
-                while not piece.is_last and not _ends_with_row(piece, dialect):
+                while not whole_blocks and not piece.is_last and not _ends_with_row(piece, dialect):
                     at = _place_to_end(piece, dialect) - piece.begin + cut.begin
                     rest = cut.rest(at)
                     following = waiting.popleft()[0] if waiting else next(cuts, None)
-                    rest = rest if following is None else _joined(rest, following)
+                    rest = rest if following is None else joined(rest, following)
                     if at > cut.begin:
                         cut = cut.upto(at)
                         waiting.appendleft((rest, None, None))
@@ -207,7 +182,7 @@ def read_pieces(
                 for fault in piece.structure.faults:
                     raise fault
                 yield Read(piece, within, result)
-                within = _followed(within, piece)
+                within = None if whole_blocks else _followed(within, piece)
         finally:
             for _, _, future in waiting:
                 if future:
@@ -239,7 +214,7 @@ def _followed(within: OpenLoop | None, piece: Piece) -> OpenLoop | None:
     return replace(left, block=left.block if begun else within.block, position=within.position + begun)
 
 
-def _take_apart(cut: _Cut, within: OpenLoop | None, dialect: Dialect) -> Piece:
+def _take_apart(cut: Cut, within: OpenLoop | None, dialect: Dialect) -> Piece:
     header = within.header if within else b""
     buffer, begin, end = cut.buffer, cut.begin, cut.end
     if len(header) > begin:
@@ -292,7 +267,7 @@ def _end_of_row(structure: Structure, values: int) -> int:
     last = int(structure.loop_cells[-1]) + values - 1
     end = structure.start(last) + (int(structure.spans[last]) & SPAN_MASK)
     stop = int(structure.text.ends[0])
-    match = _END_OF_ROW.match(structure.text.buffer[end : min(end + _LONGEST_END, stop)].tobytes())
+    match = _END_OF_ROW.match(structure.text.buffer[end : min(end + LONGEST_END, stop)].tobytes())
     return end + match.end() if match else -1
 
 
@@ -313,79 +288,7 @@ def _place_to_end(piece: Piece, dialect: Dialect) -> int:
             at = _end_of_row(structure, row * width)
             if not piece.begin < at < structure.text.ends[0]:
                 continue
-            line = structure.text.buffer[at : at + _LONGEST_END].tobytes()
-            if dialect == "relion" or _begins_with_value(line):
+            line = structure.text.buffer[at : at + LONGEST_END].tobytes()
+            if dialect == "relion" or begins_with_value(line):
                 return at
     return piece.begin
-
-
-def _begins_with_value(line: bytes) -> bool:
-    """Whether a line of the `star` dialect goes on with the values of a loop: a label would be taken for its own."""
-    return line.startswith(b";") or _looks_like_row(line)
-
-
-def _cuts(stream: Stream, dialect: Dialect, piece_bytes: int) -> Iterator[_Cut]:
-    """Read a stream and cut it behind lines that look like rows."""
-    rest = np.empty(0, np.uint8)
-    wanted = min(_FIRST_BYTES, piece_bytes)
-    lines = 0
-    has_cut = False
-    while True:
-        buffer = np.empty(_ROOM + len(rest) + wanted + PADDING, np.uint8)
-        buffer[_ROOM : _ROOM + len(rest)] = rest
-        filled = _ROOM + len(rest)
-        end = filled + stream.fill(buffer[filled : filled + wanted])
-        if end < filled + wanted:
-            buffer[end : end + PADDING] = ord("\n")
-            yield _Cut(buffer, _ROOM, end, lines, True, stream.name)
-            return
-        low = _ROOM
-        if not has_cut:
-            # Before the first loop nothing is a row, whatever it looks like.
-            loop = buffer[_ROOM:end].tobytes().lower().find(b"loop_")
-            low = _ROOM + loop if loop >= 0 else end
-        at = _place_to_cut(buffer, low, end, dialect)
-        rest = buffer[_ROOM if at < 0 else at : end].copy()
-        if at < 0:
-            wanted = max(wanted, len(rest))
-            continue
-        has_cut = True
-        buffer[at : at + PADDING] = ord("\n")
-        yield _Cut(buffer, _ROOM, at, lines, False, stream.name)
-        lines += gather.count_lines(buffer, _ROOM, at)
-        wanted = piece_bytes
-
-
-def _place_to_cut(buffer: NDArray[np.uint8], begin: int, end: int, dialect: Dialect) -> int:
-    """Where the last line ends that looks like a row; -1 where none does.
-
-    In the `star` dialect the line behind it begins with a value too.
-    """
-    window = _TAIL_BYTES
-    while True:
-        low = max(begin, end - window)
-        tail = buffer[low:end].tobytes()
-        at = tail.rfind(b"\n")
-        while at >= 0:
-            before = tail.rfind(b"\n", 0, at)
-            if before < 0:
-                break
-            behind = tail[at + 1 : at + 1 + _LONGEST_END]
-            if _looks_like_row(tail[before + 1 : at]) and (dialect == "relion" or _begins_with_value(behind)):
-                return low + at + 1
-            at = before
-        if low == begin:
-            return -1
-        window *= 16
-
-
-def _looks_like_row(line: bytes) -> bool:
-    """Whether a line begins with a word that is nothing but a value."""
-    word = line.lstrip(b" \t")[: len(_KEYWORDS[0])].lower()
-    return word > b" " and word[:1] not in b"_#;" and not word.startswith(_KEYWORDS)
-
-
-def _joined(first: _Cut, second: _Cut) -> _Cut:
-    end = first.end + second.end - second.begin
-    buffer = np.concatenate([first.buffer[: first.end], second.buffer[second.begin :]])
-    return replace(first, buffer=buffer, end=end, is_last=second.is_last)

@@ -25,6 +25,9 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 #: Line feeds behind each file, so that kernels need no bounds check.
 PADDING = 64
 
+#: So much of a source that is read once can be looked at before it is read.
+_FRONT_BYTES = 1 << 18
+
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
@@ -42,6 +45,8 @@ class Text:
         What each file is called in messages.
     first_line : int
         The number of the line that each begins with.
+    first_lines : tuple of int
+        For each file, where they differ: of parts of one file.
     rows_at : int
         Where the one file goes on with rows of a loop whose labels stand in front; else 0.
     """
@@ -52,6 +57,7 @@ class Text:
     names: tuple[str, ...]
     first_line: int = 1
     rows_at: int = 0
+    first_lines: tuple[int, ...] = ()
     _line_starts: list[NDArray[np.int64]] = field(default_factory=list, repr=False)
 
     def file_at(self, position: int) -> int:
@@ -74,7 +80,8 @@ class Text:
         end = min(int(lines[this]) if this < len(lines) else len(self.buffer), int(self.ends[f]))
         column = len(self.cut(begin, position)) + 1
         text = self.cut(begin, min(end, position + 1000)).strip()
-        return Place(self.names[f], this - first + self.first_line, column, block, label, text)
+        first_line = self.first_lines[f] if self.first_lines else self.first_line
+        return Place(self.names[f], this - first + first_line, column, block, label, text)
 
 
 def _line_starts(buffer: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -270,6 +277,12 @@ class Stream:
     name: str
     _file: _Readable
     _is_packed: bool = False
+    _front: bytes = b""
+
+    @property
+    def front(self) -> Held:
+        """The first bytes, up to the end of a line, to tell what they are; none where it was not `held_or_open`."""
+        return Held(self.name, self._front)
 
     def readinto(self, room: Any, /) -> int:
         """Fill room; return how many bytes there were, fewer only at the end."""
@@ -322,7 +335,8 @@ def held_or_open(source: Source, most: int) -> Iterator[Held | Stream]:
         if n < most:
             yield Held(stream.name, front[:n].tobytes())
             return
-        behind = Stream(stream.name, _Behind(front.data, stream))
+        head = front[:_FRONT_BYTES].tobytes()
+        behind = Stream(stream.name, _Behind(front.data, stream), False, head[: head.rfind(b"\n") + 1])
         del front
         yield behind
 

@@ -1,14 +1,16 @@
-"""The text of one STAR file that is no tomogram set, from its tables."""
+"""The text of one STAR file as it stands, from its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from ..errors import DatasetError
 from ..relion.labels import LABELS
@@ -19,21 +21,22 @@ from ..star.named import new_pairs, pair_text
 from ..star.reader import read_star
 from ..star.style import BlockStyle, FileStyle, Loop, Pair
 from ..star.texts import FileText, text_of_document
+from .left import Left
+from .plain import PAIR_COLUMNS, PAIRS, pair_values
 from .rendering import Rendered, check_new_labels
-from .single import PAIR_COLUMNS, PAIRS, pair_values
 from .stored import Stored, open_table
-from .texts import kept_texts
+from .texts import KeptText, portable
 
 
-def render_single(dataset: Path, manifest: dict[str, Any]) -> Iterator[Rendered]:
-    """The one file of a dataset."""
-    pieces = kept_texts(dataset)
+def render_plain(dataset: Path, manifest: dict[str, Any], pieces: Sequence[KeptText], left: Left) -> Rendered:
+    """One file, given what is kept of its text piece by piece, and what is left of tomograms."""
+    file = pieces[0].file
     rows: dict[str, list[int]] = {}
     for kept in pieces:
         for i, name in enumerate(kept.tables):
             rows.setdefault(name, []).append(0 if kept.rows is None else kept.rows[i])
     tables = {name: _Table.of(dataset, name, manifest, counts) for name, counts in rows.items()}
-    pairs = open_table(dataset, PAIRS, manifest).read(PAIR_COLUMNS) if PAIRS in manifest["tables"] else None
+    pairs = pairs_of(dataset, manifest, file)
     n_blocks = 0
     data: list[bytes] = []
     for number, kept in enumerate(pieces):
@@ -42,12 +45,21 @@ def render_single(dataset: Path, manifest: dict[str, Any]) -> Iterator[Rendered]
             text = text_of_document(read_star(text.raw.encode(), labels=LABELS, on_bad_value="null"))
         first = n_blocks - int(number > 0)
         if pairs is not None:
-            text = replace(text, style=_with_values(text.style, pairs, first, goes_on=number > 0))
+            text = replace(text, style=with_values(text.style, pairs, first, goes_on=number > 0))
         n_blocks = first + len(text.style.blocks)
-        data.append(_render(text, [tables[name] for name in kept.tables], goes_on=number > 0))
+        data.append(_render(text, [tables[name] for name in kept.tables], left, goes_on=number > 0))
     if pairs is not None:
         _check_blocks(pairs, n_blocks)
-    yield Rendered(pieces[0].file, b"".join(data), {name: table.all_rows() for name, table in tables.items()})
+    return Rendered(file, b"".join(data), {name: table.all_rows(left)[0] for name, table in tables.items()})
+
+
+def pairs_of(dataset: Path, manifest: dict[str, Any], file: str) -> pa.Table | None:
+    """The pairs of a file; None where no file has any."""
+    if PAIRS not in manifest["tables"]:
+        return None
+    pairs = open_table(dataset, PAIRS, manifest).read(PAIR_COLUMNS)
+    _check_columns(pairs)
+    return pairs.filter(pc.equal(pairs.column("file"), portable(file)))
 
 
 @dataclass(slots=True)
@@ -69,28 +81,38 @@ class _Table:
         bounds = np.minimum(np.cumsum([0, *counts]), stored.rows).tolist()
         return _Table(stored, labels, [*bounds[:-1], stored.rows], stored.rows != manifest["tables"][name]["rows"])
 
-    def read(self, begin: int, end: int) -> pa.Table:
+    def read(self, begin: int, end: int, left: Left) -> tuple[pa.Table, NDArray[np.int64]]:
+        """The rows of a range that are left, and their positions in it."""
         columns = list(self.labels)
-        return self.stored.read(columns, begin, end).rename_columns(list(self.labels.values()))
+        table = self.stored.read(columns, begin, end).rename_columns(list(self.labels.values()))
+        rows = left.rows(table)
+        if len(rows) < table.num_rows:
+            table = table.take(pa.array(rows))
+        return left.frames(table), rows
 
-    def next_rows(self) -> pa.Table:
+    def next_rows(self, left: Left) -> tuple[pa.Table, NDArray[np.int64]]:
         """The rows of the next piece."""
         self.at += 1
-        return self.read(self.bounds[self.at - 1], self.bounds[self.at])
+        return self.read(self.bounds[self.at - 1], self.bounds[self.at], left)
 
-    def all_rows(self) -> pa.Table:
-        return self.read(0, self.stored.rows)
+    def all_rows(self, left: Left) -> tuple[pa.Table, NDArray[np.int64]]:
+        return self.read(0, self.stored.rows, left)
 
 
-def _render(text: FileText, tables: list[_Table], *, goes_on: bool) -> bytes:
+def _render(text: FileText, tables: list[_Table], left: Left, *, goes_on: bool) -> bytes:
     """The text of one piece."""
     departures = [
         each.without_comments() if table.is_edited else each
         for each, table in zip(text.departures, tables, strict=True)
     ]
-    pieces = [table.next_rows() for table in tables]
-    rows = [np.arange(piece.num_rows) for piece in pieces]
-    return render_tables(replace(text, departures=tuple(departures)), pieces, rows, LABELS, goes_on=goes_on)
+    pieces = [table.next_rows(left) for table in tables]
+    own = replace(text, departures=tuple(departures))
+    return render_tables(own, [rows for rows, _ in pieces], [at for _, at in pieces], LABELS, goes_on=goes_on)
+
+
+def _check_columns(pairs: pa.Table) -> None:
+    if not set(PAIR_COLUMNS) <= set(pairs.column_names):
+        raise DatasetError(f"the table {PAIRS} lacks columns", expected=f"the columns {', '.join(PAIR_COLUMNS)}")
 
 
 def _check_blocks(pairs: pa.Table, n_blocks: int) -> None:
@@ -100,23 +122,19 @@ def _check_blocks(pairs: pa.Table, n_blocks: int) -> None:
     ------
     DatasetError
     """
-    if set(PAIR_COLUMNS) <= set(pairs.column_names):
-        named = pairs.column("block_index").to_pylist()
-        if all(i in range(n_blocks) for i in named):
-            return
+    if all(i in range(n_blocks) for i in pairs.column("block_index").to_pylist()):
+        return
     raise DatasetError(
         f"the table {PAIRS} names no block of the file",
-        expected=f"the columns {', '.join(PAIR_COLUMNS)}, and a block_index from 0 to {n_blocks - 1}",
+        expected=f"a block_index from 0 to {n_blocks - 1}",
     )
 
 
-def _with_values(style: FileStyle, table: pa.Table, first: int, *, goes_on: bool) -> FileStyle:
+def with_values(style: FileStyle, table: pa.Table, first: int, *, goes_on: bool) -> FileStyle:
     """A style whose pairs have the values of a table; those that are not in it are left out, new ones come last.
 
     `first`: which block of the file is the first of the style. `goes_on`: whether that has begun before.
     """
-    if not set(PAIR_COLUMNS) <= set(table.column_names):
-        _check_blocks(table, 0)
     values: dict[int, dict[str, str | None]] = {}
     for row in table.to_pylist():
         values.setdefault(row["block_index"], {})[row["label"]] = row["value"]

@@ -1,0 +1,78 @@
+"""All files of a dataset as text, each by what its tables are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import DatasetError, Place
+from .left import Left, left_of
+from .plain_text import render_plain
+from .rendering import Plan, Rendered, Selection, plan, render
+from .stack_text import render_stack
+from .stacks import STACKED
+from .texts import KeptText, kept_texts
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What is to be rendered.
+
+    Attributes
+    ----------
+    dataset : Path
+    manifest : dict
+    plan : Plan or None
+        Of the tomogram set, where there is one.
+    left : Left
+        What that leaves of tomograms and tilts.
+    others : dict
+        What is kept of the texts of the other files, by path.
+    """
+
+    dataset: Path
+    manifest: dict[str, Any]
+    plan: Plan | None
+    left: Left
+    others: dict[str, list[KeptText]]
+
+    @property
+    def texts(self) -> list[KeptText]:
+        """What is kept of all files."""
+        own = [] if self.plan is None else self.plan.texts
+        return [*own, *(kept for texts in self.others.values() for kept in texts)]
+
+    def render(self) -> Iterator[Rendered]:
+        """One file after the other."""
+        if self.plan is not None:
+            yield from render(self.plan)
+        for texts in self.others.values():
+            is_stacked = any(name in STACKED for kept in texts for name in kept.tables)
+            yield (render_stack if is_stacked else render_plain)(self.dataset, self.manifest, texts, self.left)
+
+
+def open_files(dataset: Path, manifest: dict[str, Any], selection: Selection) -> Files:
+    """Look at what a dataset keeps, and at what of it is selected.
+
+    Raises
+    ------
+    DatasetError
+        It is damaged, or an older version made it.
+    """
+    if "star" not in manifest["tables"]:
+        raise DatasetError(
+            "the dataset keeps no text of its STAR files: an older version made it",
+            place=Place(str(dataset)),
+            remedy="convert again",
+        )
+    of_set: list[KeptText] = []
+    others: dict[str, list[KeptText]] = {}
+    for kept in kept_texts(dataset):
+        if kept.tomogram is not None or "tomograms" in kept.tables:
+            of_set.append(kept)
+        else:
+            others.setdefault(kept.file, []).append(kept)
+    planned = plan(dataset, manifest, of_set, selection) if of_set else None
+    return Files(dataset, manifest, planned, Left() if planned is None else left_of(planned), others)

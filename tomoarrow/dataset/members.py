@@ -1,0 +1,266 @@
+"""Which files make a dataset: one set, or all that an optimisation set names; and how each is written into it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..errors import DatasetError, MissingFileError, Place, UsageError, raise_gathered
+from ..relion.kinds import Kind, kind_of
+from ..relion.labels import LABELS
+from ..relion.optimisation_set import (
+    MANIFOLDS_FILE,
+    PARTICLES_FILE,
+    TOMOGRAMS_FILE,
+    TRAJECTORIES_FILE,
+    optimisation_set,
+)
+from ..relion.project import Project, find_project
+from ..star.document import Reject
+from ..star.reader import read_star
+from ..star.source import Held, Stream
+from ..star.tables import Findings, Options
+from .contents import Contents, Progress, source_info
+from .manifest import SourceInfo
+from .particles import OPTICS, Particles
+from .plain import Shaped, StarFile, TypeGrew, Written, file_evidence, write_pairs, write_plain
+from .stacks import TomogramKeys, stack_file_evidence, write_stack
+from .texts import KeptText, write_texts
+from .tilts import Job
+from .tomogram_sets import OnMissing, check_partition, home_of, prepare, tilt_counts, write_set
+from .trajectories import ParticleKeys
+
+_TOMOGRAM_SETS = ("tomogram set", "RELION 4 tomogram set")
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The files of a dataset.
+
+    Attributes
+    ----------
+    kind : str
+        Of the file that was given.
+    project : Project
+    job : Job or None
+        The tomogram set.
+    files : tuple of tuple
+        The other files: what each is, and where. In the order in which they are written: what one needs of another
+        comes before.
+    options : Options
+    threads : int
+    """
+
+    kind: Kind
+    project: Project
+    job: Job | None
+    files: tuple[tuple[Kind, StarFile], ...]
+    options: Options
+    threads: int
+
+
+def find_members(
+    path: Path,
+    source: Path | Held | Stream,
+    project: Path | None,
+    missing: OnMissing,
+    options: Options,
+    threads: int,
+    found: Findings,
+) -> Members:
+    """Find out what a file is, and which files belong to it.
+
+    Raises
+    ------
+    TomoarrowError
+        A file is missing or malformed, or its tomogram set is no such thing.
+    """
+    kind = kind_of(source.front if isinstance(source, Stream) else source)
+    given = StarFile(path.name, path, source)
+    if kind == "optimisation set":
+        return _of_optimisation_set(path, source, project, missing, options, threads, found)
+    if kind in _TOMOGRAM_SETS and not isinstance(source, Stream):
+        job = prepare(given, kind, project, options, missing, found)
+        named = replace(job.file, name=name_in(job.project.directory, path))
+        return Members(kind, job.project, replace(job, file=named, threads=threads), (), options, threads)
+    return Members(kind, home_of(given, None), None, ((kind, given),), options, threads)
+
+
+def name_in(directory: Path, path: Path) -> str:
+    """The path of a file as a project has it; its bare name where it is outside."""
+    real = os.path.realpath(path)
+    inside = os.path.relpath(real, os.path.realpath(directory))
+    return os.path.basename(real) if inside.split(os.sep)[0] == os.pardir else inside
+
+
+def _of_optimisation_set(
+    path: Path,
+    source: Path | Held | Stream,
+    project: Path | None,
+    missing: OnMissing,
+    options: Options,
+    threads: int,
+    found: Findings,
+) -> Members:
+    assert not isinstance(source, Stream)
+    document = read_star(source, labels=LABELS)
+    named = optimisation_set(os.fspath(path), document).members
+    home = find_project(path, list(named.values()), project)
+    absent = [_absent(path, home, label, named[label]) for label in _at(named, home.missing)]
+    job = None
+    set_file = home.directory / named[TOMOGRAMS_FILE] if TOMOGRAMS_FILE in _there(named, home) else None
+    if set_file is not None:
+        file = StarFile(named[TOMOGRAMS_FILE], set_file, set_file)
+        kind: Kind = "RELION 4 tomogram set" if kind_of(set_file) == "RELION 4 tomogram set" else "tomogram set"
+        job = replace(_prepared(file, kind, home, options, missing, found, absent), threads=threads)
+    elif missing == "error":
+        raise_gathered(absent, "{n} of the files that the optimisation set names are not there:")
+    for error, label in zip(absent, _at(named, home.missing), strict=False):
+        found.rejects.append(Reject(Place(os.fspath(path), label=label), label, named[label], error.problem))
+    files: list[tuple[Kind, StarFile]] = [("STAR file", StarFile(name_in(home.directory, path), path, source))]
+    kinds: dict[str, Kind] = {
+        PARTICLES_FILE: "particle set",
+        TRAJECTORIES_FILE: "trajectory set",
+        MANIFOLDS_FILE: "manifold set",
+    }
+    for label, kind in kinds.items():
+        if label in _there(named, home):
+            files.append((kind, StarFile(named[label], home.directory / named[label], home.directory / named[label])))
+    return Members("optimisation set", home, job, tuple(files), options, threads)
+
+
+def _at(named: dict[str, str], positions: tuple[int, ...]) -> list[str]:
+    labels = list(named)
+    return [labels[i] for i in positions]
+
+
+def _there(named: dict[str, str], home: Project) -> set[str]:
+    return set(named) - set(_at(named, home.missing))
+
+
+def _prepared(
+    file: StarFile,
+    kind: Kind,
+    home: Project,
+    options: Options,
+    missing: OnMissing,
+    found: Findings,
+    absent: list[MissingFileError],
+) -> Job:
+    """The tomogram set of an optimisation set; all files that are missing are told of together."""
+    summary = "{n} of the files that the optimisation set names are not there:"
+    try:
+        job = prepare(file, kind, home.directory, options, missing, found)
+    except MissingFileError as error:
+        raise_gathered([*absent, *error.errors], summary)
+        raise
+    if missing == "error":
+        raise_gathered(absent, summary)
+    return job
+
+
+def _absent(path: Path, home: Project, label: str, named: str) -> MissingFileError:
+    return MissingFileError(
+        f"the file that _{label} names is not there",
+        place=Place(os.fspath(path), label=label, text=named),
+        expected=os.fspath(home.directory / named),
+        remedy="correct the path, name the project with --project DIR, or leave it out with --missing skip",
+    )
+
+
+def check_members(members: Members, partition_by: str | None) -> Members:
+    """The members with the label that the tilts are partitioned by, if that can be.
+
+    Raises
+    ------
+    UsageError
+    """
+    if partition_by is None:
+        return members
+    if members.job is None:
+        raise UsageError("only the tilts of a tomogram set can be partitioned", remedy="leave --partition-by out")
+    check_partition(members.job.table, partition_by)
+    return replace(members, job=replace(members.job, partition_by=partition_by))
+
+
+def write_members(members: Members, staging: Path, *, found: Findings, progress: Progress | None) -> Contents:
+    """Write the tables of all files into a folder.
+
+    Columns of a file have the types that its front asks for. Where more of it asks for others, the file is looked
+    through for the evidence, without keeping values, and the work begins again.
+    """
+    evidence: dict[str, dict[str, int]] = {}
+    while True:
+        own, written = Findings(), Written()
+        try:
+            star = write_texts(_texts(members, evidence, staging, written, own, progress), staging)
+            break
+        except TypeGrew as grown:
+            if grown.file.name in evidence:
+                raise DatasetError("the file changed while it was read", place=Place(str(grown.file.path))) from grown
+            kind = next(kind for kind, file in members.files if file == grown.file)
+            look = stack_file_evidence if _is_stacked(kind) else file_evidence
+            evidence[grown.file.name] = look(grown.file, members.options, members.threads)
+            for folder in staging.iterdir():
+                shutil.rmtree(folder)
+    found.add(own)
+    write_pairs(written, staging)
+    sources: list[SourceInfo] = [source_info(os.path.abspath(file.path), file.path) for _, file in members.files]
+    absent = 0
+    if members.job is not None:
+        sources += members.job.sources
+        absent = members.job.table.table.num_rows - len(members.job.present)
+    kind = "tomogram set" if members.kind == "RELION 4 tomogram set" else members.kind
+    tables = written.tables | {"star": star}
+    return Contents(kind, members.project.directory, members.project.how, tables, sources, absent)
+
+
+def _is_stacked(kind: Kind) -> bool:
+    return kind in ("trajectory set", "manifold set")
+
+
+def _texts(
+    members: Members,
+    evidence: dict[str, dict[str, int]],
+    staging: Path,
+    written: Written,
+    found: Findings,
+    progress: Progress | None,
+) -> Iterator[KeptText]:
+    """Write one file after the other, and give what is kept of their texts."""
+    counts: dict[str, int | None] | None = None
+    if members.job is not None:
+        optics = OPTICS if not members.files else "tomogram_optics"
+        yield from write_set(members.job, staging, written, found=found, progress=progress, optics=optics)
+        counts = tilt_counts(written, staging)
+    particles: Particles | None = None
+    for kind, file in members.files:
+        options = replace(members.options, evidence=evidence.get(file.name, {}))
+        if _is_stacked(kind):
+            keys = TomogramKeys() if kind == "manifold set" else _particle_keys(particles, counts)
+            yield from write_stack(file, keys, staging, written, options=options, threads=members.threads, found=found)
+        else:
+            particles_here = Particles.of(file, options, counts) if kind == "particle set" else None
+            shape = Shaped if particles_here is None else particles_here.shape
+            yield from write_plain(
+                file, staging, written, options=options, threads=members.threads, found=found, shape=shape
+            )
+            if particles_here is not None:
+                particles_here.tell(found)
+                particles = particles_here
+
+
+def _particle_keys(particles: Particles | None, counts: dict[str, int | None] | None) -> ParticleKeys:
+    names = tomograms = None
+    if particles is not None and particles.names:
+        names = pa.chunked_array(chain.from_iterable(each.chunks for each in particles.names)).combine_chunks()
+        tomograms = pa.chunked_array(
+            [chunk.cast(pa.string()) for each in particles.tomograms for chunk in each.chunks]
+        ).combine_chunks()
+    return ParticleKeys(names, tomograms, counts or {})

@@ -1,0 +1,179 @@
+"""The text of a file of stacked blocks: trajectories, manifolds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..errors import DatasetError, Place
+from ..relion.labels import LABELS
+from ..relion.particle_set import PARTICLE_NAME
+from ..relion.series import text_of_series
+from ..relion.tomogram_set import NAME
+from ..star.columns import evidence_for
+from ..star.convention import check_name
+from ..star.files import Leaf, render_leaves, render_tables
+from ..star.tables import Options
+from ..star.texts import FileText
+from .layout import TILT_INDEX
+from .left import Left
+from .plain_text import pairs_of, with_values
+from .rendering import Rendered, check_new_labels
+from .stacks import BLOCK, ROW_INDEX, TRAJECTORIES
+from .stored import Stored, open_table
+from .texts import KeptText
+
+#: The list in front of trajectories says how many there are.
+_PARTICLE_NUMBER = "rlnParticleNumber"
+
+#: Blocks are rendered so many rows at a time.
+_ROWS_AT_A_TIME = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The columns that say which block a row is of, and which row of it."""
+
+    name: str
+    position: str
+
+
+def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptText], left: Left) -> Rendered:
+    """One file, given what is kept of its text, and what is left of tomograms.
+
+    Raises
+    ------
+    DatasetError
+        The rows of a block do not stand together, or nothing says which they are.
+    """
+    name = next(kept.tables[0] for kept in texts if kept.tables)
+    stored = open_table(dataset, name, manifest)
+    check_new_labels(stored, name)
+    keys = _keys_of(stored, name)
+    labels = {
+        column: label
+        for column, label in stored.labels(name).items()
+        if column not in (BLOCK, PARTICLE_NAME, NAME, keys.position)
+    }
+    is_changed = stored.is_changed(manifest)
+    texts_of = _texts_by_name(texts)
+    names: list[str] = []
+    data, tables = [], []
+    for whole in _parts(stored, [*labels], keys):
+        part = whole.take(pa.array(left.rows(whole, keys.position))) if left else whole
+        rows = part.select(list(labels)).rename_columns(list(labels.values()))
+        leaves = list(_leaves(part, rows.schema, keys, texts_of))
+        data += render_leaves(leaves, rows, LABELS)
+        tables.append(rows)
+        names += [leaf.name for leaf in leaves]
+    if is_changed:
+        _check_names(names, stored)
+    front = _front(dataset, manifest, texts, len(names) if is_changed or left else None)
+    nothing = stored.read(list(labels), 0, 0).rename_columns(list(labels.values()))
+    return Rendered(texts[0].file, front + b"".join(data), {name: pa.concat_tables(tables or [nothing])})
+
+
+def _keys_of(stored: Stored, table: str) -> _Keys:
+    position = TILT_INDEX if table == TRAJECTORIES else ROW_INDEX
+    name = next((column for column in (BLOCK, PARTICLE_NAME, NAME) if column in stored.columns), None)
+    if name is None or position not in stored.columns:
+        raise DatasetError(
+            f"the table {table} does not say which block and row each of its rows is",
+            place=Place(str(stored.folder)),
+            expected=f"the columns {PARTICLE_NAME if table == TRAJECTORIES else NAME} and {position}",
+        )
+    return _Keys(name, position)
+
+
+def _parts(stored: Stored, columns: list[str], keys: _Keys) -> Iterator[pa.Table]:
+    """The rows of whole blocks, many blocks at a time."""
+    wanted = list(dict.fromkeys([NAME, keys.name, keys.position, *columns]))
+    begin, most = 0, _ROWS_AT_A_TIME
+    while begin < stored.rows:
+        table = stored.read(wanted, begin, min(begin + most, stored.rows))
+        if begin + table.num_rows < stored.rows:
+            last = int(_starts(table, keys, stored)[-1])
+            if not last:
+                most *= 2
+                continue
+            table = table.slice(0, last)
+        yield table
+        begin += table.num_rows
+
+
+def _starts(table: pa.Table, keys: _Keys, stored: Stored | None = None) -> NDArray[np.int64]:
+    """The rows at which blocks begin: where the name is another, or the position goes back."""
+    names = table.column(keys.name)
+    names = names if pa.types.is_dictionary(names.type) else names.dictionary_encode()
+    codes = names.unify_dictionaries().combine_chunks().indices
+    positions = table.column(keys.position)
+    if codes.null_count or positions.null_count:
+        where = Place("" if stored is None else str(stored.folder))
+        raise DatasetError(f"rows without {keys.name} or {keys.position}", place=where)
+    code, position = codes.to_numpy(), positions.to_numpy()
+    is_start = np.ones(table.num_rows, bool)
+    is_start[1:] = (code[1:] != code[:-1]) | (position[1:] <= position[:-1])
+    return np.flatnonzero(is_start)
+
+
+def _texts_by_name(texts: Sequence[KeptText]) -> dict[str | None, list[FileText]]:
+    """How blocks are written, by name; under None the usual way."""
+    found: dict[str | None, list[FileText]] = {}
+    for kept in texts:
+        if kept.tables:
+            for name in kept.names or (None,):
+                found.setdefault(name, []).append(kept.text)
+    return found
+
+
+def _leaves(
+    part: pa.Table, schema: pa.Schema, keys: _Keys, texts_of: dict[str | None, list[FileText]]
+) -> Iterator[Leaf]:
+    """The blocks of a part, and how each is written."""
+    starts = _starts(part, keys)
+    names = part.column(keys.name).take(pa.array(starts)).to_pylist()
+    positions = np.asarray(part.column(keys.position).to_numpy(), np.int64)
+    evidence = {field.name: evidence_for(field.type) for field in schema}
+    usual = texts_of.get(None, [None])[0]
+    for name, (begin, end) in zip(names, pairwise([*starts.tolist(), part.num_rows]), strict=True):
+        own = texts_of.get(name)
+        # Blocks of the same name have their texts in order.
+        text = usual if own is None else own.pop(0) if len(own) > 1 else own[0]
+        if text is not None and text.raw:
+            text = text_of_series(text.raw.encode(), name, Options(LABELS, evidence, "null"))
+        yield Leaf(name, text, positions[begin:end])
+
+
+def _check_names(names: Sequence[str], stored: Stored) -> None:
+    """Refuse names that would not read back, and blocks that are scattered."""
+    for name in names:
+        check_name(name)
+    if len(set(names)) < len(names):
+        raise DatasetError(
+            "the rows of a block do not stand together, or two blocks have the same name",
+            place=Place(str(stored.folder)),
+            remedy="sort the table by its blocks, and by position in each",
+        )
+
+
+def _front(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptText], n_blocks: int | None) -> bytes:
+    """What stands before the first block with rows; `n_blocks`: how many of those there are now, where that is new."""
+    fronts = [kept for kept in texts if not kept.tables]
+    if not fronts:
+        return b""
+    text, pairs = fronts[0].text, pairs_of(dataset, manifest, fronts[0].file)
+    if pairs is not None:
+        if n_blocks is not None:
+            is_number = np.array([label == _PARTICLE_NUMBER for label in pairs.column("label").to_pylist()], bool)
+            values = np.where(is_number, str(n_blocks), np.array(pairs.column("value").to_pylist(), object))
+            at = pairs.column_names.index("value")
+            pairs = pairs.set_column(at, "value", pa.array(values.tolist(), pa.string()))
+        text = replace(text, style=with_values(text.style, pairs, 0, goes_on=False))
+    return render_tables(text, [], [], LABELS)

@@ -1,0 +1,174 @@
+"""Tilt series: a table with a row a tilt image for each tomogram, read many at a time.
+
+RELION 5 keeps each in a file of its own, whose block is named as the tomogram
+(``src/jaz/tomography/tomogram_set.cpp``: TomogramSet::read); RELION 4 keeps all in the global file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import Place, SchemaError, TomoarrowError
+from ..star.faults import Notice
+from ..star.learn import learn_loops
+from ..star.source import Text, lay_out, read_slab
+from ..star.stack import Stack, group_loops, read_stack, stack_evidence
+from ..star.structure import Structure, analyse
+from ..star.tables import Findings, Options, read_loop
+from ..star.texts import FileText, FileTexts
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFile:
+    """A tilt-series file, or the part of a file that is one.
+
+    Attributes
+    ----------
+    tomogram : str
+    path : str
+        What the global table calls it.
+    file : str
+        Where it is. (A plain string: objects of pathlib cost more than reading a small file.)
+    part : bytes-like or None
+        Its text, where it is a part of the file.
+    first_line : int
+        The number of the first line of that part.
+    """
+
+    tomogram: str
+    path: str
+    file: str
+    part: memoryview | None = None
+    first_line: int = 1
+
+
+def read_series(files: Sequence[SeriesFile], options: Options, found: Findings) -> Stack:
+    """Read tilt-series files as one slab: a row a tilt image, tomogram after tomogram.
+
+    Parameters
+    ----------
+    files : sequence of SeriesFile
+    options : Options
+    found : Findings
+        Notices, rejects and errors are added. The rows of a file with an error are left out.
+    """
+    slab = _read_slab(files, found)
+    names = [file.tomogram for file in files]
+    series, file_texts = read_stack(slab.structure, slab.structure, slab.groups, names, options, found)
+    for f in slab.without_loop:
+        series.texts[f] = file_texts.without_loop(f, names[f])
+    return series
+
+
+def series_evidence(files: Sequence[SeriesFile], options: Options, found: Findings) -> dict[str, int]:
+    """What tilt-series files hold that the types of their columns depend on, by label, in the order of appearance.
+
+    See `tomoarrow.star.columns.gather_evidence`. Errors are added to `found`.
+    """
+    slab = _read_slab(files, found)
+    return stack_evidence(slab.structure, slab.groups, options)
+
+
+def text_of_series(data: bytes, tomogram: str, options: Options) -> FileText:
+    """How a tilt-series file is written, given its bytes; never the bytes themselves."""
+    text, _ = lay_out([(tomogram, data)])
+    file = SeriesFile(tomogram, tomogram, tomogram)
+    slab = _Slab([file], text, [], Findings())
+    ((loop,),) = slab.groups.values()
+    table = read_loop(slab.structure, loop, options, None, Findings())
+    (learned,) = learn_loops(slab.structure, [loop], table)
+    return FileTexts(slab.structure).of_loop(0, tomogram, loop, learned, whole=False)
+
+
+def _read_slab(files: Sequence[SeriesFile], found: Findings) -> _Slab:
+    parts = [(file.path, bytes(file.part)) for file in files if file.part is not None]
+    if parts:
+        text, errors = lay_out(parts)
+        text = replace(text, first_lines=tuple(file.first_line for file in files))
+    else:
+        text, errors = read_slab([file.file for file in files], [file.path for file in files])
+    return _Slab(files, text, errors, found)
+
+
+class _Slab:
+    """Tilt-series files, taken apart, and which loop belongs to which tomogram."""
+
+    def __init__(
+        self, files: Sequence[SeriesFile], text: Text, errors: Sequence[TomoarrowError], found: Findings
+    ) -> None:
+        self.structure: Structure = analyse(text, "relion", hint=False)
+        self._found = found
+        unreadable = {error.place.path for error in errors}
+        found.errors += errors
+        found.errors += [fault for fault in self.structure.faults if fault.place.path not in unreadable]
+        found.notices += self.structure.notices
+        faulty = unreadable | {fault.place.path for fault in self.structure.faults}
+        #: Files whose block is empty.
+        self.without_loop: list[int] = []
+        #: The loops by their labels, both in the order of the files.
+        loops = self._loops_of([file.tomogram for file in files], faulty)
+        self.groups = group_loops(self.structure, loops, found)
+
+    def _loops_of(self, names: Sequence[str], skip: set[str]) -> list[int]:
+        """The loop in the block of its tomogram, for each file that has one."""
+        structure = self.structure
+        by_file = np.searchsorted(structure.file, np.arange(len(names) + 1))
+        by_container = np.searchsorted(structure.loop_container, np.arange(len(structure.heading) + 1))
+        with_pairs = set(structure.pair_container.tolist())
+        chosen = []
+        for f, name in enumerate(names):
+            if structure.text.names[f] in skip:
+                continue
+            container = self._container_of(f, name, range(by_file[f], by_file[f + 1]))
+            if container is None:
+                continue
+            loops = range(by_container[container], by_container[container + 1])
+            if len(loops) > 1 or container in with_pairs:
+                self._found.errors.append(
+                    SchemaError(
+                        "labels with one value each, outside a loop"
+                        if container in with_pairs
+                        else f"the block has {len(loops)} loops",
+                        place=structure.place_of_heading(container),
+                        expected="one loop with a row a tilt image, and nothing else",
+                        remedy="write the tilt series as a loop; check that this is a tilt-series file",
+                    )
+                )
+            elif len(loops) == 1 and structure.loop_values[loops[0]]:
+                chosen.append(loops[0])
+            else:
+                message = "a tilt series without tilts, which RELION refuses"
+                self._found.notices.append(Notice("no-tilts", message, structure.place_of_heading(container)))
+                chosen += loops
+                if not loops:
+                    self.without_loop.append(f)
+        return chosen
+
+    def _container_of(self, f: int, name: str, containers: range) -> int | None:
+        """The block of a tomogram in its file: the one of its name, else the only one."""
+        structure = self.structure
+        named = [c for c in containers if structure.name(c) == name]
+        if len(named) == 1:
+            if len(containers) > 1:
+                message = f"{len(containers) - 1} blocks beside the one of the tomogram, which are not read"
+                place = Place(structure.text.names[f], block=name)
+                self._found.notices.append(Notice("other-blocks", message, place, len(containers) - 1))
+            return named[0]
+        if len(containers) == 1 and not named:
+            only = containers[0]
+            message = f"the block is not named as its tomogram, {name!r}; RELION would not find it"
+            self._found.notices.append(Notice("block-name", message, structure.place_of_heading(only)))
+            return only
+        there = ", ".join(f"data_{structure.name(c)}" for c in containers) or "none"
+        self._found.errors.append(
+            SchemaError(
+                f"{len(named) or 'no'} blocks are named as the tomogram, {name!r}",
+                place=Place(structure.text.names[f]),
+                expected=f"one block data_{name}; there is: {there}",
+                remedy="check which file the global table names for this tomogram",
+            )
+        )
+        return None
