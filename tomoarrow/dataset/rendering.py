@@ -307,13 +307,16 @@ def _render_series(plan: Plan) -> Iterator[Rendered]:
             leaves.append(Leaf(names[t], _full(kept, table.schema) if kept else None, index))
         known = plan.tilts.origins
         new = {label for column, label in labels.items() if column not in known}
-        for t, data, rows in _render_part(leaves, table, new):
+        for t, data, rows in render_part(leaves, table, new):
             yield Rendered(paths[first + t], data, {"tilts": rows}, names[first + t])
         first = last
 
 
-def _render_part(leaves: Sequence[Leaf], table: pa.Table, new: set[str]) -> Iterator[tuple[int, bytes, pa.Table]]:
-    """The files of some tomograms, given their rows; not those that never had a file and have no rows."""
+def render_part(leaves: Sequence[Leaf], table: pa.Table, new: set[str]) -> Iterator[tuple[int, bytes, pa.Table]]:
+    """The text of files with one table each, given their rows; not of those that never were and have no rows.
+
+    `new`: labels that no file had. Each text comes with the number of its file and its rows.
+    """
     sizes = np.array([len(leaf.rows) for leaf in leaves], np.int64)
     owner = np.repeat(np.arange(len(leaves)), sizes)
     filled = {label: _filled(table.column(label), owner, len(leaves)) for label in table.column_names}

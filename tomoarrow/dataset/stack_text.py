@@ -19,13 +19,13 @@ from ..relion.series import text_of_series
 from ..relion.tomogram_set import NAME
 from ..star.columns import evidence_for
 from ..star.convention import check_name
-from ..star.files import Leaf, render_leaves, render_tables
+from ..star.files import Leaf, render_tables
 from ..star.tables import Options
 from ..star.texts import FileText
 from .layout import TILT_INDEX
 from .left import Left
 from .plain_text import pairs_of, with_values
-from .rendering import Rendered, check_new_labels
+from .rendering import Rendered, check_new_labels, render_part
 from .stacks import BLOCK, ROW_INDEX, TRAJECTORIES
 from .stored import Stored, open_table
 from .texts import KeptText
@@ -62,6 +62,7 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
         for column, label in stored.labels(name).items()
         if column not in (BLOCK, PARTICLE_NAME, NAME, keys.position)
     }
+    new = {label for column, label in labels.items() if column not in stored.origins}
     is_changed = stored.is_changed(manifest)
     texts_of = _texts_by_name(texts)
     names: list[str] = []
@@ -70,7 +71,8 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
         part = whole.take(pa.array(left.rows(whole, keys.position))) if left else whole
         rows = part.select(list(labels)).rename_columns(list(labels.values()))
         leaves = list(_leaves(part, rows.schema, keys, texts_of))
-        data += render_leaves(leaves, rows, LABELS)
+        texts_of_part = {i: text for i, text, _ in render_part(leaves, rows, new)}
+        data += [texts_of_part[i] for i in range(len(leaves))]
         tables.append(rows)
         names += [leaf.name for leaf in leaves]
     if is_changed:

@@ -50,7 +50,7 @@ def find_project(star_file: Path, paths: Sequence[str], given: Path | None = Non
     -------
     Project
         The one given; else the first of the current directory and the ancestors of the STAR file from which
-        all paths resolve; else the one from which most do.
+        all paths resolve; else the one from which most do; else the one that has most of the folders they name.
 
     Raises
     ------
@@ -67,13 +67,19 @@ def find_project(star_file: Path, paths: Sequence[str], given: Path | None = Non
     # One path that is not there tells most directories from the right one; all are counted only where none is right.
     whole = next((candidate for candidate in candidates if not any(_absent(candidate, paths))), None)
     counted = [(_missing(candidate, paths), candidate) for candidate in candidates] if whole is None else [((), whole)]
-    missing, directory = min(counted, key=lambda each: len(each[0]))
+    missing, directory = min(counted, key=lambda each: (len(each[0]), -_folders(each[1], paths, each[0])))
     how = "current directory" if directory == here else "above the STAR file"
     return Project(directory, how, missing, candidates)
 
 
 def _missing(directory: Path, paths: Sequence[str]) -> tuple[int, ...]:
     return tuple(i for i, absent in enumerate(_absent(directory, paths)) if absent)
+
+
+def _folders(directory: Path, paths: Sequence[str], missing: Sequence[int]) -> int:
+    """How many folders there are on the way to paths that are not there."""
+    folders = {parent for i in missing for parent in Path(paths[i]).parents if parent.name}
+    return sum((directory / folder).is_dir() for folder in folders)
 
 
 def _absent(directory: Path, paths: Sequence[str]) -> Iterator[bool]:
