@@ -408,7 +408,7 @@ def test_any_other_star_file_becomes_one_table_a_loop(tmp_path: Path) -> None:
     rows = loop("particles", ["rlnTomoName", "rlnCoordinateX", "own"], [["001", "1.5", "7"], ["002", "-2.5", "8"]])
     star.write_text("data_general\n_rlnParticleNumber 2\n_note 'two words'\n\n" + loop("optics", ["x"], [["1"]]) + rows)
     report = convert(star, tmp_path / "ds")
-    assert (report.kind, report.rows) == ("STAR file", {"optics": 1, "particles": 2, "pairs": 2})
+    assert (report.kind, report.rows) == ("particle set", {"optics": 1, "particles": 2, "pairs": 2})
     particles = pl.read_parquet(tmp_path / "ds" / "particles" / "*.parquet")
     assert particles.to_dicts() == [
         {"rlnTomoName": "001", "rlnCoordinateX": 1.5, "own": 7},

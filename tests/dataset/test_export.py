@@ -1482,7 +1482,7 @@ def test_pairs_of_a_single_file_are_changed_added_and_left_out(tmp_path: Path) -
     star.write_text("data_a\n\n_one 1 # first\n_two 'b c'\n_three x\n\ndata_b\n\nloop_\n_n\n1 # kept\n2\n")
     ta.convert(star, tmp_path / "ds")
     assert exported(tmp_path / "ds") == {"job.star": star.read_bytes()}
-    new = pl.DataFrame({"block_index": [0], "block": ["a"], "label": ["four"], "value": ["d e"]})
+    new = pl.DataFrame({"file": ["job.star"], "block_index": [0], "block": ["a"], "label": ["four"], "value": ["d e"]})
 
     def change(frame: pl.DataFrame) -> pl.DataFrame:
         kept = frame.filter(pl.col("label") != "three").with_columns(pl.col("value").replace("1", "7"))

@@ -66,7 +66,8 @@ def prepare(
         absent = [_without_block(file.path, name) for name in table.names if name not in parts.series]
         head = parts.head
     if missing == "error":
-        raise_gathered(absent, f"{{n}} of the {len(table.names)} tilt series are not there:")
+        what = "tilt-series files" if head is None else "tilt series"
+        raise_gathered(absent, f"{{n}} of the {len(table.names)} {what} are not there:")
     found.notices += table.document.warnings
     found.rejects += table.document.rejects
     if not table.names:
