@@ -109,7 +109,7 @@ class _Slab:
         #: Files whose block is empty.
         self.without_loop: list[int] = []
         #: The loops by their labels, both in the order of the files.
-        loops = self._loops_of([file.tomogram for file in files], faulty)
+        loops = np.array(self._loops_of([file.tomogram for file in files], faulty), np.int64)
         self.groups = group_loops(self.structure, loops, found)
 
     def _loops_of(self, names: Sequence[str], skip: set[str]) -> list[int]:

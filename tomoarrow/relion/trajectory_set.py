@@ -66,7 +66,7 @@ def read_blocks(piece: Piece, options: Options, *, is_first: bool) -> Blocks:
         begins[0] = structure.text.begins[0]
     files = as_files(structure, begins)
     names = [structure.name(int(root)) for root in roots[filled].tolist()]
-    groups = group_loops(structure, loops[filled].tolist(), found)
+    groups = group_loops(structure, loops[filled], found)
     labels = next(iter(groups), ())
     for other, members in groups.items():
         if set(other) != set(labels):
@@ -79,7 +79,7 @@ def read_blocks(piece: Piece, options: Options, *, is_first: bool) -> Blocks:
 def blocks_evidence(piece: Piece, options: Options) -> dict[str, int]:
     """What the blocks of a piece hold that the types of their columns depend on."""
     structure = piece.structure
-    loops = np.flatnonzero(structure.loop_width > 0).tolist()
+    loops = np.flatnonzero(structure.loop_width > 0)
     return stack_evidence(structure, group_loops(structure, loops, Findings()), options)
 
 

@@ -19,8 +19,9 @@ from .document import Block, Document
 from .faults import Notice, repeated_block
 from .pieces import OpenLoop, Piece, Read, always, read_pieces
 from .source import Held, Source, name_of
+from .stack import group_loops
 from .structure import Dialect, Structure
-from .tables import Findings, Options, check_loop, evidence_of, loop_cells, read_cells
+from .tables import Findings, Options, evidence_of, loop_cells, read_cells
 
 #: The column with the name of the block that each row of stacked tables comes from.
 BLOCK = "block"
@@ -256,8 +257,9 @@ def names_of(structure: Structure, containers: NDArray[np.int64]) -> list[str]:
 
 def _with_loops(request: Request, taken: _Taken, structure: Structure, loops: NDArray[np.int64]) -> _Taken:
     """What a piece holds, with the rows of its loops, one loop after the other, or the evidence in them."""
-    groups = _by_labels(structure, loops, taken.found)
-    if groups is None:
+    n_errors = len(taken.found.errors)
+    groups = group_loops(structure, loops, taken.found)
+    if len(taken.found.errors) > n_errors:
         return taken
     first = next(iter(groups))
     taken = replace(taken, labels=first)
@@ -292,24 +294,6 @@ def _with_loops(request: Request, taken: _Taken, structure: Structure, loops: ND
         return replace(taken, table=tables[0])
     joined = pa.concat_tables([table.select(tables[0].column_names) for table in tables])
     return replace(taken, table=joined.take(pa.array(order)))
-
-
-def _by_labels(
-    structure: Structure, loops: NDArray[np.int64], found: Findings
-) -> dict[tuple[str, ...], list[int]] | None:
-    """Loops by their labels, the first loop's first; None where one is no table, of which an error is added."""
-    by_header: dict[bytes, list[int]] = {}
-    for loop, header in zip(loops.tolist(), structure.headers(loops), strict=True):
-        by_header.setdefault(header, []).append(loop)
-    ragged = set(loops[structure.loop_values[loops] % np.maximum(structure.loop_width[loops], 1) > 0].tolist())
-    groups: dict[tuple[str, ...], list[int]] = {}
-    sound = True
-    for members in by_header.values():
-        labels = structure.labels(members[0])
-        for loop in sorted({members[0], *ragged.intersection(members)}):
-            sound &= check_loop(structure, loop, labels, found)
-        groups.setdefault(tuple(labels), []).extend(members)
-    return {labels: sorted(members) for labels, members in groups.items()} if sound else None
 
 
 def _repeated_names(read: Read[_Taken], seen: set[str], goes_on: int) -> Iterator[Notice]:

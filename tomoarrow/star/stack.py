@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
 from .blocks import split_between
+from .columns import first_repeated
 from .learn import learn_loops
 from .structure import Structure
 from .tables import Findings, Options, check_loop, evidence_of, loop_cells, read_cells
@@ -39,20 +40,22 @@ class Stack:
     texts: list[FileText | None]
 
 
-def group_loops(structure: Structure, loops: Sequence[int], found: Findings) -> dict[tuple[str, ...], list[int]]:
+def group_loops(structure: Structure, loops: NDArray[np.int64], found: Findings) -> dict[tuple[str, ...], list[int]]:
     """Loops by their labels; those that are no tables are left out, and told of as errors.
 
     Loops of one writer have the same header bytes: labels are read once for all.
     """
     by_text: dict[bytes, list[int]] = {}
-    for loop, header in zip(loops, structure.headers(loops), strict=True):
+    for loop, header in zip(loops.tolist(), structure.headers(loops), strict=True):
         by_text.setdefault(header, []).append(loop)
+    ragged = set(loops[structure.loop_values[loops] % np.maximum(structure.loop_width[loops], 1) > 0].tolist())
     groups: dict[tuple[str, ...], list[int]] = {}
     for members in by_text.values():
         labels = structure.labels(members[0])
-        sound = [loop for loop in members if check_loop(structure, loop, labels, found)]
-        if sound:
-            groups.setdefault(tuple(labels), []).extend(sound)
+        doubtful = members if first_repeated(labels) is not None else sorted(ragged.intersection(members))
+        bad = {loop for loop in doubtful if not check_loop(structure, loop, labels, found)}
+        if len(bad) < len(members):
+            groups.setdefault(tuple(labels), []).extend(loop for loop in members if loop not in bad)
     return {labels: sorted(members) for labels, members in groups.items()}
 
 
