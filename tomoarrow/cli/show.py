@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,12 @@ def show_verification(report: VerifyReport) -> None:
 
 def describe(path: Path, dialect: Dialect) -> dict[str, Any]:
     """What a STAR file or a dataset holds, as plain values."""
+    if path.is_dir() and not (path / "manifest.json").exists():
+        from ..relion.overview import summarise
+
+        sets = [asdict(each) for each in summarise(path)]
+        if sets:
+            return {"path": str(path), "what": "RELION project", "sets": sets, "warnings": []}
     if path.is_dir():
         from ..dataset.manifest import read_manifest
 
@@ -87,7 +94,15 @@ def describe(path: Path, dialect: Dialect) -> dict[str, Any]:
         facts = {key: manifest[key] for key in ("kind", "input", "project", "created", "written_by", "warnings")}
         return {"path": str(path), "what": "dataset", **facts, "tables": tables}
     from ..dataset.manifest import column_infos
+    from ..relion.overview import summarise
     from ..relion.reading import read_star
+    from ..star.source import reads_again
+
+    sets = [asdict(each) for each in summarise(path)] if dialect == "relion" and reads_again(path) else []
+    kind = sets[0]["kind"] if sets else "STAR file"
+    if kind == "trajectory set":
+        # A table for each of a million particles is nothing to look at.
+        return {"path": str(path), "what": kind, "sets": sets, "warnings": []}
 
     document = read_star(path, dialect=dialect, on_bad_value="null")
     blocks = [
@@ -110,7 +125,8 @@ def describe(path: Path, dialect: Dialect) -> dict[str, Any]:
     ]
     return {
         "path": str(path),
-        "what": "STAR file",
+        "what": kind,
+        "sets": sets,
         "warnings": [str(notice) for notice in document.warnings],
         "bad_values": [f"{reject.place}: {reject.text!r} is {reject.reason}" for reject in document.rejects],
         "blocks": blocks,
@@ -128,6 +144,8 @@ def show_description(description: dict[str, Any]) -> None:
     """Print what `describe` found."""
     console = Console(highlight=False)
     console.print(f"{description['path']}: {description['what']}", markup=False)
+    if description.get("sets"):
+        console.print(_sets_table(description["sets"]))
     for table in description.get("tables", []):
         files = table["files"]
         title = f"{table['name']}: {table['rows']} rows in {files} file{'s' * (files != 1)}"
@@ -149,6 +167,23 @@ def show_description(description: dict[str, Any]) -> None:
         console.print(f"warning: {text}", markup=False)
     for line in description.get("bad_values", []):
         console.print(f"bad value: {line}", markup=False)
+
+
+def _sets_table(sets: list[dict[str, Any]]) -> Table:
+    """The sets of a project, what they hold and what they refer to."""
+    shown = Table(title=Text("sets"), title_justify="left")
+    for heading in ("set", "is a", "holds", "refers to"):
+        shown.add_column(heading, overflow="fold")
+    for each in sets:
+        holds = ", ".join(f"{n} {what}" for what, n in each["counts"].items()) or each["problem"]
+        refers = "\n".join(_reference_line(**reference) for reference in each["refers"])
+        shown.add_row(*map(Text, (each["path"], each["kind"], holds, refers)))
+    return shown
+
+
+def _reference_line(label: str, path: str, count: int, missing: int) -> str:
+    what = path if count == 1 else f"{count} files, {path}, ..."
+    return f"{label}: {what}" + (f" ({missing} missing)" if count > 1 and missing else " (missing)" if missing else "")
 
 
 def _columns_table(title: str, columns: list[dict[str, str]]) -> Table:
