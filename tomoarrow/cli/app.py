@@ -46,7 +46,11 @@ def _root(
 @app.command()
 def convert(
     source: Annotated[
-        Path | None, typer.Argument(metavar="INPUT", help="The global STAR file of a job, such as tomograms.star.")
+        Path | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="A set of a project, such as optimisation_set.star or tomograms.star, or any other STAR file.",
+        ),
     ] = None,
     dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="The folder to make.")] = None,
     source_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
@@ -66,7 +70,7 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
     missing: Annotated[
         Literal["error", "skip"],
-        typer.Option(help="Tilt-series files that are not there: refuse, or leave out and list them."),
+        typer.Option(help="Files that are named and not there: refuse, or leave out and list them."),
     ] = "error",
     on_bad_value: Annotated[
         Literal["error", "null"],
@@ -77,7 +81,7 @@ def convert(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Convert a tomogram set, with all its tilt series, to one Parquet dataset."""
+    """Convert a set of a RELION project, with all that it names, to one Parquet dataset."""
     source, dataset = source_option or source, dataset_option or dataset
     with _errors_told(as_json=as_json):
         if source is None or dataset is None:
@@ -179,11 +183,11 @@ def verify(
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A STAR file or a dataset.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")],
     dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
     as_json: _Json = False,
 ) -> None:
-    """Show what a STAR file or a dataset holds: blocks, columns, types, units, rows."""
+    """Show what a STAR file, a project or a dataset holds: sets and what they refer to, blocks, columns, rows."""
     with _errors_told(as_json=as_json):
         from .show import describe, show_description
 

@@ -45,13 +45,15 @@ def convert(
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Convert a tomogram set of RELION 5, or any other single STAR file, to a dataset.
+    """Convert a set of a RELION project, all that an optimisation set names, or any other STAR file, to a dataset.
 
     Parameters
     ----------
     source : path
-        The global file of a tomogram set: ``tomograms.star``, ``tilt_series.star`` or its like, of any job. Of any
-        other STAR file each loop becomes a table.
+        What it is, is found out from its labels: an optimisation set, which brings all sets that it names; the
+        global file of a tomogram set of any job (``tomograms.star``, ``tilt_series.star``), which brings its tilt
+        series, or holds them, as RELION 4 and WarpTools have it; a set of particles, trajectories or manifolds. Of
+        any other STAR file each loop becomes a table.
     dataset : path
         The folder to make.
     project : path, optional
@@ -63,7 +65,7 @@ def convert(
     force : bool
         Replace a dataset that is there.
     missing : "error" or "skip"
-        What to do about tilt-series files that are not there: refuse, or leave out and list.
+        What to do about files that are named and not there: refuse, or leave out and list.
     on_bad_value : "error" or "null"
         What to do about values that do not fit their label's type: refuse, or read as null and list.
     strict : bool

@@ -64,19 +64,22 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
     }
     new = {label for column, label in labels.items() if column not in stored.origins}
     is_changed = stored.is_changed(manifest)
-    texts_of = _texts_by_name(texts)
+    texts_of = _texts_by_key(texts, by_name=bool(left) or is_changed)
     names: list[str] = []
     data, tables = [], []
     for whole in _parts(stored, [*labels], keys):
         part = whole.take(pa.array(left.rows(whole, keys.position))) if left else whole
         rows = part.select(list(labels)).rename_columns(list(labels.values()))
-        leaves = list(_leaves(part, rows.schema, keys, texts_of))
+        leaves = list(_leaves(part, rows.schema, keys, texts_of, len(names)))
         texts_of_part = {i: text for i, text, _ in render_part(leaves, rows, new)}
         data += [texts_of_part[i] for i in range(len(leaves))]
         tables.append(rows)
         names += [leaf.name for leaf in leaves]
     if is_changed:
         _check_names(names, stored)
+    for kept in reversed(texts):
+        if not kept.tables and kept.rows:
+            data.insert(len(names) if left or is_changed else kept.rows[0], render_tables(kept.text, [], [], LABELS))
     front = _front(dataset, manifest, texts, len(names) if is_changed or left else None)
     nothing = stored.read(list(labels), 0, 0).rename_columns(list(labels.values()))
     return Rendered(texts[0].file, front + b"".join(data), {name: pa.concat_tables(tables or [nothing])})
@@ -125,29 +128,28 @@ def _starts(table: pa.Table, keys: _Keys, stored: Stored | None = None) -> NDArr
     return np.flatnonzero(is_start)
 
 
-def _texts_by_name(texts: Sequence[KeptText]) -> dict[str | None, list[FileText]]:
-    """How blocks are written, by name; under None the usual way."""
-    found: dict[str | None, list[FileText]] = {}
+def _texts_by_key(texts: Sequence[KeptText], *, by_name: bool) -> dict[str | int | None, FileText]:
+    """How blocks are written, by number or, where some may be gone, by name; under None the usual way."""
+    found: dict[str | int | None, FileText] = {}
     for kept in texts:
         if kept.tables:
-            for name in kept.names or (None,):
-                found.setdefault(name, []).append(kept.text)
+            for key in (kept.names if by_name else kept.rows) or (None,):
+                found.setdefault(key, kept.text)
     return found
 
 
 def _leaves(
-    part: pa.Table, schema: pa.Schema, keys: _Keys, texts_of: dict[str | None, list[FileText]]
+    part: pa.Table, schema: pa.Schema, keys: _Keys, texts_of: dict[str | int | None, FileText], first: int
 ) -> Iterator[Leaf]:
-    """The blocks of a part, and how each is written."""
+    """The blocks of a part, of which the first has a number, and how each is written."""
     starts = _starts(part, keys)
     names = part.column(keys.name).take(pa.array(starts)).to_pylist()
     positions = np.asarray(part.column(keys.position).to_numpy(), np.int64)
     evidence = {field.name: evidence_for(field.type) for field in schema}
-    usual = texts_of.get(None, [None])[0]
-    for name, (begin, end) in zip(names, pairwise([*starts.tolist(), part.num_rows]), strict=True):
-        own = texts_of.get(name)
-        # Blocks of the same name have their texts in order.
-        text = usual if own is None else own.pop(0) if len(own) > 1 else own[0]
+    usual = texts_of.get(None)
+    bounds = pairwise([*starts.tolist(), part.num_rows])
+    for i, (name, (begin, end)) in enumerate(zip(names, bounds, strict=True), first):
+        text = texts_of.get(i) or texts_of.get(name) or usual
         if text is not None and text.raw:
             text = text_of_series(text.raw.encode(), name, Options(LABELS, evidence, "null"))
         yield Leaf(name, text, positions[begin:end])
@@ -167,15 +169,16 @@ def _check_names(names: Sequence[str], stored: Stored) -> None:
 
 def _front(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptText], n_blocks: int | None) -> bytes:
     """What stands before the first block with rows; `n_blocks`: how many of those there are now, where that is new."""
-    fronts = [kept for kept in texts if not kept.tables]
-    if not fronts:
-        return b""
-    text, pairs = fronts[0].text, pairs_of(dataset, manifest, fronts[0].file)
-    if pairs is not None:
-        if n_blocks is not None:
-            is_number = np.array([label == _PARTICLE_NUMBER for label in pairs.column("label").to_pylist()], bool)
-            values = np.where(is_number, str(n_blocks), np.array(pairs.column("value").to_pylist(), object))
-            at = pairs.column_names.index("value")
-            pairs = pairs.set_column(at, "value", pa.array(values.tolist(), pa.string()))
-        text = replace(text, style=with_values(text.style, pairs, 0, goes_on=False))
-    return render_tables(text, [], [], LABELS)
+    fronts = [kept.text for kept in texts if not kept.tables and not kept.rows]
+    pairs = pairs_of(dataset, manifest, texts[0].file) if fronts else None
+    if pairs is not None and n_blocks is not None:
+        is_number = np.array([label == _PARTICLE_NUMBER for label in pairs.column("label").to_pylist()], bool)
+        values = np.where(is_number, str(n_blocks), np.array(pairs.column("value").to_pylist(), object))
+        at = pairs.column_names.index("value")
+        pairs = pairs.set_column(at, "value", pa.array(values.tolist(), pa.string()))
+    data, first = b"", 0
+    for text in fronts:
+        style = text.style if pairs is None else with_values(text.style, pairs, first, goes_on=False)
+        data += render_tables(replace(text, style=style), [], [], LABELS)
+        first += len(style.blocks)
+    return data

@@ -77,20 +77,22 @@ class _Styles:
     """How the blocks are written: nearly always all alike. The usual style is kept once, others with their blocks."""
 
     usual: str | None = None
-    others: dict[str, list[str]] = field(default_factory=dict)
+    others: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     styles: dict[str, FileStyle] = field(default_factory=dict)
-    departing: list[tuple[str, FileText]] = field(default_factory=list)
+    departing: list[tuple[int, str, FileText]] = field(default_factory=list)
+    n_blocks: int = 0
 
     def add(self, names: Sequence[str], texts: Sequence[FileText | None]) -> None:
         """Add blocks; the first ones settle which style is the usual one."""
-        by_style: dict[int, tuple[FileStyle, list[str]]] = {}
-        for name, text in zip(names, texts, strict=True):
+        by_style: dict[int, tuple[FileStyle, list[tuple[int, str]]]] = {}
+        for i, (name, text) in enumerate(zip(names, texts, strict=True), self.n_blocks):
             if text is None:
                 continue
             if text.raw or any(text.departures):
-                self.departing.append((name, text))
+                self.departing.append((i, name, text))
             else:
-                by_style.setdefault(id(text.style), (text.style, []))[1].append(name)
+                by_style.setdefault(id(text.style), (text.style, []))[1].append((i, name))
+        self.n_blocks += len(names)
         found = {style_json(style): (style, own) for style, own in by_style.values()}
         if self.usual is None and found:
             self.usual = max(found, key=lambda each: len(found[each][1]))
@@ -102,15 +104,16 @@ class _Styles:
     def texts(self, file: str, table: str) -> Iterator[KeptText]:
         """What is kept of them."""
 
-        def kept(text: FileText, names: Sequence[str]) -> KeptText:
-            return KeptText(file, None, (table,), text, tuple(names))
+        def kept(text: FileText, blocks: Sequence[tuple[int, str]]) -> KeptText:
+            numbers = tuple(i for i, _ in blocks) if blocks else None
+            return KeptText(file, None, (table,), text, tuple(name for _, name in blocks), numbers)
 
-        usual: list[tuple[str, list[str]]] = [] if self.usual is None else [(self.usual, [])]
-        for key, names in [*usual, *self.others.items()]:
+        usual: list[tuple[str, list[tuple[int, str]]]] = [] if self.usual is None else [(self.usual, [])]
+        for key, blocks in [*usual, *self.others.items()]:
             style = self.styles[key]
-            yield kept(FileText(style, tuple(loop.departures for loop in style.loops)), names)
-        for name, text in self.departing:
-            yield kept(text, [name])
+            yield kept(FileText(style, tuple(loop.departures for loop in style.loops)), blocks)
+        for i, name, text in self.departing:
+            yield kept(text, [(i, name)])
 
 
 def write_stack(
@@ -126,14 +129,18 @@ def write_stack(
     options = replace(options, is_settled=not reads_again(file.source))
     own, styles = Findings(), _Styles()
     labels: tuple[str, ...] = ()
-    names_seen = rows_seen = 0
+    n_front = rows_seen = 0
     with ExitStack() as stack:
         writer: PartWriter | None = None
         for blocks in _blocks(file, options, threads, stack):
             own.add(_moved(blocks.found, rows_seen))
             if blocks.front is not None:
-                written.pairs += [(file.name, i, block, pair.label, pair.text) for i, block, pair in blocks.pairs]
-                yield KeptText(file.name, None, (), blocks.front)
+                n = styles.n_blocks
+                # The pairs of what stands between blocks with rows are no more than text.
+                pairs = blocks.pairs if not n else []
+                written.pairs += [(file.name, n_front + i, block, pair.label, pair.text) for i, block, pair in pairs]
+                n_front += len(blocks.front.style.blocks)
+                yield KeptText(file.name, None, (), blocks.front, rows=(n,) if n else None)
             if not blocks.names or own.errors:
                 continue
             labels = labels or blocks.labels
@@ -145,7 +152,6 @@ def write_stack(
                 raise TypeGrew(file)
             writer.write(rows, keys.position)
             styles.add(blocks.names, blocks.stack.texts)
-            names_seen += len(blocks.names)
             rows_seen += rows.num_rows
         raise_gathered(told(own.errors), "{n} values or labels do not fit:")
         found.notices += merged(own.notices)

@@ -31,9 +31,7 @@ _SCHEMA = pa.schema(
         pa.field("names", pa.string(), metadata={"description": "Tomograms of rows that depart, or blocks, as JSON"}),
         pa.field("departures", pa.string(), metadata={"description": "What departs from the style, as JSON"}),
         pa.field("raw", pa.string(), metadata={"description": "The text itself, where no style describes it"}),
-        pa.field(
-            "rows", pa.string(), metadata={"description": "Rows of each table in this piece of the file, as JSON"}
-        ),
+        pa.field("rows", pa.string(), metadata={"description": "Rows of each table in this piece, or blocks, as JSON"}),
     ]
 )
 
@@ -56,7 +54,8 @@ class KeptText:
         that are written so, none for the usual style.
     rows : tuple of int or None
         Where the file is kept in pieces, the rows that each of the tables has in this one. A piece behind the first
-        goes on with a loop, whose labels stand in front of it only here.
+        goes on with a loop, whose labels stand in front of it only here. Of stacked blocks the numbers of those in
+        `names`; of a text between those, of which no block has rows, the number of the next.
     """
 
     file: str
@@ -189,7 +188,7 @@ def _kept(table: pa.Table) -> list[KeptText]:
         text = FileText(styles[style], departures, row.get("raw") or "")
         names = tuple(json.loads(row.get("names") or "[]"))
         rows = tuple(json.loads(row["rows"])) if row.get("rows") else None
-        if rows is not None and len(rows) != len(tables):
+        if rows is not None and len(rows) not in (len(tables) or 1, len(names)):
             raise ValueError(f"rows of {len(rows)} tables, not of {len(tables)}")
         kept.append(KeptText(row["file"], row.get("tomogram"), tables, text, names, rows))
     return kept

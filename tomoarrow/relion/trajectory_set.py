@@ -35,7 +35,8 @@ class Blocks:
     stack : Stack
         Their rows, and how each is written.
     front : FileText or None
-        How the blocks are written that stand before the first with rows, where the piece is the first of its file.
+        How the blocks are written that stand before the first with rows, where the piece is the first of its file or
+        has none with rows.
     pairs : list of tuple
         The pairs of those: number and name of the block, and the pair.
     labels : tuple of str
@@ -72,7 +73,7 @@ def read_blocks(piece: Piece, options: Options, *, is_first: bool) -> Blocks:
         if set(other) != set(labels):
             found.errors.append(_other_labels(structure, members[0], labels, other))
     stack, _ = read_stack(structure, files, {} if found.errors else groups, names, options, found)
-    front, pairs = _front(structure, front_end) if is_first else (None, [])
+    front, pairs = _front(structure, front_end) if is_first or not len(filled) else (None, [])
     return Blocks(names, stack, front, pairs, labels, found)
 
 
