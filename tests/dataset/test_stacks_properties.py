@@ -78,6 +78,67 @@ def check(text: str, piece_bytes: int, threads: int) -> None:
         shutil.rmtree(home)
 
 
+@st.composite
+def relion4_sets(draw: st.DrawFn) -> str:
+    """A tomogram set in one file: blocks in any order, some in another layout, some of no tomogram."""
+    names = draw(st.lists(NAMES, min_size=1, max_size=6, unique=True))
+    number, gap = draw(st.booleans()), draw(GAPS)
+    labels = ["rlnTomoProjX", "rlnDefocusU", "rlnMicrographPreExposure", "label"]
+    order = draw(st.permutations(names))
+    text = draw(FRONTS) + "data_global\n\nloop_\n_rlnTomoName\n_rlnTomoSizeX\n"
+    text += "".join(f"{name}{gap}{i}\n" for i, name in enumerate(names)) + draw(st.sampled_from(["", "\n", " \n"]))
+    if draw(st.integers(0, 5)) == 0:
+        text += "\ndata_more\n\n_key value\n"
+    for name in order:
+        own = [*labels[:3], *draw(st.sampled_from([[], labels[3:]]))]
+        header = "".join(f"_{label}{f' #{i}' if number else ''}\n" for i, label in enumerate(own, 1))
+        text += draw(FRONTS) + f"data_{name}{draw(BETWEEN)}loop_\n{header}"
+        for _ in range(draw(st.integers(1, 4))):
+            values = [f"[{draw(NUMBERS)},0,1e-3]", *(draw(NUMBERS) for _ in own[1:])]
+            text += gap.join(values) + draw(ENDS)
+        if draw(st.integers(0, 8)) == 0:
+            text += "\ndata_other\n_key value\n"
+    return text
+
+
+@settings(max_examples=60, deadline=None)
+@given(relion4_sets())
+def test_relion4_sets(text: str) -> None:
+    check_relion4(text)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None)
+@given(relion4_sets())
+def test_relion4_sets_long(text: str) -> None:
+    check_relion4(text)
+
+
+def check_relion4(text: str) -> None:
+    """A set converts, is exported to its bytes, and has the rows that each block has by itself."""
+    home = Path(tempfile.mkdtemp())
+    try:
+        (home / "tomograms.star").write_bytes(text.encode())
+        ta.convert(home / "tomograms.star", home / "d")
+        ta.export(home / "d", home / "out")
+        assert (home / "out" / "tomograms.star").read_bytes() == text.encode()
+        assert ta.verify(home / "d").differences == []
+        document = ta.read_star(text.encode())
+        names = document["global"].table.column("rlnTomoName").to_pylist()
+        expected = [
+            (name, i, str(row["rlnTomoProjX"]), str(row["rlnDefocusU"]), str(row.get("label")))
+            for name in names
+            for i, row in enumerate(document[name].table.to_pylist())
+        ]
+        found = pq.read_table(home / "d" / "tilts").to_pylist()
+        assert [row[:4] for row in expected] == [
+            (row["rlnTomoName"], row["tilt_index"], str(row["rlnTomoProjX"]), str(row["rlnDefocusU"])) for row in found
+        ]
+        assert [row[4] == "None" for row in expected] == [row.get("label") is None for row in found]
+    finally:
+        shutil.rmtree(home)
+
+
 @settings(max_examples=60, deadline=None)
 @given(trajectories(), st.sampled_from([64, 200, 1000, 1 << 20]), st.sampled_from([1, 3]))
 def test_trajectories(text: str, piece_bytes: int, threads: int) -> None:
