@@ -38,9 +38,9 @@ from .tomogram_set import NAME, SERIES_FILE, global_block, optics_block
 
 T = TypeVar("T")
 
-#: The columns of a particle set that checks look at; paths too where files are looked for.
+#: The columns of a particle set that checks look at.
 _OF_PARTICLES = frozenset(
-    [NAME, PARTICLE_NAME, OPTICS_GROUP, VISIBLE_FRAMES, "rlnRandomSubset", "rlnImageName"]
+    [NAME, PARTICLE_NAME, OPTICS_GROUP, VISIBLE_FRAMES, "rlnRandomSubset", "rlnImageName", "rlnCtfImage"]
     + [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
     + [f"rlnCoordinate{axis}" for axis in "XYZ"]
 )
@@ -162,12 +162,8 @@ def _optimisation(path: Path, project: Path | None, found: _Found) -> Sets:
         if not os.path.isfile(member.path):
             found.missing.append(Named(place, label, member.name))
             continue
-        if (
-            kind == "tomogram set"
-            and _attempt(found, lambda path=member.path: kind_of(path)) == "RELION 4 tomogram set"
-        ):
-            kind = "RELION 4 tomogram set"
-        sets = _member(member, kind, sets, found)
+        own = _kind_of_set(member.path) if kind == "tomogram set" else kind
+        sets = _member(member, own, sets, found)
     references = [
         Named(locate(file.path, file.name, document[0].name, label=label), label, text)
         for label, text in named.references.items()
@@ -175,10 +171,12 @@ def _optimisation(path: Path, project: Path | None, found: _Found) -> Sets:
     return replace(sets, named=tuple(references))
 
 
-def _kind_of_set(file: _File, found: _Found) -> Kind:
-    """Which of the two layouts a tomogram set has."""
-    kind = _attempt(found, lambda: kind_of(file.path))
-    return "RELION 4 tomogram set" if kind == "RELION 4 tomogram set" else "tomogram set"
+def _kind_of_set(path: str) -> Kind:
+    """Which of the two layouts a tomogram set has; what is wrong with it is told of when it is read."""
+    with suppress(TomoarrowError):
+        if kind_of(path) == "RELION 4 tomogram set":
+            return "RELION 4 tomogram set"
+    return "tomogram set"
 
 
 def _member(file: _File, kind: Kind, sets: Sets, found: _Found) -> Sets:
@@ -188,7 +186,7 @@ def _member(file: _File, kind: Kind, sets: Sets, found: _Found) -> Sets:
     if kind in ("tomogram set", "RELION 4 tomogram set"):
         return replace(sets, tomograms=_attempt(found, lambda: _tomograms(file, kind, sets.project, found)))
     if kind == "particle set":
-        return replace(sets, particles=_attempt(found, lambda: _particles(file, found, has_paths=True)))
+        return replace(sets, particles=_attempt(found, lambda: _particles(file, found)))
     if kind == "trajectory set":
         return replace(sets, trajectories=_attempt(found, lambda: _trajectories(file, found)))
     if kind == "manifold set":
@@ -351,7 +349,7 @@ def _particle_block(structure: Structure) -> str | None:
     return next(own, None)
 
 
-def _particles(file: _File, found: _Found, *, has_paths: bool) -> Particles:
+def _particles(file: _File, found: _Found) -> Particles:
     structure = _front(file.path)
     block = _particle_block(structure)
     table = _read(file.path, block, _OF_PARTICLES, found.findings)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,12 @@ class Tilts:
         """The tomogram of each row."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
+    def series(self) -> Iterator[slice]:
+        """The rows of each tomogram that has some."""
+        for begin, end in pairwise(self.begins.tolist()):
+            if begin < end:
+                yield slice(begin, end)
+
     def numbers(self, label: str) -> NDArray[np.float64] | None:
         """As `Rows.numbers`."""
         return column_of_numbers(self.table, label)
@@ -153,9 +161,13 @@ class Particles:
     general: dict[str, str] | None
 
     @property
-    def tomograms(self) -> list[str]:
-        """The name of the tomogram of each particle; empty where there is none."""
-        return [name or "" for name in self.rows.texts(NAME) or [None] * self.rows.table.num_rows]
+    def tomograms(self) -> tuple[NDArray[np.int64], list[str]]:
+        """For each particle the position of its tomogram in a list of names, -1 where it has none; and that list."""
+        if NAME not in self.rows.table.column_names:
+            return np.full(self.rows.table.num_rows, -1, np.int64), []
+        names = self.rows.table.column(NAME).combine_chunks()
+        codes = names if pa.types.is_dictionary(names.type) else names.dictionary_encode()
+        return codes.indices.fill_null(-1).to_numpy().astype(np.int64), codes.dictionary.to_pylist()
 
     def name(self, row: int) -> str:
         """What a particle is called in messages."""

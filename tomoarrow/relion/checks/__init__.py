@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from . import reading, tomograms
+from . import files, particles, reading, row_order, tilts, tomograms, trajectories
 from .finding import Check
 
 #: All checks, in the order in which they run.
-CHECKS: tuple[Check, ...] = (*reading.CHECKS, *tomograms.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *reading.CHECKS,
+    *tomograms.CHECKS,
+    *tilts.CHECKS,
+    *row_order.CHECKS,
+    *particles.CHECKS,
+    *trajectories.CHECKS,
+    *files.CHECKS,
+)

@@ -64,14 +64,16 @@ def _columns(tomograms: Tomograms) -> Iterator[Found]:
 def _hand(tomograms: Tomograms) -> Iterator[Found]:
     hand = tomograms.rows.numbers(HAND)
     if hand is not None:
-        yield from in_rows(tomograms.rows, ~np.isin(hand, (1.0, -1.0)), "a hand that is neither 1 nor -1", HAND, NAME)
+        yield from in_rows(
+            tomograms.rows, ~np.isin(hand, (1.0, -1.0)) & ~np.isnan(hand), "a hand that is neither 1 nor -1", HAND, NAME
+        )
 
 
 def _pixel_size(tomograms: Tomograms) -> Iterator[Found]:
     for label in (PIXEL_SIZE, ORIGINAL_PIXEL_SIZE):
         sizes = tomograms.rows.numbers(label)
         if sizes is not None:
-            yield from in_rows(tomograms.rows, ~(sizes > 0), "a pixel size that is not positive", label, NAME)
+            yield from in_rows(tomograms.rows, sizes <= 0, "a pixel size that is not positive", label, NAME)
 
 
 def _no_pixel_size(tomograms: Tomograms) -> Iterator[Found]:
@@ -94,7 +96,7 @@ def _binning(tomograms: Tomograms) -> Iterator[Found]:
     binning = tomograms.rows.numbers(BINNING)
     if binning is not None:
         what = "a binning of the tomogram that is not positive"
-        yield from in_rows(tomograms.rows, ~(binning > 0), what, BINNING, NAME)
+        yield from in_rows(tomograms.rows, binning <= 0, what, BINNING, NAME)
 
 
 def _binned_sizes(tomograms: Tomograms) -> Iterator[Found]:
@@ -114,7 +116,7 @@ def _size(tomograms: Tomograms) -> Iterator[Found]:
     for label, column in zip(SIZES, columns, strict=True):
         if column is not None:
             what = "a size of the tomogram that is not positive"
-            yield from in_rows(tomograms.rows, ~(column > 0), what, label, NAME)
+            yield from in_rows(tomograms.rows, column <= 0, what, label, NAME)
 
 
 def out_of_range(rows: Rows, label: str, least: float, most: float, unit: str, name: str | None) -> Iterator[Found]:
@@ -122,7 +124,7 @@ def out_of_range(rows: Rows, label: str, least: float, most: float, unit: str, n
     values = rows.numbers(label)
     if values is not None:
         what = f"{label} outside {least:g} to {most:g} {unit}".rstrip()
-        yield from in_rows(rows, ~((values >= least) & (values <= most)), what, label, name)
+        yield from in_rows(rows, (values < least) | (values > most), what, label, name)
 
 
 def _optics_ranges(tomograms: Tomograms) -> Iterator[Found]:
@@ -185,7 +187,7 @@ def _relion4_blocks(tomograms: Tomograms) -> Iterator[Found]:
 def _frame_count(tomograms: Tomograms) -> Iterator[Found]:
     counts = tomograms.rows.numbers("rlnTomoFrameCount")
     if counts is not None:
-        is_other = tomograms.tilts.is_read & (counts != tomograms.tilts.counts)
+        is_other = tomograms.tilts.is_read & (counts != tomograms.tilts.counts) & ~np.isnan(counts)
         what = "rlnTomoFrameCount is not the number of tilts"
         yield from in_rows(tomograms.rows, is_other, what, "rlnTomoFrameCount", NAME)
 
