@@ -257,6 +257,13 @@ class Sets:
     looks_at_files: bool = False
 
 
+def tomogram_rows(tomograms: Tomograms, particles: Particles) -> NDArray[np.int64]:
+    """For each particle the row of its tomogram in the global table; -1 where there is none."""
+    codes, names = particles.tomograms
+    known = {name: row for row, name in reversed([*enumerate(tomograms.names)])}
+    return np.array([*(known.get(name, -1) for name in names), -1], np.int64)[codes]
+
+
 def column_of_numbers(table: pa.Table, label: str) -> NDArray[np.float64] | None:
     """A column of numbers, nan where there is none; None where there is no such column."""
     if label not in table.column_names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import files, particles, reading, row_order, tilts, tomograms, trajectories
+from . import files, optics, particles, reading, row_order, tilts, tomograms, trajectories
 from .finding import Check
 
 #: All checks, in the order in which they run.
@@ -12,6 +12,7 @@ CHECKS: tuple[Check, ...] = (
     *tilts.CHECKS,
     *row_order.CHECKS,
     *particles.CHECKS,
+    *optics.CHECKS,
     *trajectories.CHECKS,
     *files.CHECKS,
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ _IMAGES = (
 
 #: What of a path is not the name that its movie gave it: the folder, what jobs add, the extension.
 _NOT_STEM = (
-    (r"^.*/", ""),
+    (r"^(?:[^/]*/)*", ""),
     (r":mrcs?$", ""),
     (r"\.ctf$", ""),
     (r"\.(mrcs?|tiff?|eer|star|st|dm4)$", ""),
@@ -139,15 +140,17 @@ def _acquisition(numbers: NDArray[np.float64], angles: NDArray[np.float64] | Non
     for column in numbers.T:
         is_angle = angles is not None and np.mean(np.abs(column - angles) <= _ANGLE_TOLERANCE_DEG) > 1 - _MAJORITY
         is_whole = (column == np.floor(column)).all() and column.min() >= 0
-        if (
-            is_whole
-            and not is_angle
-            and len(np.unique(column)) == n
-            and np.ptp(column) < 2 * n
-            and column.min() < 2 * n
-        ):
-            return column
+        is_close = np.ptp(column) < 2 * n and column.min() < 2 * n
+        if is_whole and is_close and not is_angle and len(np.unique(column)) == n:
+            order: NDArray[np.float64] = column
+            return order
     return None
+
+
+def _ascends(names: Sequence[str | None], dose: NDArray[np.float64]) -> bool:
+    """Whether names are in the order of the dose as they stand: numbers in most have the same width."""
+    ordered = [names[i] or "" for i in np.argsort(dose).tolist()]
+    return all(a < b for a, b in pairwise(ordered))
 
 
 def _dose_order(tomograms: Tomograms) -> Iterator[Found]:
@@ -162,7 +165,7 @@ def _dose_order(tomograms: Tomograms) -> Iterator[Found]:
         if np.isnan(dose[rows]).any() or len(np.unique(dose[rows])) < rows.stop - rows.start:
             continue
         order = None if index is None or np.isnan(index[rows]).any() else index[rows]
-        if order is None and names is not None:
+        if order is None and names is not None and not _ascends(names[rows], dose[rows]):
             numbers = _numbers_in(names[rows])
             order = None if numbers is None else _acquisition(numbers, None if angles is None else angles[rows])
         if order is not None and len(np.unique(order)) == len(order):
