@@ -36,6 +36,8 @@ class Block:
         return f"data_{self.name}\n\nloop_\n{header}" + "".join(" ".join(map(str, row)) + "\n" for row in rows)
 
 
+_MANIFOLD = {"Index": 1, "Type": "sphere", "Params": "[9,9,9,5]"}
+
 Files = dict[str, list[Block]]
 
 
@@ -72,11 +74,7 @@ def sound_project() -> Files:
             ),
         ],
         MANIFOLDS: [
-            Block(
-                name,
-                {"rlnTomoManifoldIndex": [1], "rlnTomoManifoldType": ["sphere"], "rlnTomoManifoldParams": ["[9,9,9,5]"]},
-            )
-            for name in NAMES
+            Block(name, {f"rlnTomoManifold{what}": [value] for what, value in _MANIFOLD.items()}) for name in NAMES
         ],
     }
 

@@ -51,6 +51,7 @@ def _groups_twice(particles: Particles) -> Iterator[Found]:
         if twice and optics is not None:
             place = optics.place(len(values) - 1 - values[::-1].index(twice[0]), label)
             yield named("optics groups that stand more than once", twice, place)
+            return
 
 
 def _optics_ranges(particles: Particles) -> Iterator[Found]:

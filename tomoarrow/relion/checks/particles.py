@@ -97,10 +97,12 @@ def _name_of_other(sets: Sets) -> Iterator[Found]:
     if particles is None or PARTICLE_NAME not in particles.rows.table.column_names:
         return
     codes, names = particles.tomograms
-    stems = pc.replace_substring_regex(particles.rows.table.column(PARTICLE_NAME), r"/[^/]*$", "")
-    known = pa.array([*names, *(sets.tomograms.names if sets.tomograms else ())], pa.string()).unique()
+    there = pa.array(names if sets.tomograms is None else sets.tomograms.names, pa.string())
     own = pa.array(names, pa.string()).take(pa.array(codes, mask=codes < 0))
-    is_other = pc.and_(pc.not_equal(stems, own), pc.is_in(stems, value_set=known)).fill_null(False)
+    stems = pc.replace_substring_regex(particles.rows.table.column(PARTICLE_NAME), r"/[^/]*$", "")
+    is_other = pc.and_(pc.not_equal(stems, own), pc.is_in(stems, value_set=there))
+    # Particles of tomograms that are not there are told of as such.
+    is_other = pc.and_(is_other, pc.is_in(own, value_set=there)).fill_null(False)
     what = "particles that are named after another tomogram than theirs"
     yield from in_particles(particles, is_other.to_numpy(), what, PARTICLE_NAME)
 
@@ -120,9 +122,10 @@ def _outside(sets: Sets) -> Iterator[Found]:
             continue
         of_particle = np.append(size, np.nan)[row]
         if centred is not None:
-            is_bad |= np.abs(centred) > (of_particle / 2 + 1) * np.append(pixel, np.nan)[row]
+            most = (of_particle / 2 + 1) * np.append(pixel, np.nan)[row]
+            is_bad |= (np.abs(centred) > most) & np.isfinite(centred)
         elif decentred is not None:
-            is_bad |= (decentred < -1) | (decentred > of_particle + 1)
+            is_bad |= ((decentred < -1) | (decentred > of_particle + 1)) & np.isfinite(decentred)
     label = next((label for label in (_CENTRED[0], _PIXELS[0]) if label in particles.rows.table.column_names), NAME)
     yield from in_particles(particles, is_bad, "particles outside of their tomogram", label)
 

@@ -157,11 +157,13 @@ def _movie_of_two_series(tomograms: Tomograms) -> Iterator[Found]:
     movies = tomograms.tilts.texts(MOVIE)
     if movies is None:
         return
-    first: dict[str, int] = {}
-    owners = tomograms.tilts.tomogram.tolist()
-    is_bad = [m is not None and first.setdefault(m, t) != t for m, t in zip(movies, owners, strict=True)]
-    is_bad_series = np.array(is_bad, bool)
-    yield from in_tilts(tomograms, is_bad_series, "tilts whose movie is in an earlier tilt series too", MOVIE)
+    # Tomograms that share a file are told of as such.
+    owner_of = tomograms.names if tomograms.is_relion4 else tomograms.tilts.paths
+    owners = [owner_of[t] for t in tomograms.tilts.tomogram.tolist()]
+    first: dict[str, str] = {}
+    pairs = zip(movies, owners, strict=True)
+    is_bad = np.array([movie is not None and first.setdefault(movie, own) != own for movie, own in pairs], bool)
+    yield from in_tilts(tomograms, is_bad, "tilts whose movie is in an earlier tilt series too", MOVIE)
 
 
 def _middle(values: NDArray[np.float64]) -> float:

@@ -138,9 +138,12 @@ def _optics_of_group(tomograms: Tomograms) -> Iterator[Found]:
         values = tomograms.rows.numbers(label)
         if groups is None or values is None:
             continue
-        seen: dict[str | None, float] = {}
-        first = [seen.setdefault(group, value) for group, value in zip(groups, values.tolist(), strict=True)]
-        is_other = ~np.isclose(values, first, rtol=1e-4, equal_nan=True)
+        first: dict[str | None, float] = {}
+        for group, value in zip(groups, values.tolist(), strict=True):
+            if not np.isnan(value):
+                first.setdefault(group, value)
+        expected = np.array([first.get(group, np.nan) for group in groups])
+        is_other = np.abs(values - expected) > 1e-4 * np.abs(expected)
         yield from in_rows(tomograms.rows, is_other, f"another {label} than the first of its optics group", label, NAME)
 
 
