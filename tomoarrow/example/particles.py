@@ -77,8 +77,8 @@ _TRAJECTORY_LABELS = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 
 _BOX_PX = 192
 _HIGHEST_DOSE = 50.0
-#: How far from the centre of the tomogram particles are, at the most: near enough for the first image to show most.
-_REACH_PX = (1700, 1600, 350)
+#: How far from the centre of the tomogram particles may be: a few of those at the rim are not in all images.
+_REACH_PX = (1750, 1650, 700)
 
 
 def write_particles(directory: Path, job: str, every: Sequence[Series], particles: int, seed: int) -> Path:
@@ -95,6 +95,11 @@ def write_particles(directory: Path, job: str, every: Sequence[Series], particle
     particles : int
         How many in each tomogram.
     seed : int
+
+    Returns
+    -------
+    Path
+        The file that was written.
     """
     star = directory / job / "particles.star"
     star.parent.mkdir(parents=True)
