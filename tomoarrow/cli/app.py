@@ -203,6 +203,7 @@ def example(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     tomograms: Annotated[int, typer.Option(min=1, help="How many tomograms.")] = 5,
     tilts: Annotated[int, typer.Option(min=0, help="How many tilt images of each.")] = 41,
+    particles: Annotated[int, typer.Option(min=0, help="How many particles of each, with trajectories.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same project.")] = 1,
 ) -> None:
     """Write a made-up but realistic RELION project."""
@@ -212,8 +213,12 @@ def example(
         compile_kernels(to_write=True)
         from ..example import make_project
 
-        made = make_project(directory, tomograms=tomograms, tilts=tilts, seed=seed)
-        print(f"{made.tomograms} tomograms, {made.tilts} tilts: {made.tomograms_star}")
+        made = make_project(directory, tomograms=tomograms, tilts=tilts, particles=particles, seed=seed)
+        counts = f"{made.tomograms} tomograms, {made.tilts} tilts"
+        if made.optimisation_set_star is None:
+            print(f"{counts}: {made.tomograms_star}")
+        else:
+            print(f"{counts}, {made.particles} particles: {made.optimisation_set_star}")
 
 
 @app.command()
