@@ -39,6 +39,7 @@ class Particles:
     tomograms: list[pa.ChunkedArray] = field(default_factory=list)
     _optics: pa.Table | None = None
     _is_open: bool = False
+    _is_alone: bool = False
 
     @staticmethod
     def of(file: StarFile, options: Options, tilt_counts: Mapping[str, int | None] | None) -> Particles:
@@ -47,8 +48,11 @@ class Particles:
 
     def shape(self, block: str, rows: pa.Table) -> Shaped:
         """The rows of a loop as they go into the dataset."""
-        if block == OPTICS and OPTICS_GROUP in rows.column_names and self._optics is None:
-            self._optics = rows
+        if block == OPTICS and OPTICS_GROUP in rows.column_names and not self._is_open:
+            # It may come in several pieces.
+            self._optics = (
+                rows if self._optics is None else pa.concat_tables([self._optics, rows], promote_options="permissive")
+            )
         elif self._are_particles(block, rows.column_names):
             self.mismatches.look(rows, self._groups_for(rows))
             if {NAME, PARTICLE_NAME} <= set(rows.column_names):
@@ -67,6 +71,7 @@ class Particles:
         """The optics table, looked for once behind the first particles where it was not before them."""
         if self._optics is None and not self._is_open and OPTICS_GROUP in rows.column_names:
             self._optics = self._read_optics()
+            self._is_alone = self._optics is None and not reads_again(self.file.source)
         self._is_open = True
         return self._optics
 
@@ -85,6 +90,6 @@ class Particles:
         """Add what is to be told of the particles, when all are written."""
         place = str(self.file.path)
         found.notices += self.mismatches.notices(place)
-        if self._optics is None and not reads_again(self.file.source):
+        if self._is_alone:
             message = "no optics table before the particles of a source that is read once: they are not joined with one"
             found.notices.append(Notice("no-optics", message, Place(place, block=PARTICLES)))
