@@ -305,7 +305,8 @@ def depths(matrices: Floats, points: ArrayLike, tomogram_size: ArrayLike) -> Flo
     ``src/jaz/tomography/tomogram.cpp``: Tomogram::getDepthOffset. The centre is ``size / 2``.
     """
     offsets = np.asarray(points, np.float64) - centre_px(tomogram_size, "exact")
-    return np.einsum("...j,...j", matrices[..., 2, :3], offsets)
+    result: Floats = np.einsum("...j,...j", matrices[..., 2, :3], offsets)
+    return result
 
 
 def defocus_at(
