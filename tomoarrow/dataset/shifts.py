@@ -47,23 +47,37 @@ class Shifts:
     _bounds: Ints
     _held: dict[int, Floats] = field(default_factory=dict)
 
-    def of(self, rows: Ints) -> Floats:
-        """The shifts in rows of the table: float64[3, rows], in Angstrom.
+    def of(self, particles: slice, particle: Ints, tilt_index: Ints) -> Floats:
+        """The shifts of some particles.
 
-        Row groups are kept from one call to the next as far as both need them: rows in about the order of the table
-        are read once.
+        Row groups are kept from one call to the next as far as both need them: where trajectories are in about the
+        order of the particles, each is read once.
+
+        Parameters
+        ----------
+        particles : slice
+            The particles that are asked for; each has a trajectory.
+        particle, tilt_index : int64[n]
+            For each row of the answer, which of those, and which row of its trajectory.
+
+        Returns
+        -------
+        float64[3, n]
+            In Angstrom.
         """
-        if not len(rows):
-            return np.zeros((3, 0))
-        group_of = np.searchsorted(self._bounds, rows, side="right") - 1
-        groups = np.unique(group_of)
-        self._held = {group: piece for group, piece in self._held.items() if group in groups}
+        starts, counts = self.starts[particles], self.counts[particles]
+        first, last = (np.searchsorted(self._bounds, at, side="right") - 1 for at in (starts, starts + counts - 1))
+        groups = np.unique(np.concatenate([first, *(first + more for more in range(1, int((last - first).max()) + 1))]))
+        groups = groups[groups <= last.max()]
+        self._held = {group: self._held[group] for group in groups.tolist() if group in self._held}
         self._read([group for group in groups.tolist() if group not in self._held])
         pieces = [self._held[group] for group in groups.tolist()]
         lengths = np.array([piece.shape[1] for piece in pieces])
+        # The groups of a trajectory follow each other here too, so that its first says where it is.
         moved = np.zeros(len(self._bounds), np.int64)
         moved[groups] = np.cumsum(lengths) - lengths - self._bounds[groups]
-        return np.take(np.concatenate(pieces, axis=1), rows + moved[group_of], axis=1)
+        rows = (starts + moved[first])[particle] + tilt_index
+        return np.concatenate(pieces, axis=1).take(rows, axis=1)
 
     def _read(self, groups: Sequence[int]) -> None:
         """Read row groups, numbered through all files."""
@@ -128,23 +142,26 @@ def _columns(stored: Stored) -> tuple[str, ...]:
 def _begins(stored: Stored) -> tuple[Ints, pa.Array]:
     """The rows at which trajectories begin, and whose they are."""
     begins, owners = [], []
-    row, expected = 0, 0
+    row, before = 0, -2
     for path in stored.files:
-        for batch in pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, columns=[PARTICLE_NAME, TILT_INDEX]):
+        for batch in pq.ParquetFile(path).iter_batches(
+            _ROWS_AT_ONCE, columns=[PARTICLE_NAME, TILT_INDEX], use_threads=False
+        ):
             index = batch.column(TILT_INDEX).to_numpy()
             if not len(index):
                 continue
             is_first = index == 0
-            if (index[~is_first] != np.concatenate([[expected], index[:-1] + 1])[~is_first]).any():
+            follows = np.diff(index, prepend=np.int32(before)) == 1
+            if not (is_first | follows).all():
                 raise DatasetError(
                     "the rows of a trajectory do not stand together, in the order of the tilts",
                     place=Place(os.fspath(path), label=TILT_INDEX),
                     remedy="convert again, or keep the order of the rows",
                 )
-            begins.append(row + np.flatnonzero(is_first))
-            owners.append(batch.column(PARTICLE_NAME).filter(pa.array(is_first)).cast(pa.string()))
-            row += len(index)
-            expected = int(index[-1]) + 1
+            at = np.flatnonzero(is_first)
+            begins.append(row + at)
+            owners.append(batch.column(PARTICLE_NAME).take(pa.array(at)).cast(pa.string()))
+            row, before = row + len(index), int(index[-1])
     if not row:
         return np.zeros(0, np.int64), pa.array([], pa.string())
     return np.concatenate(begins), pa.concat_arrays(owners)
