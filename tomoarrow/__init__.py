@@ -13,6 +13,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .dataset.convert import convert
+    from .dataset.dataset import Dataset
     from .dataset.export import ExportReport, export
     from .dataset.report import Report
     from .dataset.verify import VerifyReport, verify
@@ -44,6 +45,7 @@ _HOMES = {
     "Reject": "star.document",
     "Block": "star.document",
     "BlockNotFoundError": "errors",
+    "Dataset": "dataset.dataset",
     "DatasetError": "errors",
     "Document": "star.document",
     "ExportReport": "dataset.export",
@@ -69,6 +71,7 @@ __all__ = [
     "LABELS",
     "Block",
     "BlockNotFoundError",
+    "Dataset",
     "DatasetError",
     "Document",
     "ExportReport",

@@ -1,0 +1,136 @@
+"""A dataset that is there: its tables as Polars has them, and what follows from several of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import polars as pl
+
+from ..errors import DatasetError, Place
+from .manifest import read_manifest
+from .particle_tilts import scan_particle_tilts
+from .stored import Stored, open_table
+from .tilt_images import ImageSize
+
+
+class Dataset:
+    """A dataset that `convert` made.
+
+    Parameters
+    ----------
+    path : str or path
+        Its folder.
+
+    Attributes
+    ----------
+    path : Path
+    manifest : dict
+        What ``manifest.json`` holds.
+
+    Raises
+    ------
+    DatasetError
+        The folder is no dataset, it is damaged, or a newer version of tomoarrow wrote it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path)
+
+    def __repr__(self) -> str:
+        tables = ", ".join(f"{name}: {table['rows']} rows" for name, table in self.manifest["tables"].items())
+        return f"Dataset({os.fspath(self.path)!r}: {tables})"
+
+    @property
+    def tilts(self) -> pl.LazyFrame:
+        """A row a tilt image: the columns of its tilt series, and those of its tomogram."""
+        return self._scan("tilts")
+
+    @property
+    def tomograms(self) -> pl.LazyFrame:
+        """A row a tomogram."""
+        return self._scan("tomograms")
+
+    @property
+    def particles(self) -> pl.LazyFrame:
+        """A row a particle, beside its optics group."""
+        return self._scan("particles")
+
+    @property
+    def trajectories(self) -> pl.LazyFrame:
+        """A row for each tilt of each particle: how the particle is shifted there."""
+        return self._scan("trajectories")
+
+    @property
+    def optics(self) -> pl.LazyFrame:
+        """A row an optics group."""
+        return self._scan("optics")
+
+    def particle_tilts(
+        self, *, image_size: ImageSize | None = None, project: str | os.PathLike[str] | None = None
+    ) -> pl.LazyFrame:
+        """Where each particle is in each tilt image that shows it, how deep, and at which defocus.
+
+        A row for each tilt that ``rlnTomoVisibleFrames`` has a 1 for (all tilts, where particles have no such column),
+        particle after particle, in the order of the tilts. Only columns that a query needs are worked out, a few
+        thousand particles at a time.
+
+        Parameters
+        ----------
+        image_size : (int, int) or "headers", optional
+            Width and height of the tilt images in pixels; "headers" reads those of the first image of each tomogram
+            (``rlnMicrographName``), which takes ``pip install tomoarrow[mrc]``. No STAR file has them. Without,
+            positions are relative to the centre of the image, the pixel ``size // 2``. The matrices of RELION 4 need
+            no size.
+        project : str or path, optional
+            What the paths of images are relative to, if not the project that was converted.
+
+        Returns
+        -------
+        polars.LazyFrame
+            With these columns, all float64 but for the first four; a pixel is one of the unbinned tilt series.
+
+            - ``rlnTomoName``, ``particle_index`` (int64: the row in `particles`), ``rlnTomoParticleName`` (where there
+              is one), ``tilt_index`` (int32: the position in the tilt series).
+            - ``rlnMicrographPreExposure``: electrons per square Angstrom before this tilt.
+            - ``x_px``, ``y_px``: from 0 at the corner of the image; or ``x_centred_px``, ``y_centred_px``. With the
+              shift of the particle's trajectory and the 2D deformation of the image, if there are any.
+            - ``depth_angst``: along the beam, from the centre of the tomogram, before the trajectory's shift.
+            - ``defocus_u_angst``, ``defocus_v_angst``: at that depth; ``rlnDefocusAngle`` in degrees.
+            - ``shift_x_angst``, ``shift_y_angst``, ``shift_z_angst``: of the trajectory, in the tomogram; null without
+              trajectories.
+            - ``rlnCtfScalefactor``, ``rlnCtfBfactorPerElectronDose`` (Angstrom squared), ``rlnPhaseShift`` (degrees),
+              where tilts or tomograms have them.
+
+        Raises
+        ------
+        DatasetError
+            A table is missing.
+        SchemaError
+            A column is missing; or, when the rows are asked for, a particle does not fit its tomogram or trajectory.
+        MissingFileError, UsageError
+            The size of the images is to be read from headers and cannot.
+
+        Notes
+        -----
+        As RELION 5 extracts particles (``src/jaz/tomography/programs/subtomo.cpp``: SubtomoProgram::processTomograms;
+        ``particle_set.cpp``: ParticleSet::getTrajectoryInPixels; ``tomogram.cpp``: Tomogram::projectPoint, getCtf).
+        """
+        tables = {name: self._open(name) for name in ("tilts", "tomograms", "particles")}
+        trajectories = self._open("trajectories") if "trajectories" in self.manifest["tables"] else None
+        home = Path(self.manifest["project"] if project is None else project)
+        return scan_particle_tilts(**tables, trajectories=trajectories, image_size=image_size, project=home)
+
+    def _open(self, name: str) -> Stored:
+        if name not in self.manifest["tables"]:
+            raise DatasetError(
+                f"the dataset has no table {name}",
+                place=Place(os.fspath(self.path)),
+                expected=f"one of: {', '.join(self.manifest['tables'])}",
+                remedy="convert an optimisation set that names all that belongs together",
+            )
+        return open_table(self.path, name, self.manifest)
+
+    def _scan(self, name: str) -> pl.LazyFrame:
+        return pl.scan_parquet(list(self._open(name).files), hive_partitioning=True)
