@@ -65,10 +65,11 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
     new = {label for column, label in labels.items() if column not in stored.origins}
     is_changed = stored.is_changed(manifest)
     texts_of = _texts_by_key(texts, by_name=bool(left) or is_changed)
+    of_tilts = keys.position if name == TRAJECTORIES else None
     names: list[str] = []
     data, tables = [], []
     for whole in _parts(stored, [*labels], keys):
-        part = whole.take(pa.array(left.rows(whole, keys.position))) if left else whole
+        part = whole.take(pa.array(left.rows(whole, of_tilts))) if left else whole
         rows = part.select(list(labels)).rename_columns(list(labels.values()))
         leaves = list(_leaves(part, rows.schema, keys, texts_of, len(names)))
         texts_of_part = {i: text for i, text, _ in render_part(leaves, rows, new)}
