@@ -29,7 +29,7 @@ from ..star.tables import Findings, Options
 from .contents import Contents, Progress, source_info
 from .manifest import SourceInfo
 from .particles import OPTICS, Particles
-from .plain import Shaped, StarFile, TypeGrew, Written, file_evidence, write_pairs, write_plain
+from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
 from .stacks import TomogramKeys, stack_file_evidence, write_stack
 from .texts import KeptText, write_texts
 from .tilts import Job
@@ -247,7 +247,7 @@ def _texts(
             yield from write_stack(file, keys, staging, written, options=options, threads=members.threads, found=found)
         else:
             particles_here = Particles.of(file, options, counts) if kind == "particle set" else None
-            shape = Shaped if particles_here is None else particles_here.shape
+            shape = as_it_stands if particles_here is None else particles_here.shape
             yield from write_plain(
                 file, staging, written, options=options, threads=members.threads, found=found, shape=shape
             )
