@@ -41,3 +41,46 @@ def test_an_optics_table_may_be_longer_than_a_piece(
     assert codes(report) == {}
     found = rows(tmp_path / "dataset", "particles", "rlnOpticsGroup", "rlnOpticsGroupName")
     assert found == [(2, "second"), (1, "first"), (2, "second")]
+
+
+BESIDE = "data_t\n_a 1\n\nloop_\n_x\n" + "".join(f"{i}\n" for i in range(60)) + "\n_z 2\n\ndata_u\n_b 3\n"
+
+PAIR_EDITS: list[tuple[str, dict[str, str | None], str]] = [
+    ("unchanged", {}, BESIDE),
+    ("changed in front", {"a": "7"}, BESIDE.replace("_a 1", "_a 7")),
+    ("changed behind", {"z": "7"}, BESIDE.replace("_z 2", "_z 7")),
+    ("left out behind", {"z": None}, BESIDE.replace("_z 2\n", "")),
+    ("changed in the last block", {"b": "7"}, BESIDE.replace("_b 3", "_b 7")),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), [case[1:] for case in PAIR_EDITS], ids=[case[0] for case in PAIR_EDITS])
+@pytest.mark.parametrize("piece_bytes", [50, 100, 4 << 20])
+def test_pairs_on_both_sides_of_a_loop(
+    tmp_path: Path,
+    changes: dict[str, str | None],
+    expected: str,
+    piece_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
+    write(tmp_path, {"x.star": BESIDE})
+    ta.convert(tmp_path / "x.star", tmp_path / "dataset")
+    for label, value in changes.items():
+        own = pl.col("label") == label
+        changed = pl.when(own).then(pl.lit(value, pl.String)).otherwise("value").alias("value")
+        edit(tmp_path / "dataset", "pairs", lambda frame, own=own, new=changed: frame.with_columns(new))
+        if value is None:
+            edit(tmp_path / "dataset", "pairs", lambda frame, own=own: frame.filter(~own))
+    assert exported(tmp_path / "dataset") == {"x.star": expected}
+
+
+@pytest.mark.parametrize("piece_bytes", [50, 100, 4 << 20])
+def test_a_new_pair_beside_a_loop(tmp_path: Path, piece_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
+    write(tmp_path, {"x.star": BESIDE})
+    ta.convert(tmp_path / "x.star", tmp_path / "dataset")
+    edit(tmp_path / "dataset", "pairs", lambda frame: pl.concat([frame, frame.head(1).with_columns(label=pl.lit("new"))]))
+    read = ta.read_star(exported(tmp_path / "dataset")["x.star"].encode())
+    assert [dict(block.pairs) for block in read] == [{"a": 1, "z": 2, "new": 1}, {"b": 3}]
+    assert read["t"].loops[0].num_rows == 60
