@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
@@ -84,3 +85,25 @@ def test_a_new_pair_beside_a_loop(tmp_path: Path, piece_bytes: int, monkeypatch:
     read = ta.read_star(exported(tmp_path / "dataset")["x.star"].encode())
     assert [dict(block.pairs) for block in read] == [{"a": 1, "z": 2, "new": 1}, {"b": 3}]
     assert read["t"].loops[0].num_rows == 60
+
+
+# --- what an optimisation set may name ---------------------------------------------------------------------------
+
+TWICE = [
+    ("itself", SET.replace("p.star", "set.star")),
+    ("itself otherwise", SET.replace("p.star", "./set.star")),
+    ("a file twice", SET.replace("m.star", "p.star")),
+    ("a file twice, otherwise", SET.replace("m.star", "series/../p.star")),
+    ("its tomograms twice", SET.replace("p.star", "t.star")),
+    ("a link", SET.replace("m.star", "link.star")),
+]
+
+
+@pytest.mark.parametrize("text", [text for _, text in TWICE], ids=[what for what, _ in TWICE])
+@pytest.mark.parametrize("missing", ["error", "skip"])
+def test_a_file_is_one_set(tmp_path: Path, text: str, missing: Literal["error", "skip"]) -> None:
+    given = project(tmp_path / "project", set=text)
+    (tmp_path / "project" / "link.star").symlink_to("p.star")
+    with pytest.raises(ta.SchemaError, match="is named twice|names itself"):
+        ta.convert(given, tmp_path / "dataset", missing=missing)
+    assert not (tmp_path / "dataset").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ..errors import DatasetError, MissingFileError, Place, UsageError, raise_gathered
+from ..errors import DatasetError, MissingFileError, Place, SchemaError, UsageError, raise_gathered
 from ..relion.kinds import Kind, kind_of
 from ..relion.labels import LABELS
 from ..relion.optimisation_set import (
@@ -112,6 +112,7 @@ def _of_optimisation_set(
     document = read_star(source, labels=LABELS)
     named = optimisation_set(os.fspath(path), document).members
     home = find_project(path, list(named.values()), project)
+    _check_distinct(path, home, named)
     absent = [_absent(path, home, label, named[label]) for label in _at(named, home.missing)]
     job = None
     set_file = home.directory / named[TOMOGRAMS_FILE] if TOMOGRAMS_FILE in _there(named, home) else None
@@ -133,6 +134,21 @@ def _of_optimisation_set(
         if label in _there(named, home):
             files.append((kind, StarFile(named[label], home.directory / named[label], home.directory / named[label])))
     return Members("optimisation set", home, job, tuple(files), options, threads)
+
+
+def _check_distinct(path: Path, home: Project, named: dict[str, str]) -> None:
+    """Refuse a file that would be two sets at once."""
+    seen = {os.path.realpath(path)}
+    for label, name in named.items():
+        file = os.path.realpath(home.directory / name)
+        if file in seen:
+            is_own = file == os.path.realpath(path)
+            raise SchemaError(
+                "an optimisation set that names itself" if is_own else "a file that is named twice",
+                place=Place(os.fspath(path), label=label, text=name),
+                expected="a file of its own for each set",
+            )
+        seen.add(file)
 
 
 def _at(named: dict[str, str], positions: tuple[int, ...]) -> list[str]:
