@@ -107,3 +107,21 @@ def test_a_file_is_one_set(tmp_path: Path, text: str, missing: Literal["error", 
     with pytest.raises(ta.SchemaError, match="is named twice|names itself"):
         ta.convert(given, tmp_path / "dataset", missing=missing)
     assert not (tmp_path / "dataset").exists()
+
+
+OTHER_KINDS = [
+    ("p", SET, "_rlnTomoParticlesFile names a file that is no particle set but an optimisation set"),
+    ("p", OPTICS, "_rlnTomoParticlesFile names a file that is no particle set but a STAR file"),
+    ("p", motion(["T1/1"], lambda _: 1), "_rlnTomoParticlesFile names a file that is no particle set but a trajectory set"),
+    ("m", MANIFOLDS, "_rlnTomoTrajectoriesFile names a file that is no trajectory set but a manifold set"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "message"), OTHER_KINDS)
+def test_a_member_of_another_kind_is_told_of(tmp_path: Path, name: str, text: str, message: str) -> None:
+    given = project(tmp_path / "project", **{name: text})
+    report = ta.convert(given, tmp_path / "dataset")
+    assert [warning.message for warning in report.warnings if warning.code == "other-kind"] == [message]
+    assert exported(tmp_path / "dataset")[f"{name}.star"] == text
+    with pytest.raises(ta.TomoarrowError, match="other-kind"):
+        ta.convert(given, tmp_path / "strict", strict=True)

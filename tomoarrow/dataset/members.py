@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,7 @@ from ..relion.optimisation_set import (
 )
 from ..relion.project import Project, find_project
 from ..star.document import Reject
+from ..star.faults import Notice
 from ..star.reader import read_star
 from ..star.source import Held, Stream
 from ..star.tables import Findings, Options
@@ -37,6 +38,13 @@ from .tomogram_sets import OnMissing, check_partition, home_of, prepare, tilt_co
 from .trajectories import ParticleKeys
 
 _TOMOGRAM_SETS = ("tomogram set", "RELION 4 tomogram set")
+
+#: The sets that an optimisation set names besides its tomogram set, in the order in which they are written.
+_KINDS: Mapping[str, Kind] = {
+    PARTICLES_FILE: "particle set",
+    TRAJECTORIES_FILE: "trajectory set",
+    MANIFOLDS_FILE: "manifold set",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +133,11 @@ def _of_optimisation_set(
     for error, label in zip(absent, _at(named, home.missing), strict=False):
         found.rejects.append(Reject(Place(os.fspath(path), label=label), label, named[label], error.problem))
     files: list[tuple[Kind, StarFile]] = [("STAR file", StarFile(name_in(home.directory, path), path, source))]
-    kinds: dict[str, Kind] = {
-        PARTICLES_FILE: "particle set",
-        TRAJECTORIES_FILE: "trajectory set",
-        MANIFOLDS_FILE: "manifold set",
-    }
-    for label, kind in kinds.items():
+    for label, kind in _KINDS.items():
         if label in _there(named, home):
-            files.append((kind, StarFile(named[label], home.directory / named[label], home.directory / named[label])))
+            file = StarFile(named[label], home.directory / named[label], home.directory / named[label])
+            _check_kind(label, kind, file, found)
+            files.append((kind, file))
     return Members("optimisation set", home, job, tuple(files), options, threads)
 
 
@@ -149,6 +154,16 @@ def _check_distinct(path: Path, home: Project, named: dict[str, str]) -> None:
                 expected="a file of its own for each set",
             )
         seen.add(file)
+
+
+def _check_kind(label: str, kind: Kind, file: StarFile, found: Findings) -> None:
+    """Tell of a file that is another set than the label says."""
+    assert isinstance(file.source, Path)
+    other = kind_of(file.source)
+    if other != kind:
+        article = "an" if other.startswith("o") else "a"
+        message = f"_{label} names a file that is no {kind} but {article} {other}"
+        found.notices.append(Notice("other-kind", message, Place(os.fspath(file.path))))
 
 
 def _at(named: dict[str, str], positions: tuple[int, ...]) -> list[str]:
