@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mrcfile
 import numpy as np
 import polars as pl
 import pytest
@@ -55,9 +54,7 @@ def slow_rows(
     """Tomogram, particle, tilt, x, y, depth and both defoci of every visible tilt."""
     optics = {row["rlnOpticsGroup"]: row for row in star_rows(particles, "optics")}
     tomogram = {row["rlnTomoName"]: row for row in star_rows(tomograms, "global")}
-    series = {
-        name: star_rows(project / row["rlnTomoTiltSeriesStarFile"], name) for name, row in tomogram.items()
-    }
+    series = {name: star_rows(project / row["rlnTomoTiltSeriesStarFile"], name) for name, row in tomogram.items()}
     for particle in star_rows(particles, "particles"):
         name, own = particle["rlnTomoName"], particle["rlnTomoParticleName"]
         size = [int(side) for side in numbers(tomogram[name], *axes("rlnTomoSize"))]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ..errors import DatasetError, MissingFileError, Place, UsageError, raise_gathered
+from ..errors import DatasetError, MissingFileError, Place, SchemaError, UsageError, raise_gathered
 from ..relion.kinds import Kind, kind_of
 from ..relion.labels import LABELS
 from ..relion.optimisation_set import (
@@ -23,13 +23,14 @@ from ..relion.optimisation_set import (
 )
 from ..relion.project import Project, find_project
 from ..star.document import Reject
+from ..star.faults import Notice
 from ..star.reader import read_star
 from ..star.source import Held, Stream
 from ..star.tables import Findings, Options
 from .contents import Contents, Progress, source_info
 from .manifest import SourceInfo
 from .particles import OPTICS, Particles
-from .plain import Shaped, StarFile, TypeGrew, Written, file_evidence, write_pairs, write_plain
+from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
 from .stacks import TomogramKeys, stack_file_evidence, write_stack
 from .texts import KeptText, write_texts
 from .tilts import Job
@@ -120,6 +121,7 @@ def _of_optimisation_set(
     assert not isinstance(source, Stream)
     named = optimisation_set(os.fspath(path), read_star(source, labels=LABELS)).members
     home = find_project(path, list(named.values()), project)
+    _check_distinct(path, home, named)
     files = {label: StarFile(name, home.directory / name, home.directory / name) for label, name in named.items()}
     for label in [[*named][i] for i in home.missing]:
         del files[label]
@@ -138,7 +140,34 @@ def _of_optimisation_set(
         found.rejects.append(Reject(Place(os.fspath(path), label=label), label, named[label], each.problem))
     given = StarFile(name_in(home.directory, path), path, source)
     others = [(kind, files[label]) for label, kind in _KINDS.items() if label in files]
+    for label in _KINDS.keys() & files.keys():
+        _check_kind(label, _KINDS[label], files[label], found)
     return Members("optimisation set", home, job, (("STAR file", given), *others), options, threads)
+
+
+def _check_distinct(path: Path, home: Project, named: dict[str, str]) -> None:
+    """Refuse a file that would be two sets at once."""
+    seen = {os.path.realpath(path)}
+    for label, name in named.items():
+        file = os.path.realpath(home.directory / name)
+        if file in seen:
+            is_own = file == os.path.realpath(path)
+            raise SchemaError(
+                "an optimisation set that names itself" if is_own else "a file that is named twice",
+                place=Place(os.fspath(path), label=label, text=name),
+                expected="a file of its own for each set",
+            )
+        seen.add(file)
+
+
+def _check_kind(label: str, kind: Kind, file: StarFile, found: Findings) -> None:
+    """Tell of a file that is another set than the label says."""
+    assert isinstance(file.source, Path)
+    other = kind_of(file.source)
+    if other != kind:
+        article = "an" if other.startswith("o") else "a"
+        message = f"_{label} names a file that is no {kind} but {article} {other}"
+        found.notices.append(Notice("other-kind", message, Place(os.fspath(file.path))))
 
 
 def _absent(path: Path, home: Project, label: str, named: str) -> MissingFileError:
@@ -224,7 +253,7 @@ def _texts(
             yield from write_stack(file, keys, staging, written, options=options, threads=members.threads, found=found)
         else:
             particles_here = Particles.of(file, options, counts) if kind == "particle set" else None
-            shape = Shaped if particles_here is None else particles_here.shape
+            shape = as_it_stands if particles_here is None else particles_here.shape
             yield from write_plain(
                 file, staging, written, options=options, threads=members.threads, found=found, shape=shape
             )
