@@ -12,6 +12,7 @@ import typer
 
 from ..errors import UsageError
 from .errors import errors_told
+from .query import query
 
 app = typer.Typer(
     name="tomoarrow",
@@ -193,6 +194,9 @@ def inspect(
             print(json.dumps(description, allow_nan=False))
         else:
             show_description(description)
+
+
+app.command()(query)
 
 
 @app.command()

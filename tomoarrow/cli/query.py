@@ -13,6 +13,8 @@ from .errors import errors_told
 if TYPE_CHECKING:
     import polars as pl
 
+    from ..dataset.dataset import Dataset
+
 #: So many rows of an answer are shown.
 _MOST_ROWS = 40
 
@@ -21,9 +23,7 @@ def query(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset that convert made.")],
     sql: Annotated[
         str | None,
-        typer.Argument(
-            metavar="SQL", help="A question, or the name of one of those listed; without it, all are listed."
-        ),
+        typer.Argument(metavar="SQL", help="A question, or the name of a listed one; without, all are listed."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -49,10 +49,8 @@ def query(
             return
         from ..dataset.answers import format_of, write_answer
 
-        if form == "table":
-            form = None
-        chosen = form or format_of(output or Path())
-        write_answer(answer, output if output is not None else sys.stdout.buffer, chosen)
+        chosen = form if form is not None and form != "table" else format_of(output or Path("answer"))
+        write_answer(answer, sys.stdout.buffer if output is None else output, chosen)
 
 
 def _show(answer: pl.DataFrame) -> None:
@@ -77,7 +75,7 @@ def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _show_tables(dataset: Any) -> None:
+def _show_tables(dataset: Dataset) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -86,8 +84,10 @@ def _show_tables(dataset: Any) -> None:
 
     console = Console(highlight=False)
     shown = Table("table", "rows", "columns")
-    for name, columns in dataset.columns().items():
-        shown.add_row(Text(name), str(dataset.manifest["tables"][name]["rows"]), Text(", ".join(columns)))
+    for name in dataset.tables:
+        table = dataset.manifest["tables"][name]
+        columns = ", ".join(column["name"] for column in table["columns"])
+        shown.add_row(Text(name), str(table["rows"]), Text(columns))
     console.print(shown)
     for name, question in QUESTIONS.items():
         lacks = dataset.lacking(question.needs)

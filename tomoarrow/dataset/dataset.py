@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 import polars as pl
 
-from ..errors import DatasetError, Place
-from .manifest import read_manifest
+from ..errors import DatasetError, Place, UsageError
+from ..relion.tomogram_set import NAME
+from .manifest import SourceInfo, read_manifest
 from .particle_tilts import scan_particle_tilts
+from .query import run_sql
+from .report import WarningSummary
 from .stored import Stored, open_table
 from .tilt_images import ImageSize
+
+#: The tables that say how files were written, or what was left out of them: nothing to ask of.
+_INNER = ("star", "rejects")
 
 
 class Dataset:
@@ -39,8 +47,36 @@ class Dataset:
         self.manifest = read_manifest(self.path)
 
     def __repr__(self) -> str:
-        tables = ", ".join(f"{name}: {table['rows']} rows" for name, table in self.manifest["tables"].items())
-        return f"Dataset({os.fspath(self.path)!r}: {tables})"
+        tables = "".join(f"\n  {name}: {rows} rows" for name, rows in self._rows().items())
+        return f"<Dataset {os.fspath(self.path)!r}, {self.manifest['kind']} of {self.manifest['created']}{tables}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td style='text-align:right'>{rows:,}</td>"
+            f"<td>{len(self.manifest['tables'][name]['columns'])}</td></tr>"
+            for name, rows in self._rows().items()
+        )
+        facts = " &middot; ".join(
+            escape(str(self.manifest[fact])) for fact in ("kind", "input", "created", "written_by")
+        )
+        warned = "".join(f"<li>{escape(each.message)}: {each.count}</li>" for each in self.warnings)
+        return (
+            f"<b>{escape(os.fspath(self.path))}</b><br><small>{facts}</small>"
+            f"<table><thead><tr><th>table</th><th>rows</th><th>columns</th></tr></thead><tbody>{rows}</tbody></table>"
+            + (f"<ul>{warned}</ul>" if warned else "")
+        )
+
+    def _rows(self) -> dict[str, int]:
+        return {name: table["rows"] for name, table in self.manifest["tables"].items() if name != "star"}
+
+    @property
+    def tables(self) -> dict[str, pl.LazyFrame]:
+        """All tables with the values of STAR files, by name."""
+        return {name: self._scan(name) for name in self.manifest["tables"] if name not in _INNER}
+
+    def __getitem__(self, name: str) -> pl.LazyFrame:
+        return self._scan(name)
 
     @property
     def tilts(self) -> pl.LazyFrame:
@@ -66,6 +102,75 @@ class Dataset:
     def optics(self) -> pl.LazyFrame:
         """A row an optics group."""
         return self._scan("optics")
+
+    def tomogram(self, name: str) -> pl.DataFrame:
+        """The tilts of one tomogram, in the order of its series; files and row groups of others are skipped.
+
+        Raises
+        ------
+        UsageError
+            There is no such tomogram.
+        """
+        tilts = self.tilts.filter(pl.col(NAME).cast(pl.String) == name).sort("tilt_index").collect()
+        if not tilts.height and not self.tomograms.filter(pl.col(NAME).cast(pl.String) == name).collect().height:
+            there = self.tomograms.select(pl.col(NAME).cast(pl.String)).head(10).collect().to_series().to_list()
+            raise UsageError(
+                f"no tomogram {name!r} in the dataset", expected=f"one of: {', '.join(map(str, there))}, ..."
+            )
+        return tilts
+
+    def schema(self) -> pl.DataFrame:
+        """All columns: table, column, type, unit, description, and the table and label that each came from."""
+        names = ("name", "type", "unit", "description", "origin")
+        rows = [
+            (name, *(column[key] for key in names))
+            for name, table in self.manifest["tables"].items()
+            if name not in _INNER
+            for column in table["columns"]
+        ]
+        return pl.DataFrame(rows, schema=["table", "column", *names[1:]], orient="row")
+
+    @property
+    def sources(self) -> list[SourceInfo]:
+        """The STAR files that were converted."""
+        return [SourceInfo(**source) for source in self.manifest["sources"]]
+
+    @property
+    def warnings(self) -> list[WarningSummary]:
+        """What was noticed on the way."""
+        return [WarningSummary(**warning) for warning in self.manifest["warnings"]]
+
+    @property
+    def rejects(self) -> pl.LazyFrame:
+        """What was left out, a row each: file, line, column, block, label, text, reason."""
+        if "rejects" in self.manifest["tables"]:
+            return self._scan("rejects")
+        texts = dict.fromkeys(["file", "block", "label", "text", "reason"], pl.String)
+        return pl.LazyFrame(schema={"file": pl.String, "line": pl.Int64, "column": pl.Int64, **texts})
+
+    def sql(self, sql: str) -> pl.LazyFrame:
+        """The answer to a question in SQL over all `tables`, when it is collected.
+
+        Raises
+        ------
+        UsageError
+            It is no SQL, names what is not there, would change something, or read other files.
+
+        Examples
+        --------
+        >>> ds.sql("SELECT rlnTomoName, AVG(rlnDefocusU) FROM tilts GROUP BY rlnTomoName").collect()  # doctest: +SKIP
+        """
+        return run_sql(sql, self.tables)
+
+    def lacking(self, needs: Mapping[str, Sequence[str]]) -> list[str]:
+        """The columns, of some by table, that are not there."""
+        there = {(row["table"], row["column"]) for row in self.schema().iter_rows(named=True)}
+        return [
+            f"{table}.{column}"
+            for table, columns in needs.items()
+            for column in columns
+            if (table, column) not in there
+        ]
 
     def particle_tilts(
         self, *, image_size: ImageSize | None = None, project: str | os.PathLike[str] | None = None
