@@ -11,6 +11,7 @@ import polars as pl
 
 from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
+from .lookup import RowGroup, find_tomogram, row_groups
 from .manifest import SourceInfo, read_manifest
 from .particle_tilts import scan_particle_tilts
 from .query import run_sql
@@ -45,6 +46,7 @@ class Dataset:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
+        self._groups: list[RowGroup] = []
 
     def __repr__(self) -> str:
         tables = "".join(f"\n  {name}: {rows} rows" for name, rows in self._rows().items())
@@ -111,13 +113,21 @@ class Dataset:
         UsageError
             There is no such tomogram.
         """
-        tilts = self.tilts.filter(pl.col(NAME).cast(pl.String) == name).sort("tilt_index").collect()
-        if not tilts.height and not self.tomograms.filter(pl.col(NAME).cast(pl.String) == name).collect().height:
+        if not self._groups:
+            self._groups.extend(row_groups(self._open("tilts").files))
+        found = [
+            pl.scan_parquet(run.path, hive_partitioning=True).slice(run.first, run.rows)
+            for run in find_tomogram(self._groups, name)
+        ]
+        if found:
+            return pl.concat(found, how="diagonal_relaxed").sort("tilt_index").collect()
+        is_named = pl.col(NAME).cast(pl.String) == name
+        if not self.tomograms.filter(is_named).collect().height:
             there = self.tomograms.select(pl.col(NAME).cast(pl.String)).head(10).collect().to_series().to_list()
             raise UsageError(
                 f"no tomogram {name!r} in the dataset", expected=f"one of: {', '.join(map(str, there))}, ..."
             )
-        return tilts
+        return self.tilts.clear().collect()
 
     def schema(self) -> pl.DataFrame:
         """All columns: table, column, type, unit, description, and the table and label that each came from."""
