@@ -208,9 +208,9 @@ def _tomograms(batch: pa.RecordBatch, first: int, images: TiltImages) -> Ints:
     tomogram: Ints = numbers[codes.indices.fill_null(len(numbers) - 1).to_numpy()]
     if (tomogram < 0).any():
         _refuse(batch, first, tomogram < 0, "its tomogram has no tilts in the dataset")
-    for number in np.unique(tomogram).tolist():
-        if images.faults[number]:
-            _refuse(batch, first, tomogram == number, f"its tomogram has {images.faults[number]}")
+    is_faulty = np.array([fault != "" for fault in images.faults])[tomogram]
+    if is_faulty.any():
+        _refuse(batch, first, is_faulty, f"its tomogram has {images.faults[tomogram[is_faulty][0]]}")
     return tomogram
 
 
