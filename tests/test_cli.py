@@ -129,6 +129,15 @@ def test_example_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     assert run("example", tmp_path / "a").returncode == 3
 
 
+def test_an_example_with_particles_names_its_optimisation_set(tmp_path: Path) -> None:
+    done = run("example", tmp_path / "p", "--tomograms", 2, "--tilts", 3, "--particles", 4)
+    assert done.returncode == 0
+    optimisation_set = tmp_path / "p" / "Polish" / "job011" / "optimisation_set.star"
+    assert done.stdout == f"2 tomograms, 6 tilts, 8 particles: {optimisation_set}\n"
+    assert optimisation_set.is_file()
+    assert run("example", tmp_path / "q", "--tilts", 0, "--particles", 4).returncode == 2
+
+
 @pytest.mark.timeout(600)
 def test_the_demo_says_why_the_first_run_takes_longer(tmp_path: Path) -> None:
     done = run("demo", env={"TMPDIR": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")})

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
 _MB = 1e6
 
+#: What the rows of the tables of a set are.
+_ROWS = {
+    "tomograms": "tomograms",
+    "tilts": "tilts",
+    "particles": "particles",
+    "trajectories": "tilts of trajectories",
+    "manifolds": "manifolds",
+}
+
+_SETS = ("tomogram set", "optimisation set", "particle set", "trajectory set", "manifold set")
+
 #: Of the differences between a dataset and its files so many are shown.
 _MOST_DIFFERENCES = 40
 
@@ -43,14 +54,17 @@ def show_report(report: Report) -> None:
 
 
 def _rows(report: Report) -> str:
-    if "tilts" in report.rows:
-        return f"{report.tomograms} tomograms, {report.tilts} tilts"
+    if report.kind in _SETS:
+        return (
+            ", ".join(f"{report.rows[name]} {what}" for name, what in _ROWS.items() if name in report.rows)
+            or "no table"
+        )
     return ", ".join(f"{name} of {rows} rows" for name, rows in report.rows.items()) or "no table"
 
 
 def show_export(report: ExportReport) -> None:
     """Print what an export wrote."""
-    is_set = report.kind == "tomogram set"
+    is_set = report.kind == "tomogram set" or report.tilts > 0
     what = f"{report.tomograms} tomograms, {report.tilts} tilts in " if is_set else ""
     console = Console(highlight=False, soft_wrap=True)
     files = f"{report.files} STAR file{'s' * (report.files != 1)}"

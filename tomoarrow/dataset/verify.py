@@ -120,6 +120,7 @@ def verify(
     manifest = read_manifest(folder)
     at = _In(Path(against)) if against is not None else _In(Path(manifest["project"]), Path(manifest["input"]))
     everything = open_files(folder, manifest, Selection())
+    total = len({kept.file for kept in everything.texts})
     texts, rendering = everything.texts, everything.render()
     differences: list[Difference] = []
     files: list[str] = []
@@ -128,7 +129,7 @@ def verify(
             differences += found
             files.append(rendered.path)
         if progress is not None:
-            progress(len(files), len(texts))
+            progress(len(files), total)
     left = {kept.file for kept in texts if at.path(kept.file).exists()} - set(files)
     differences += [Difference(file, "extra", "nothing of it is left in the dataset") for file in sorted(left)]
     unread = {each.file for each in differences if each.kind in ("missing", "unreadable")}
