@@ -202,7 +202,7 @@ def validate(
 ) -> None:
     """Check a project: what RELION would stop at, read as something else, or that looks mixed up."""
     source, form = source_option or source, "json" if as_json else form
-    with _errors_told(as_json=form == "json"):
+    with errors_told(as_json=form == "json"):
         from ..relion.checks import CHECKS
         from .findings import show_checks, show_findings
 

@@ -120,7 +120,7 @@ def _outside(sets: Sets) -> Iterator[Found]:
         decentred = particles.rows.numbers(pixel_label)
         if size is None or pixel is None:
             continue
-        of_particle = np.append(size, np.nan)[row]
+        of_particle = np.append(np.where(size > 0, size, np.nan), np.nan)[row]
         if centred is not None:
             most = (of_particle / 2 + 1) * np.append(pixel, np.nan)[row]
             is_bad |= (np.abs(centred) > most) & np.isfinite(centred)
