@@ -44,6 +44,11 @@ REAL: dict[str, list[str]] = {
     f"{SKELETON}/Polish/job070/optimisation_set.star": [MISSING, MISSING, TURNED],
     f"{SKELETON}/Refine3D/job074/run_optimisation_set.star": [MISSING, MISSING, TURNED],
     f"{SKELETON}/Polish/job030/particles.star": [],
+    f"{SKELETON}/Picks/job009/annotations/TS_01_spheres.star": [],
+    f"{SKELETON}/Select/job024/particles_removed.star": [],
+    # Particles of no tomogram, and what is no set of a tomography project.
+    "3dem__em-testdata/metadata/particles_1k.star": [],
+    f"{SKELETON}/PostProcess/job079/postprocess.star": [],
     f"{RELION}/tilt_series.star": [],
     # Of an early version: optics in a table of their own, which RELION 5 does not read; another folder for the series.
     "alisterburt__tomo_preprocessing/test_data/import/tilt_series.star": [MISSING, "error global-columns"],
@@ -277,6 +282,23 @@ def test_only_errors_fail_if_not_strict(severity: str, made: Example) -> None:
         file.write_text(sound)
     assert [report.exit_code for report in reports] == [int(severity == "error"), 1]
     assert reports[0].counts[severity] == 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("data_x\nloop_\n_a\n_b\n1\n", "malformed"),
+        ("data_x\n_a 'open\n", "malformed"),
+        ('data_\n_rlnTomoParticlesFile ""\n', "unfit"),
+        ("data_\n_rlnTomoParticlesFile a b c", "blanks-in-value"),
+        ("data_job\n_rlnJobTypeLabel a\nloop_\n_rlnComment\nb\n", "list-and-loop"),
+    ],
+)
+def test_any_file_is_looked_at(text: str, code: str, tmp_path: Path) -> None:
+    (tmp_path / "any.star").write_text(text)
+    report = ta.validate(tmp_path / "any.star")
+    assert code in {finding.code for finding in report.findings}
+    assert report.exit_code == 1
 
 
 @pytest.mark.parametrize("name", ["nowhere.star", "."])

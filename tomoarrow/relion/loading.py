@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from ..errors import BlockNotFoundError, MissingFileError, Place, TomoarrowError
+from ..errors import BlockNotFoundError, MissingFileError, Place, StarSyntaxError, TomoarrowError
 from ..star.batches import BLOCK, read_batches
 from ..star.document import Block
 from ..star.faults import merged
@@ -44,6 +44,9 @@ _OF_PARTICLES = frozenset(
     + [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
     + [f"rlnCoordinate{axis}" for axis in "XYZ"]
 )
+
+#: One of these makes particles those of tomograms.
+_OF_TOMOGRAMS = frozenset([NAME, PARTICLE_NAME, VISIBLE_FRAMES, "rlnCenteredCoordinateXAngst"])
 
 #: Tilt-series files are read in slabs of about this much text.
 _SLAB_BYTES = 8 << 20
@@ -87,16 +90,16 @@ def load_sets(path: Path, project: Path | None = None, *, looks_at_files: bool =
     ------
     MissingFileError
         The file itself, or the project directory given, is not there.
-    StarSyntaxError
-        Nothing of the file can be read.
     """
-    kind = kind_of(path)
     found = _Found()
+    kind = _kind(path, found)
     if kind == "optimisation set":
         sets = _optimisation(path, project, found)
+    elif kind is None:
+        sets = Sets("STAR file", path.resolve().parent)
     else:
         home = _home(path, kind, project)
-        sets = _member(_file(home, path), kind, Sets(str(path), kind, home), found)
+        sets = _member(_file(home, path), kind, Sets(kind, home), found)
     findings = found.findings
     return replace(
         sets,
@@ -107,6 +110,20 @@ def load_sets(path: Path, project: Path | None = None, *, looks_at_files: bool =
         rejects=tuple(replace(each, place=_named(each.place, found)) for each in findings.rejects),
         errors=tuple(findings.errors),
     )
+
+
+def _kind(path: Path, found: _Found) -> Kind | None:
+    """What a file is; None where its text is malformed. Particles of no tomogram are any STAR file."""
+    try:
+        kind = kind_of(path)
+    except StarSyntaxError as error:
+        found.findings.errors += error.errors
+        return None
+    if kind == "particle set":
+        structure = _front(os.fspath(path))
+        labels = {label for loop in range(len(structure.loop_width)) for label in structure.labels(loop)}
+        return kind if labels & _OF_TOMOGRAMS else "STAR file"
+    return kind
 
 
 def _file(home: Path, path: Path) -> _File:
@@ -139,15 +156,17 @@ def _home(path: Path, kind: Kind, project: Path | None) -> Path:
 
 def _optimisation(path: Path, project: Path | None, found: _Found) -> Sets:
     """The sets that an optimisation set names, as far as they are there."""
-    document = read_star(path, labels=LABELS, on_bad_value="null")
-    named = optimisation_set(os.fspath(path), document)
+    document = _attempt(found, lambda: read_star(path, labels=LABELS, on_bad_value="null"))
+    named = None if document is None else _attempt(found, lambda: optimisation_set(os.fspath(path), document))
+    if document is None or named is None:
+        return Sets("optimisation set", path.resolve().parent)
     home = find_project(path, list(named.members.values()), project).directory
     file = _file(home, path)
     found.names[file.path] = file.name
     found.seen.append((file.name, "optimisation set"))
     found.findings.notices += document.warnings
     found.findings.rejects += document.rejects
-    sets = Sets(str(path), "optimisation set", home)
+    sets = Sets("optimisation set", home)
     kinds: dict[str, Kind] = {
         TOMOGRAMS_FILE: "tomogram set",
         PARTICLES_FILE: "particle set",

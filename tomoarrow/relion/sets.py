@@ -221,10 +221,8 @@ class Sets:
 
     Attributes
     ----------
-    path : str
-        Of the file that was given.
     kind : Kind
-        What that is.
+        What the file is that was given.
     project : Path
         The project directory.
     tomograms, particles, trajectories, manifolds
@@ -241,7 +239,6 @@ class Sets:
         Whether the images that sets name are to be looked for.
     """
 
-    path: str
     kind: Kind
     project: Path
     tomograms: Tomograms | None = None

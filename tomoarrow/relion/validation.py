@@ -103,9 +103,7 @@ def validate(
     Raises
     ------
     MissingFileError
-        The file is not there, or the project directory given is none.
-    StarSyntaxError
-        Nothing of the file can be read. All else that is wrong is a finding.
+        The file is not there, or the project directory given is none. All else that is wrong is a finding.
     """
     started = time.perf_counter()
     sets = load_sets(Path(source), None if project is None else Path(project), looks_at_files=files)

@@ -36,8 +36,10 @@ def _columns(particles: Particles) -> Iterator[Found]:
         yield named("the optics table lacks a label that RELION needs", [PIXEL_SIZE], particles.optics.place())
 
 
-def _block(particles: Particles) -> Iterator[Found]:
-    if particles.rows.block != "particles":
+def _block(sets: Sets) -> Iterator[Found]:
+    """What an optimisation set names is read by RELION's programs; other files may be for people."""
+    particles = sets.particles
+    if particles is not None and sets.kind == "optimisation set" and particles.rows.block != "particles":
         what = f"the particles are in the block data_{particles.rows.block}: RELION looks for data_particles"
         yield Found(what, particles.rows.place())
 
@@ -192,10 +194,10 @@ CHECKS = (
     ),
     Check(
         "particle-block",
-        "warning",
+        "error",
         "particles in a block of another name than data_particles",
-        "rename the block, if the file is to be used as a particle set",
-        on_particles(_block),
+        "rename the block",
+        _block,
     ),
     Check(
         "unknown-tomogram", "error", "particles of unknown tomograms: RELION drops them", _OTHER_SET, _unknown_tomograms
