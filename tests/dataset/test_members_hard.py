@@ -125,3 +125,53 @@ def test_a_member_of_another_kind_is_told_of(tmp_path: Path, name: str, text: st
     assert exported(tmp_path / "dataset")[f"{name}.star"] == text
     with pytest.raises(ta.TomoarrowError, match="other-kind"):
         ta.convert(given, tmp_path / "strict", strict=True)
+
+
+# --- tables that were edited -------------------------------------------------------------------------------------
+
+NAME = pl.col("rlnTomoName").cast(pl.String)
+
+TOMOGRAMS_EDITED: list[tuple[str, list[str], Callable[[pl.DataFrame], pl.DataFrame], int, str | None]] = [
+    ("dropped", ["tomograms", "tilts"], lambda frame: frame.filter(NAME != "T2"), 3, None),
+    ("dropped everywhere", ["tomograms", "tilts", "particles", "trajectories"], lambda f: f.filter(NAME != "T2"), 0, None),
+    ("renamed", ["tomograms", "tilts"], lambda frame: frame.with_columns(NAME.replace("T2", "T9")), 3, None),
+    (
+        "renamed everywhere",
+        ["tomograms", "tilts", "particles", "trajectories"],
+        lambda frame: frame.with_columns(NAME.replace("T2", "T9")),
+        0,
+        "T9 T2/1 1 2.0 -20.25 [0,1]\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("tables", "change", "left_out", "line"), [case[1:] for case in TOMOGRAMS_EDITED], ids=[c[0] for c in TOMOGRAMS_EDITED]
+)
+def test_what_refers_to_a_tomogram_that_is_no_more(
+    tmp_path: Path,
+    tables: list[str],
+    change: Callable[[pl.DataFrame], pl.DataFrame],
+    left_out: int,
+    line: str | None,
+) -> None:
+    """One particle and its trajectory of two rows go with T2, and are told of where they were not taken out before."""
+    home, dataset = tmp_path / "project", tmp_path / "dataset"
+    ta.convert(project(home), dataset)
+    for table in tables:
+        edit(dataset, table, change)
+    report = ta.export(dataset, tmp_path / "out")
+    assert (report.left_out, report.exit_code) == (left_out, min(left_out, 1))
+    assert [("T2" in warning) for warning in report.warnings] == [True] * min(left_out, 1)
+    expected = (home / "p.star").read_text().replace("T2 T2/1 1 2.0 -20.25 [0,1]\n", line or "")
+    assert (tmp_path / "out" / "p.star").read_text() == expected
+    blocks = [block.name for block in ta.read_star(tmp_path / "out" / "m.star")]
+    assert blocks == ["general", "T1/1", "T1/2", *(["T2/1"] if line else [])]
+
+
+def test_particles_of_no_tomogram_stay(tmp_path: Path) -> None:
+    """They were of none before: that was told when they were converted."""
+    home = tmp_path / "project"
+    ta.convert(project(home, p=OPTICS + PARTICLES.replace("T2 T2/1", "T8 T2/1")), tmp_path / "dataset")
+    edit(tmp_path / "dataset", "tomograms", lambda frame: frame.reverse())
+    assert exported(tmp_path / "dataset")["p.star"] == (home / "p.star").read_text()
