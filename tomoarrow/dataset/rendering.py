@@ -244,14 +244,23 @@ def _check_names(names: Sequence[str | None], folder: Path) -> None:
 
 def _index(column: pa.ChunkedArray, folder: Path) -> NDArray[np.int64]:
     """The row of its file that each tilt was; new ones come last."""
+    return np.asarray(integers(column, TILT_INDEX, folder).fill_null(np.iinfo(np.int64).max).to_numpy(), np.int64)
+
+
+def integers(column: pa.ChunkedArray, name: str, folder: Path) -> pa.ChunkedArray:
+    """A column as int64, whatever other tools made of it.
+
+    Raises
+    ------
+    DatasetError
+    """
     try:
         # Other tools may make floats of them, and nan of what is missing.
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-        column = column.cast(pa.int64())
+        return column.cast(pa.int64())
     except pa.ArrowException as error:
-        raise DatasetError(f"{TILT_INDEX} holds what is no integer: {error}", place=Place(str(folder))) from error
-    return np.asarray(column.fill_null(np.iinfo(np.int64).max).to_numpy(), np.int64)
+        raise DatasetError(f"{name} holds what is no integer: {error}", place=Place(str(folder))) from error
 
 
 def _check_keys(keys: pa.Table, folder: Path) -> None:
