@@ -18,6 +18,7 @@ from ..errors import Place, SchemaError
 from ..relion.geometry import Floats, affine, centre_px, euler_rotations, particle_positions
 from ..relion.particle_set import PARTICLE_NAME, VISIBLE_FRAMES
 from ..relion.tomogram_set import NAME
+from .deformations import bend
 from .layout import TILT_INDEX
 from .shifts import Shifts, find_shifts
 from .stored import Stored
@@ -323,8 +324,13 @@ def _places(
     points = positions.take(piece.particle, axis=1)
     if moved is not None:
         points += moved / images.pixel_sizes[piece.tomogram].take(piece.particle)
-    return {
-        name: affine((entry.take(piece.tilt) for entry in images.matrices[row]), points)
-        for row, name in enumerate(names)
-        if name in wanted
-    }
+    if images.deformations:
+        # Where a point goes depends on both of its coordinates.
+        places = np.stack([_projected(piece, points, images, row) for row in (0, 1)])
+        return dict(zip(names, bend(places, piece.tilt, images.deformations), strict=True))
+    return {name: _projected(piece, points, images, row) for row, name in enumerate(names) if name in wanted}
+
+
+def _projected(piece: Piece, points: Floats, images: TiltImages, row: int) -> Floats:
+    """One coordinate of each row's particle in its image."""
+    return affine((entry.take(piece.tilt) for entry in images.matrices[row]), points)
