@@ -317,6 +317,40 @@ def test_matrices_of_relion_4_are_used_as_they_are(tmp_path: Path) -> None:
     assert found.collect().unique().rows() == [(17.0, 68.0, 2 * (20 - 100.5), 100 - 2 * (20 - 100.5), None)]
 
 
+ORIGINS: list[tuple[dict[str, float], tuple[float, float]]] = [
+    ({"rlnOriginXAngst": 6.0}, (-3.0, 0.0)),
+    ({"rlnOriginYAngst": 6.0}, (0.0, -3.0)),
+    ({"rlnOriginXAngst": 6.0, "rlnTomoSubtomogramRot": 90.0}, (0.0, 3.0)),
+    ({"rlnTomoSubtomogramRot": 90.0}, (0.0, 0.0)),
+]
+
+
+@pytest.mark.parametrize(("values", "moved"), ORIGINS)
+def test_origins_are_taken_off_as_far_as_they_are_there(
+    tmp_path: Path, values: dict[str, float], moved: tuple[float, float]
+) -> None:
+    rows = [[*row, *values.values()] for row in PARTICLES]
+    (tmp_path / "plain").mkdir()
+    with_origin, plain = (
+        small(folder, **files).particle_tilts().filter(tilt_index=0).select("x_centred_px", "y_centred_px").collect()
+        for folder, files in (
+            (tmp_path, {"particles": OPTICS + loop("particles", [*PARTICLE, *values], rows)}),
+            (tmp_path / "plain", {}),
+        )
+    )
+    difference = with_origin.to_numpy() - plain.to_numpy()
+    np.testing.assert_allclose(difference, np.tile(moved, (len(difference), 1)), atol=1e-12)
+
+
+def test_partitioned_tilts(tmp_path: Path) -> None:
+    hands = [[*row[:2], hand, *row[3:]] for row, hand in zip(TOMOGRAMS, (1, -1), strict=True)]
+    whole = small(tmp_path, tomograms=loop("global", GLOBAL, hands)).particle_tilts().collect()
+    ta.convert(tmp_path / "project/set.star", tmp_path / "parts", partition_by="rlnTomoHand")
+    dataset = ta.Dataset(tmp_path / "parts")
+    assert dataset.particle_tilts().collect().equals(whole)
+    assert dataset.tilts.select("rlnTomoHand").collect().height == 5
+
+
 def bent_project(kind: str, grid: tuple[int, int], coefficients: dict[str, str]) -> dict[str, Any]:
     """Files whose tomograms are bent in one way; "[]" as coefficients of one that is not."""
     labels = ["rlnTomoDeformationType", "rlnTomoDeformationGridSizeX", "rlnTomoDeformationGridSizeY"]

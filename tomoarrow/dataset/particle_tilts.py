@@ -264,23 +264,28 @@ def _positions(piece: Piece, table: ParticleTable, images: TiltImages) -> Floats
         pixel_sizes = piece.batch.column(table.pixel_size).to_numpy(zero_copy_only=False)
         if not (pixel_sizes > 0).all():
             _refuse(piece.batch, piece.first, ~(pixel_sizes > 0), f"its optics group has no {_PIXEL_SIZE}")
+    euler = _vectors(piece, _EULER)
     positions = particle_positions(
         pixel_size_angst=pixel_sizes,
         tomogram_size=images.sizes[piece.tomogram],
-        centred_angst=_vectors(piece, table, _CENTRED),
-        decentred_px=_vectors(piece, table, _DECENTRED),
-        origin_angst=_vectors(piece, table, _ORIGIN),
-        subtomogram=None if (euler := _vectors(piece, table, _EULER)) is None else euler_rotations(*euler.T),
+        centred_angst=_vectors(piece, _CENTRED),
+        decentred_px=_vectors(piece, _DECENTRED),
+        origin_angst=_vectors(piece, _ORIGIN),
+        subtomogram=None if euler is None else euler_rotations(*euler.T),
     )
     return np.ascontiguousarray(positions.T)
 
 
-def _vectors(piece: Piece, table: ParticleTable, labels: tuple[str, ...]) -> Floats | None:
-    """Three columns of the particles: float64[particles, 3]."""
-    if not table.has(labels) or labels[0] not in piece.batch.schema.names:
+def _vectors(piece: Piece, labels: tuple[str, ...]) -> Floats | None:
+    """Three columns of the particles: float64[particles, 3]. As in RELION, 0 for one that is missing among others."""
+    there = piece.batch.schema.names
+    if not {*labels} & {*there}:
         return None
-    columns = [piece.batch.column(label).to_numpy(zero_copy_only=False) for label in labels]
-    return np.stack(columns, axis=-1).astype(np.float64, copy=False)
+    vectors = np.zeros((piece.batch.num_rows, 3))
+    for i, label in enumerate(labels):
+        if label in there:
+            vectors[:, i] = piece.batch.column(label).to_numpy(zero_copy_only=False)
+    return vectors
 
 
 def _moved(piece: Piece, shifts: Shifts, images: TiltImages) -> Floats:
