@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 import pytest
 
 import tomoarrow as ta
 
-from .test_members import MANIFOLDS, OPTICS, PARTICLES, SET, codes, exported, motion, project, rows, write
+from .test_members import GLOBAL, MANIFOLDS, OPTICS, PARTICLES, SET, codes, exported, motion, project, rows, write
 
 
 def edit(dataset: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
@@ -278,3 +280,48 @@ def test_positions_that_are_none_are_refused(tmp_path: Path, value: object) -> N
     edit(tmp_path / "dataset", "trajectories", lambda frame: frame.with_columns(tilt_index=pl.lit(value)))
     with pytest.raises(ta.DatasetError, match="tilt_index"):
         ta.export(tmp_path / "dataset", tmp_path / "out")
+
+
+# --- what can be read only once ----------------------------------------------------------------------------------
+
+
+def from_pipe(path: Path, text: str, dataset: Path, **options: Any) -> ta.Report:
+    os.mkfifo(path)
+    feeder = threading.Thread(target=path.write_text, args=(text,))
+    feeder.start()
+    try:
+        return ta.convert(path, dataset, **options)
+    finally:
+        feeder.join()
+
+
+RELION4 = GLOBAL.replace("TiltSeriesStarFile", "TiltSeriesName") + "".join(
+    f"data_T{i}\nloop_\n_rlnTomoProjX\n_rlnDefocusU\n[1,0,0,1] 2.5\n\n" for i in (1, 2)
+)
+
+
+@pytest.mark.parametrize("text", [SET, GLOBAL, RELION4], ids=["optimisation set", "tomogram set", "RELION 4"])
+def test_a_set_that_is_too_long_to_be_held_is_refused(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be looked at twice; as a set of tables that it is not, it would be of no use."""
+    monkeypatch.setattr("tomoarrow.dataset.convert.MOST_HELD", len(text) - 10)
+    project(tmp_path)
+    (tmp_path / "set.star").unlink()
+    with pytest.raises(ta.UsageError, match="read only once"):
+        from_pipe(tmp_path / "set.star", text, tmp_path / "dataset")
+    assert not (tmp_path / "dataset").exists()
+
+
+@pytest.mark.parametrize("label", ["p", "t", "m"])
+@pytest.mark.parametrize("what", ["pipe", "folder"])
+def test_members_are_regular_files(tmp_path: Path, label: str, what: str) -> None:
+    given = project(tmp_path / "project")
+    path = tmp_path / "project" / f"{label}.star"
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(ta.SchemaError, match="no regular file"):
+        ta.convert(given, tmp_path / "dataset")
