@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .relion.labels import LABELS
     from .relion.lazy import scan_star
     from .relion.reading import open_star, read_star, read_table
+    from .relion.validation import ValidationReport, validate
     from .relion.writing import write_star
     from .star.columns import Label
     from .star.document import Block, Document, Reject
@@ -55,6 +56,7 @@ _HOMES = {
     "StarSyntaxError": "errors",
     "TomoarrowError": "errors",
     "UsageError": "errors",
+    "ValidationReport": "relion.validation",
     "VerifyReport": "dataset.verify",
     "WriteReport": "star.writer",
     "convert": "dataset.convert",
@@ -63,6 +65,7 @@ _HOMES = {
     "read_table": "relion.reading",
     "open_star": "relion.reading",
     "scan_star": "relion.lazy",
+    "validate": "relion.validation",
     "verify": "dataset.verify",
     "write_star": "relion.writing",
 }
@@ -85,6 +88,7 @@ __all__ = [
     "StarSyntaxError",
     "TomoarrowError",
     "UsageError",
+    "ValidationReport",
     "VerifyReport",
     "WriteReport",
     "__version__",
@@ -94,6 +98,7 @@ __all__ = [
     "read_star",
     "read_table",
     "scan_star",
+    "validate",
     "verify",
     "write_star",
 ]
