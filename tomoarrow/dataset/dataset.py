@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -170,7 +171,7 @@ class Dataset:
         --------
         >>> ds.sql("SELECT rlnTomoName, AVG(rlnDefocusU) FROM tilts GROUP BY rlnTomoName").collect()  # doctest: +SKIP
         """
-        return run_sql(sql, self.tables)
+        return run_sql(sql, {name: partial(self._scan, name) for name in self.manifest["tables"] if name not in _INNER})
 
     def lacking(self, needs: Mapping[str, Sequence[str]]) -> list[str]:
         """The columns, of some by table, that are not there."""
@@ -238,6 +239,10 @@ class Dataset:
         return scan_particle_tilts(**tables, trajectories=trajectories, image_size=image_size, project=home)
 
     def _open(self, name: str) -> Stored:
+        self._check(name)
+        return open_table(self.path, name, self.manifest)
+
+    def _check(self, name: str) -> None:
         if name not in self.manifest["tables"]:
             raise DatasetError(
                 f"the dataset has no table {name}",
@@ -245,7 +250,10 @@ class Dataset:
                 expected=f"one of: {', '.join(self.manifest['tables'])}",
                 remedy="convert an optimisation set that names all that belongs together",
             )
-        return open_table(self.path, name, self.manifest)
 
     def _scan(self, name: str) -> pl.LazyFrame:
-        return pl.scan_parquet(list(self._open(name).files), hive_partitioning=True)
+        self._check(name)
+        files = sorted((self.path / name).rglob("*.parquet"))
+        if not files:
+            raise DatasetError(f"the files of the table {name} are gone", place=Place(os.fspath(self.path / name)))
+        return pl.scan_parquet(files, hive_partitioning=True)

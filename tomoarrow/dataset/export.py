@@ -36,7 +36,8 @@ class ExportReport:
     tomograms, tilts : int
     seconds : float
     left_out : int
-        Tilts, tomograms and values that are not in the files, without having been left out by a selection.
+        Tilts, tomograms, values, and rows of other tables that are not in the files, without having been left out by
+        a selection.
     warnings : list of str
         What was left out, and which paths could not be kept.
     """
@@ -108,7 +109,8 @@ def export(
         raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
     files = open_files(source, manifest, _selection(source, tomograms, where, manifest))
     planned = files.plan
-    warnings = _warnings(files, where)
+    orphans = files.orphans()
+    warnings = _warnings(files, where, orphans)
     total = len({kept.file for kept in files.texts})
     sizes: dict[Path, int] = {}
     for each in files.render():
@@ -130,7 +132,7 @@ def export(
         tomograms=planned.tomograms.num_rows if planned else 0,
         tilts=len(planned.order) if planned else 0,
         seconds=round(time.perf_counter() - started, 3),
-        left_out=_left_out(planned, where),
+        left_out=_left_out(planned, where) + sum(orphans.values()),
         warnings=warnings,
     )
 
@@ -164,9 +166,13 @@ def _left_out(planned: Plan | None, where: str | None) -> int:
     return planned.stray + sum(planned.differing.values()) + (0 if where is not None else len(planned.dropped))
 
 
-def _warnings(files: Files, where: str | None) -> list[str]:
+def _warnings(files: Files, where: str | None, orphans: dict[str, int]) -> list[str]:
     warnings = []
     planned = files.plan
+    if planned is not None and orphans:
+        rows = ", ".join(f"{count} rows of {name}" for name, count in orphans.items())
+        gone = _shown(sorted(planned.removed))
+        warnings.append(f"{rows} whose tomogram is not in the table tomograms any more: left out ({gone})")
     if files.left.tilts and "particles" in files.manifest["tables"]:
         warnings.append(
             f"{len(files.left.tilts)} tomograms have lost tilts: visible frames and trajectories of their particles "
@@ -177,9 +183,13 @@ def _warnings(files: Files, where: str | None) -> list[str]:
     for label, n in planned.differing.items() if planned is not None else ():
         warnings.append(f"{label} of {n} tilts is not that of their tomogram: that of the table tomograms was written")
     if planned is not None and planned.dropped and where is None:
-        shown = ", ".join(planned.dropped[:5]) + (", ..." if len(planned.dropped) > 5 else "")
-        warnings.append(f"{len(planned.dropped)} tomograms without a tilt left: left out ({shown})")
+        gone = _shown(planned.dropped)
+        warnings.append(f"{len(planned.dropped)} tomograms without a tilt left: left out ({gone})")
     return warnings
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _check_links(target: Path, relative: Path) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DatasetError, Place
+from ..relion.tomogram_set import NAME
 from .left import Left, left_of
 from .plain_text import render_plain
 from .rendering import Plan, Rendered, Selection, plan, render
 from .stack_text import render_stack
 from .stacks import STACKED
+from .stored import open_table
 from .texts import KeptText, kept_texts
 
 
@@ -43,6 +45,18 @@ class Files:
         """What is kept of all files."""
         own = [] if self.plan is None else self.plan.texts
         return [*own, *(kept for texts in self.others.values() for kept in texts)]
+
+    def orphans(self) -> dict[str, int]:
+        """How many rows are left out of each table because their tomogram was taken out of the table tomograms."""
+        removed = frozenset() if self.plan is None else self.plan.removed
+        if not removed:
+            return {}
+        tables = dict.fromkeys(name for texts in self.others.values() for kept in texts for name in kept.tables)
+        counts = {}
+        for name in tables:
+            names = open_table(self.dataset, name, self.manifest).read([NAME])
+            counts[name] = names.num_rows - len(Left(removed).rows(names))
+        return {name: count for name, count in counts.items() if count}
 
     def render(self) -> Iterator[Rendered]:
         """One file after the other."""
