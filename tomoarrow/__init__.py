@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TomoarrowError,
         UsageError,
     )
+    from .relion.checks.finding import Finding
     from .relion.labels import LABELS
     from .relion.lazy import scan_star
     from .relion.reading import open_star, read_star, read_table
@@ -50,6 +51,7 @@ _HOMES = {
     "DatasetError": "errors",
     "Document": "star.document",
     "ExportReport": "dataset.export",
+    "Finding": "relion.checks.finding",
     "MissingFileError": "errors",
     "Report": "dataset.report",
     "SchemaError": "errors",
@@ -78,6 +80,7 @@ __all__ = [
     "DatasetError",
     "Document",
     "ExportReport",
+    "Finding",
     "Label",
     "MissingFileError",
     "Notice",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,18 +20,17 @@ from ..star.pieces import always, read_pieces
 from ..star.reader import read_star
 from ..star.scan import new_request
 from ..star.source import Held, read_slab
-from ..star.stack import Stack
 from ..star.structure import Structure
-from ..star.tables import Findings, Options
-from ..star.threads import cores, in_order
+from ..star.tables import Findings
 from .kinds import Kind, kind_of
 from .labels import LABELS
 from .optimisation_set import MANIFOLDS_FILE, PARTICLES_FILE, TOMOGRAMS_FILE, TRAJECTORIES_FILE, optimisation_set
 from .particle_set import OPTICS_GROUP, PARTICLE_NAME, VISIBLE_FRAMES
 from .project import find_project
 from .relion4 import split_set
-from .series import SeriesFile, read_series
-from .sets import Named, Particles, Rows, Sets, Tilts, Tomograms, Trajectories, locate
+from .series import SeriesFile
+from .sets import Named, Particles, Rows, Sets, Tomograms, Trajectories, locate
+from .tilt_tables import read_tilts
 from .tomogram_set import NAME, SERIES_FILE, global_block, optics_block
 
 T = TypeVar("T")
@@ -47,9 +44,6 @@ _OF_PARTICLES = frozenset(
 
 #: One of these makes particles those of tomograms.
 _OF_TOMOGRAMS = frozenset([NAME, PARTICLE_NAME, VISIBLE_FRAMES, "rlnCenteredCoordinateXAngst"])
-
-#: Tilt-series files are read in slabs of about this much text.
-_SLAB_BYTES = 8 << 20
 
 #: So many of the images that particles name tell the project directory.
 _MOST_TRIED = 20
@@ -278,7 +272,7 @@ def _tomograms(file: _File, kind: Kind, home: Path, found: _Found) -> Tomograms:
     names = tuple(str(name or "") for name in rows.texts(NAME) or ())
     optics = optics_block(document)
     series = [parts.get(name) for name in names] if is_relion4 else _series_files(rows, names, home, found)
-    tilts = _tilts(series, file if is_relion4 else None, found.findings)
+    tilts = read_tilts(series, file.path if is_relion4 else None, found.findings)
     return Tomograms(rows, names, is_relion4, tuple(parts), None if optics is None else _rows(file, optics), tilts)
 
 
@@ -296,67 +290,6 @@ def _series_files(rows: Rows, names: Sequence[str], home: Path, found: _Found) -
         if not is_there:
             found.missing.append(Named(rows.place(row, SERIES_FILE), SERIES_FILE, path or ""))
     return files
-
-
-def _tilts(series: Sequence[SeriesFile | None], whole: _File | None, found: Findings) -> Tilts:
-    """The rows of tilt series; `whole` is the file that has them all, where one has."""
-    there = [(t, file) for t, file in enumerate(series) if file is not None]
-    counts = np.zeros(len(series), np.int64)
-    labels = [frozenset[str]()] * len(series)
-    tables = []
-    bad: set[str] = set()
-    with ThreadPoolExecutor(cores()) as pool:
-        slabs = [[there[i] for i in slab] for slab in _slabs([file for _, file in there])]
-        for slab, (stack, own) in zip(slabs, in_order(pool, _read_slab, slabs, cores()), strict=True):
-            found.add(own)
-            bad |= {error.place.path for error in own.errors}
-            tables.append(stack.table)
-            for (t, _), count, own_labels in zip(slab, stack.counts.tolist(), _labels(stack), strict=True):
-                counts[t], labels[t] = count, own_labels
-    table = _joined(tables)
-    is_read = np.array([file is not None and file.path not in bad for file in series], bool) | (counts > 0)
-    files = tuple("" if file is None else whole.path if whole else file.file for file in series)
-    paths = tuple("" if file is None else file.path for file in series)
-    return Tilts(table, np.concatenate([[0], np.cumsum(counts)]), is_read, tuple(labels), paths, files)
-
-
-def _slabs(files: Sequence[SeriesFile]) -> list[range]:
-    """Files in ranges of about `_SLAB_BYTES` of text."""
-    sizes = [len(file.part) if file.part is not None else os.path.getsize(file.file) for file in files]
-    number = np.cumsum(np.array(sizes, np.int64)) // _SLAB_BYTES
-    begins = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(files)]
-    return [range(begin, end) for begin, end in pairwise(begins) if begin < end]
-
-
-def _read_slab(files: Sequence[tuple[int, SeriesFile]]) -> tuple[Stack, Findings]:
-    found = Findings()
-    return read_series([file for _, file in files], Options(LABELS, {}, "null"), found), found
-
-
-def _labels(stack: Stack) -> list[frozenset[str]]:
-    """The labels of each series: those that are not null in all of its rows."""
-    table, counts = stack.table, stack.counts
-    owner = np.repeat(np.arange(len(counts)), counts)
-    everywhere = frozenset(table.column_names)
-    lacking: dict[int, set[str]] = {}
-    for name in table.column_names:
-        column = table.column(name)
-        if column.null_count:
-            filled = np.bincount(owner, weights=column.is_valid().to_numpy(), minlength=len(counts))
-            for t in np.flatnonzero((filled == 0) & (counts > 0)).tolist():
-                lacking.setdefault(t, set()).add(name)
-    return [everywhere - lacking.get(t, set()) if count else frozenset() for t, count in enumerate(counts.tolist())]
-
-
-def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables of slabs as one; a column that has not one type in all is left out: its label is not known."""
-    types: dict[str, set[pa.DataType]] = {}
-    for table in tables:
-        for column in table.schema:
-            types.setdefault(column.name, set()).add(column.type)
-    kept = {name for name, found in types.items() if name in LABELS or len(found) == 1}
-    chosen = [table.select([name for name in table.column_names if name in kept]) for table in tables]
-    return pa.concat_tables(chosen, promote_options="permissive").unify_dictionaries() if chosen else pa.table({})
 
 
 def _particle_block(structure: Structure) -> str | None:
@@ -383,6 +316,7 @@ def _particles(file: _File, found: _Found) -> Particles:
 
 
 def _trajectories(file: _File, found: _Found) -> Trajectories:
+    """The names of blocks and how many rows each has, a piece after the other; no shift is kept."""
     request = new_request(file.path, "*", "relion", None, False, "null", LABELS, None)
     names: list[str] = []
     counts: list[int] = []
