@@ -51,6 +51,31 @@ _ABSENT = "{n} of the files that the optimisation set names are not there:"
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be converted, and how.
+
+    Attributes
+    ----------
+    path : Path
+        The file that was given.
+    source : Path, Held or Stream
+        What to read it from.
+    project : Path or None
+        The project directory, where the caller knows it.
+    missing : "error" or "skip"
+    options : Options
+    threads : int
+    """
+
+    path: Path
+    source: Path | Held | Stream
+    project: Path | None
+    missing: OnMissing
+    options: Options
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
 class Members:
     """The files of a dataset.
 
@@ -76,15 +101,7 @@ class Members:
     threads: int
 
 
-def find_members(
-    path: Path,
-    source: Path | Held | Stream,
-    project: Path | None,
-    missing: OnMissing,
-    options: Options,
-    threads: int,
-    found: Findings,
-) -> Members:
+def find_members(request: Request, found: Findings) -> Members:
     """Find out what a file is, and which files belong to it.
 
     Raises
@@ -92,6 +109,7 @@ def find_members(
     TomoarrowError
         A file is missing or malformed, or its tomogram set is no such thing.
     """
+    path, source, options, threads = request.path, request.source, request.options, request.threads
     kind = kind_of(source.front if isinstance(source, Stream) else source)
     given = StarFile(path.name, path, source)
     if isinstance(source, Stream) and kind in ("optimisation set", *_TOMOGRAM_SETS):
@@ -102,9 +120,9 @@ def find_members(
             remedy="write it to a file first",
         )
     if kind == "optimisation set":
-        return _of_optimisation_set(path, source, project, missing, options, threads, found)
+        return _of_optimisation_set(request, found)
     if kind in _TOMOGRAM_SETS:
-        job = prepare(given, kind, project, options, missing, found)
+        job = prepare(given, kind, request.project, options, request.missing, found)
         named = replace(job.file, name=name_in(job.project.directory, path))
         return Members(kind, job.project, replace(job, file=named), (), options, threads)
     return Members(kind, home_of(given, None), None, ((kind, given),), options, threads)
@@ -117,18 +135,11 @@ def name_in(directory: Path, path: Path) -> str:
     return os.path.basename(real) if inside.split(os.sep)[0] == os.pardir else inside
 
 
-def _of_optimisation_set(
-    path: Path,
-    source: Path | Held | Stream,
-    project: Path | None,
-    missing: OnMissing,
-    options: Options,
-    threads: int,
-    found: Findings,
-) -> Members:
+def _of_optimisation_set(request: Request, found: Findings) -> Members:
+    path, source, options, missing = request.path, request.source, request.options, request.missing
     assert not isinstance(source, Stream)
     named = optimisation_set(os.fspath(path), read_star(source, labels=LABELS)).members
-    home = find_project(path, list(named.values()), project)
+    home = find_project(path, list(named.values()), request.project)
     _check_files(path, home, named)
     files = {label: StarFile(name, home.directory / name, home.directory / name) for label, name in named.items()}
     for label in [[*named][i] for i in home.missing]:
@@ -150,7 +161,7 @@ def _of_optimisation_set(
     others = [(kind, files[label]) for label, kind in _KINDS.items() if label in files]
     for label in _KINDS.keys() & files.keys():
         _check_kind(label, _KINDS[label], files[label], found)
-    return Members("optimisation set", home, job, (("STAR file", given), *others), options, threads)
+    return Members("optimisation set", home, job, (("STAR file", given), *others), options, request.threads)
 
 
 def _check_files(path: Path, home: Project, named: dict[str, str]) -> None:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ..errors import Place, SchemaError, UsageError
 from ..relion.geometry import Floats, TiltAlignment, projection_matrices, stacked_rows
-from ..relion.mrc import read_mrc_header
 from ..relion.tomogram_set import NAME
 from .deformations import COEFFICIENTS, OF_GLOBAL, Deformation, find_deformations
 from .layout import TILT_INDEX
+from .mrc import read_mrc_header
 from .stored import Stored
 
 Ints = NDArray[np.int64]
