@@ -325,3 +325,30 @@ def test_members_are_regular_files(tmp_path: Path, label: str, what: str) -> Non
         path.mkdir()
     with pytest.raises(ta.SchemaError, match="no regular file"):
         ta.convert(given, tmp_path / "dataset")
+
+
+EMPTY_STACKS = [
+    ("general", "data_general\n\n_rlnParticleNumber   0\n"),
+    ("a block without rows", "data_T1/1\n\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n"),
+    ("empty blocks", "data_T1/1\n\ndata_T1/2\n"),
+]
+
+
+@pytest.mark.parametrize("text", [text for _, text in EMPTY_STACKS], ids=[what for what, _ in EMPTY_STACKS])
+@pytest.mark.parametrize("piece_bytes", [20, 4 << 20])
+def test_trajectories_of_no_particle(
+    tmp_path: Path, text: str, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What selects no particle leaves such a file; there is no table then, and the file comes back."""
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
+    report = ta.convert(project(tmp_path / "project", m=text), tmp_path / "dataset")
+    assert codes(report)["particle-trajectory"] == 3
+    assert "trajectories" not in report.rows
+    assert exported(tmp_path / "dataset")["m.star"] == text
+    assert ta.verify(tmp_path / "dataset").differences == []
+    assert exported(tmp_path / "dataset", tomograms=["T1"])["m.star"] == text
+
+
+def test_a_trajectory_set_without_a_block_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ta.SchemaError, match="no block"):
+        ta.convert(project(tmp_path / "project", m="# nothing\n"), tmp_path / "dataset")

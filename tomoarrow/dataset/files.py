@@ -63,7 +63,9 @@ class Files:
         if self.plan is not None:
             yield from render(self.plan)
         for texts in self.others.values():
-            is_stacked = any(name in STACKED for kept in texts for name in kept.tables)
+            tables = {name for kept in texts for name in kept.tables}
+            # Of a file of other tables each piece has rows.
+            is_stacked = not tables.isdisjoint(STACKED) or (not tables and len(texts) > 1)
             yield (render_stack if is_stacked else render_plain)(self.dataset, self.manifest, texts, self.left)
 
 

@@ -54,7 +54,9 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
     DatasetError
         The rows of a block do not stand together, or nothing says which they are.
     """
-    name = next(kept.tables[0] for kept in texts if kept.tables)
+    name = next((kept.tables[0] for kept in texts if kept.tables), None)
+    if name is None:
+        return Rendered(texts[0].file, _front(dataset, manifest, texts, None), {})
     stored = open_table(dataset, name, manifest)
     check_new_labels(stored, name)
     keys = _keys_of(stored, name)
