@@ -159,7 +159,9 @@ def write_stack(
         found.notices += merged(own.notices)
         found.rejects += own.rejects
     if not n_front and writer is None:
-        raise SchemaError("the file holds no block", place=Place(os.fspath(file.path)), expected="a STAR file with data")
+        raise SchemaError(
+            "the file holds no block", place=Place(os.fspath(file.path)), expected="a STAR file with data"
+        )
     keys.tell(os.fspath(file.path), found)
     if writer is None:
         return
