@@ -396,3 +396,12 @@ def test_the_optics_table_is_what_is_written(
         for label, count in differing.items()
     ]
     assert report.left_out == sum(differing.values())
+
+
+def test_trajectories_are_never_named_as_their_tomogram(tmp_path: Path) -> None:
+    """Not even where each tomogram has one particle only."""
+    write(tmp_path, {"motion.star": motion(["T1/1", "T2/1"], lambda _: 2)})
+    ta.convert(tmp_path / "motion.star", tmp_path / "dataset")
+    edit(tmp_path / "dataset", "trajectories", lambda frame: frame.drop("rlnTomoParticleName"))
+    with pytest.raises(ta.DatasetError, match="does not say which block"):
+        ta.export(tmp_path / "dataset", tmp_path / "out")
