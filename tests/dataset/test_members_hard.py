@@ -325,3 +325,83 @@ def test_members_are_regular_files(tmp_path: Path, label: str, what: str) -> Non
         path.mkdir()
     with pytest.raises(ta.SchemaError, match="no regular file"):
         ta.convert(given, tmp_path / "dataset")
+
+
+EMPTY_STACKS = [
+    ("general", "data_general\n\n_rlnParticleNumber   0\n"),
+    ("a block without rows", "data_T1/1\n\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n"),
+    ("empty blocks", "data_T1/1\n\ndata_T1/2\n"),
+]
+
+
+@pytest.mark.parametrize("text", [text for _, text in EMPTY_STACKS], ids=[what for what, _ in EMPTY_STACKS])
+@pytest.mark.parametrize("piece_bytes", [20, 4 << 20])
+def test_trajectories_of_no_particle(
+    tmp_path: Path, text: str, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What selects no particle leaves such a file; there is no table then, and the file comes back."""
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
+    report = ta.convert(project(tmp_path / "project", m=text), tmp_path / "dataset")
+    assert codes(report)["particle-trajectory"] == 3
+    assert "trajectories" not in report.rows
+    assert exported(tmp_path / "dataset")["m.star"] == text
+    assert ta.verify(tmp_path / "dataset").differences == []
+    assert exported(tmp_path / "dataset", tomograms=["T1"])["m.star"] == text
+
+
+def test_a_trajectory_set_without_a_block_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ta.SchemaError, match="no block"):
+        ta.convert(project(tmp_path / "project", m="# nothing\n"), tmp_path / "dataset")
+
+
+OPTICS_EDITED: list[tuple[str, str, Callable[[pl.DataFrame], pl.DataFrame], dict[str, int]]] = [
+    ("a copy", "particles", lambda frame: frame.with_columns(rlnImageSize=pl.lit(256)), {"rlnImageSize": 3}),
+    (
+        "a copy of a label that both have",
+        "particles",
+        lambda frame: frame.with_columns(rlnVoltage_optics=pl.lit(300.0)),
+        {"rlnVoltage": 2},
+    ),
+    (
+        "the group",
+        "particles",
+        lambda frame: frame.with_columns(rlnOpticsGroup=pl.lit(1)),
+        {"rlnOpticsGroupName": 2, "rlnVoltage": 2, "rlnImageSize": 2},
+    ),
+    (
+        "the group, as text",
+        "particles",
+        lambda frame: frame.with_columns(rlnOpticsGroup=pl.lit("a")),
+        {"rlnOpticsGroup": 3},
+    ),
+    ("the particles' own", "particles", lambda frame: frame.with_columns(rlnVoltage=pl.lit(9.0)), {}),
+    ("copies left out", "particles", lambda frame: frame.drop("rlnImageSize", "rlnVoltage_optics"), {}),
+    ("the optics table", "optics", lambda frame: frame.with_columns(rlnImageSize=pl.lit(256)), {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "differing"), [case[1:] for case in OPTICS_EDITED], ids=[case[0] for case in OPTICS_EDITED]
+)
+def test_the_optics_table_is_what_is_written(
+    tmp_path: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame], differing: dict[str, int]
+) -> None:
+    """Beside particles its columns are copies: where these were changed, that is told of."""
+    write(tmp_path, {"particles.star": OPTICS + PARTICLES})
+    ta.convert(tmp_path / "particles.star", tmp_path / "dataset")
+    edit(tmp_path / "dataset", table, change)
+    report = ta.export(tmp_path / "dataset", tmp_path / "out")
+    assert report.warnings == [
+        f"{label} of {count} particles is not that of their optics group: that of the table optics was written"
+        for label, count in differing.items()
+    ]
+    assert report.left_out == sum(differing.values())
+
+
+def test_trajectories_are_never_named_as_their_tomogram(tmp_path: Path) -> None:
+    """Not even where each tomogram has one particle only."""
+    write(tmp_path, {"motion.star": motion(["T1/1", "T2/1"], lambda _: 2)})
+    ta.convert(tmp_path / "motion.star", tmp_path / "dataset")
+    edit(tmp_path / "dataset", "trajectories", lambda frame: frame.drop("rlnTomoParticleName"))
+    with pytest.raises(ta.DatasetError, match="does not say which block"):
+        ta.export(tmp_path / "dataset", tmp_path / "out")

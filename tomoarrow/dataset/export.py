@@ -109,8 +109,8 @@ def export(
         raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
     files = open_files(source, manifest, _selection(source, tomograms, where, manifest))
     planned = files.plan
-    orphans = files.orphans()
-    warnings = _warnings(files, where, orphans)
+    orphans, differing_optics = files.orphans(), files.differing_optics()
+    warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
     total = len({kept.file for kept in files.texts})
     sizes: dict[Path, int] = {}
     for each in files.render():
@@ -132,7 +132,7 @@ def export(
         tomograms=planned.tomograms.num_rows if planned else 0,
         tilts=len(planned.order) if planned else 0,
         seconds=round(time.perf_counter() - started, 3),
-        left_out=_left_out(planned, where) + sum(orphans.values()),
+        left_out=_left_out(planned, where) + sum(orphans.values()) + sum(differing_optics.values()),
         warnings=warnings,
     )
 
@@ -186,6 +186,11 @@ def _warnings(files: Files, where: str | None, orphans: dict[str, int]) -> list[
         gone = _shown(planned.dropped)
         warnings.append(f"{len(planned.dropped)} tomograms without a tilt left: left out ({gone})")
     return warnings
+
+
+def _of_optics(differing: tuple[str, int]) -> str:
+    label, n = differing
+    return f"{label} of {n} particles is not that of their optics group: that of the table optics was written"
 
 
 def _shown(names: Sequence[str]) -> str:

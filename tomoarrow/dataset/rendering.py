@@ -197,13 +197,18 @@ def _differing(
         if column in tilts.origins and label not in (NAME, SERIES_FILE) and label in tomograms.column_names:
             copy = _take(tilts, [column], order).column(0).combine_chunks()
             true = tomograms.column(label).combine_chunks().take(rows)
-            try:
-                n = int(np.count_nonzero(~equal_values(copy.cast(true.type), true)))
-            except pa.ArrowException:
-                n = len(rows)
+            n = count_unlike(copy, true)
             if n:
                 found[label] = n
     return found
+
+
+def count_unlike(copy: pa.Array, true: pa.Array) -> int:
+    """How many values of a copy are not what they should be, whatever type other tools gave it."""
+    try:
+        return int(np.count_nonzero(~equal_values(copy.cast(true.type), true)))
+    except pa.ArrowException:
+        return len(true)
 
 
 def _tomograms(dataset: Path, manifest: dict[str, Any], *, is_one_file: bool) -> tuple[pa.Table, NDArray[np.int64]]:

@@ -54,7 +54,9 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
     DatasetError
         The rows of a block do not stand together, or nothing says which they are.
     """
-    name = next(kept.tables[0] for kept in texts if kept.tables)
+    name = next((kept.tables[0] for kept in texts if kept.tables), None)
+    if name is None:
+        return Rendered(texts[0].file, _front(dataset, manifest, texts, None), {})
     stored = open_table(dataset, name, manifest)
     check_new_labels(stored, name)
     keys = _keys_of(stored, name)
@@ -89,13 +91,16 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
 
 
 def _keys_of(stored: Stored, table: str) -> _Keys:
-    position = TILT_INDEX if table == TRAJECTORIES else ROW_INDEX
-    name = next((column for column in (BLOCK, PARTICLE_NAME, NAME) if column in stored.columns), None)
+    if table == TRAJECTORIES:
+        position, names = TILT_INDEX, (BLOCK, PARTICLE_NAME)
+    else:
+        position, names = ROW_INDEX, (NAME,)
+    name = next((column for column in names if column in stored.columns), None)
     if name is None or position not in stored.columns:
         raise DatasetError(
             f"the table {table} does not say which block and row each of its rows is",
             place=Place(str(stored.folder)),
-            expected=f"the columns {PARTICLE_NAME if table == TRAJECTORIES else NAME} and {position}",
+            expected=f"the columns {names[-1]} and {position}",
         )
     return _Keys(name, position)
 
