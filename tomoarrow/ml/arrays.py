@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,31 +61,66 @@ def _dtype(type_: pa.DataType, floats: np.dtype[np.generic]) -> np.dtype[np.gene
     return np.dtype(object)
 
 
-def block_of(tables: Sequence[pa.Table], columns: Sequence[Column]) -> Block:
+def block_of(tables: Iterable[pa.Table], rows: int, columns: Sequence[Column]) -> Block:
     """The rows of some tables as arrays.
+
+    Parameters
+    ----------
+    tables : iterable of pyarrow.Table
+        Each is looked at before the next one is made, while a processor's cache still has it.
+    rows : int
+        How many they have together.
+    columns : sequence of Column
 
     Raises
     ------
     DatasetError
         A null in a column of integers or booleans, which have no number for it, and no fill.
     """
-    return {
-        column.name: _array([chunk for table in tables for chunk in table.column(column.name).chunks], column)
-        for column in columns
-    }
-
-
-def _array(chunks: Sequence[pa.Array], column: Column) -> Array:
-    if len(chunks) == 1 and (view := _view(chunks[0], column)) is not None:
-        return view
-    array = np.empty(sum(map(len, chunks)), column.dtype)
+    block: Block = {}
     start = 0
-    # What is too large for float32 is inf there.
-    with np.errstate(over="ignore"):
-        for chunk in chunks:
-            array[start : start + len(chunk)] = _values(chunk, column)
-            start += len(chunk)
-    return array
+    for table in tables:
+        stop = start + table.num_rows
+        # What is too large for float32 is inf there.
+        with np.errstate(over="ignore"):
+            for column in columns:
+                chunks = table.column(column.name).chunks
+                if stop - start == rows and len(chunks) == 1 and (view := _view(chunks[0], column)) is not None:
+                    block[column.name] = view
+                    continue
+                if column.name not in block:
+                    block[column.name] = new_array(rows, column.dtype)
+                _fill(block[column.name][start:stop], chunks, column)
+        start = stop
+    return block
+
+
+def new_array(rows: int, dtype: np.dtype[np.generic]) -> Array:
+    """An array whose values are not set, in memory of Arrow's pool.
+
+    The pool has memory at hand that earlier batches gave back; what NumPy gets anew from the system for each batch
+    costs more than all that is done with it.
+    """
+    if dtype.kind == "O" or not rows:
+        return np.empty(rows, dtype)
+    return np.frombuffer(pa.allocate_buffer(rows * dtype.itemsize), dtype)
+
+
+def _fill(array: Array, chunks: Iterable[pa.Array], column: Column) -> None:
+    start = 0
+    for chunk in chunks:
+        array[start : start + len(chunk)] = _values(chunk, column)
+        start += len(chunk)
+
+
+def reordered(block: Block, rows: NDArray[np.int64]) -> Block:
+    """Some rows of a block, in another order."""
+    result: Block = {}
+    for name, values in block.items():
+        result[name] = new_array(len(rows), values.dtype)
+        # "clip", because for other modes NumPy takes them into memory of its own first.
+        values.take(rows, out=result[name], mode="clip")
+    return result
 
 
 def _view(chunk: pa.Array, column: Column) -> Array | None:

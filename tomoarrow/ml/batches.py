@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -19,12 +19,12 @@ from numpy.typing import DTypeLike
 from ..dataset.row_groups import open_groups
 from ..errors import UsageError
 from ..relion.tomogram_set import NAME
-from .arrays import Block, Fill, choose_columns, handed_out
+from .arrays import Fill, choose_columns, handed_out
 from .items import row_items, series_items
 from .matrices import Projections, plan_matrices
-from .plan import Lengths, Order, Shard, batches_of_rank, windows
+from .plan import Lengths, Order, Shard, Window, batches_of_rank, windows
 from .progress import Progress
-from .reading import Source, row_batches, series
+from .reading import Form, Source, row_batches, series
 
 
 class Options(TypedDict, total=False):
@@ -108,14 +108,6 @@ class Settings:
         return Order(self.shuffle, self.seed, self.shuffle_rows, self.lengths, size, self.drop_last)
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What arrays are handed out as: `convert` is called with the arrays of a batch, `pad` with a list of series."""
-
-    convert: Callable[[Block], dict[str, Any]]
-    pad: Callable[[list[Any]], Any]
-
-
 class Batches:
     """The batches of one rank, or of one of its workers, epoch by epoch. Made by `table_batches`, `series_batches`.
 
@@ -134,24 +126,22 @@ class Batches:
         self._items = int(source.items.counts.sum())
         self.shard = Shard(settings.rank or 0, settings.world_size or 1)
         self._epoch = 0
-        self._progress = self._begun(self.shard)
-        self._is_resumed = False
+        self._resumed: Progress | None = None
+        self._iterated, self._taken = self.shard, 0
 
     def __len__(self) -> int:
         """How many batches an epoch has for this rank, all its workers together."""
         return batches_of_rank(self._items, self._order, self.shard)
 
     def __iter__(self) -> Iterator[Any]:
-        shard, taken = self._progress.goes_on(self.shard) if self._is_resumed else (self.shard, 0)
-        self._is_resumed = False
+        shard, taken = (self.shard, 0) if self._resumed is None else self._resumed.goes_on(self.shard)
+        self._resumed, self._iterated, self._taken = None, shard, taken
         counts, rows = self._source.items.counts, self._source.items.rows
         skip = taken * self._order.batch_size
         ahead = windows(counts, rows, self._order, self._epoch, shard, skip)
         batches = self._rows(ahead) if self._source.items.bounds is None else self._series(ahead)
-        begun = replace(self._begun(shard), taken=taken)
-        self._progress = begun
-        for number, batch in enumerate(batches, taken + 1):
-            self._progress = replace(begun, taken=number)
+        for batch in batches:
+            self._taken += 1
             yield batch
 
     @property
@@ -162,12 +152,12 @@ class Batches:
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, and with it the order. What was resumed of another epoch is forgotten."""
         if epoch != self._epoch:
-            self._epoch, self._is_resumed = epoch, False
-            self._progress = self._begun(self.shard)
+            self._epoch, self._resumed = epoch, None
+            self._iterated, self._taken = self.shard, 0
 
     def state_dict(self) -> dict[str, Any]:
         """How far this epoch has come: plain numbers and texts."""
-        return self._progress.state()
+        return self._progress(self._iterated).state() if self._resumed is None else self._resumed.state()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on where another had stopped.
@@ -177,40 +167,39 @@ class Batches:
         UsageError
             The state is of another dataset, or of other options; when iterating, of another rank or worker.
         """
-        self._progress = Progress.of_state(state, self._items, self._order)
-        self._epoch, self._is_resumed = self._progress.epoch, True
+        self._resumed = Progress.of_state(state, self._items, self._order)
+        self._epoch = self._resumed.epoch
 
     def loader_state(self, taken: int, workers: int, each: int) -> dict[str, Any]:
         """How far the workers are together, of which each handed out `each` batches in turn, `taken` times in all."""
-        begun = replace(self._begun(self.shard), workers=workers, worker=None, each=each)
-        before = self._progress.taken if self._is_resumed and self._progress.worker is None else 0
-        return replace(begun, taken=before + taken).state()
+        before = 0 if self._resumed is None or self._resumed.worker is not None else self._resumed.taken
+        progress = self._progress(self.shard)
+        return replace(progress, workers=workers, worker=None, each=each, taken=before + taken).state()
 
-    def _begun(self, shard: Shard) -> Progress:
+    def _progress(self, shard: Shard) -> Progress:
         return Progress(
             epoch=self._epoch,
             rank=shard.rank,
             world_size=shard.world_size,
             workers=shard.workers,
             worker=shard.worker,
-            taken=0,
+            taken=self._taken,
             each=1,
             items=self._items,
             order=self._order,
         )
 
-    def _rows(self, ahead: Iterator[Any]) -> Iterator[Any]:
+    def _rows(self, ahead: Iterator[Window]) -> Iterator[Any]:
         transform = self._settings.transform or _unchanged
-        if self._settings.batch_size is not None:
-            for block in row_batches(self._source, ahead, self._settings.batch_size):
-                yield transform(self._form.convert(block))
-            return
-        for block in row_batches(self._source, ahead, _ROWS_AT_ONCE):
-            rows = self._form.convert(block)
-            for i in range(len(next(iter(block.values()), ()))):
-                yield transform({name: values[i] for name, values in rows.items()})
+        size = self._settings.batch_size or _ROWS_AT_ONCE
+        for rows in row_batches(self._source, ahead, size, self._form):
+            if self._settings.batch_size is not None:
+                yield transform(rows)
+                continue
+            for values in zip(*rows.values(), strict=True):
+                yield transform(dict(zip(rows, values, strict=True)))
 
-    def _series(self, ahead: Iterator[Any]) -> Iterator[Any]:
+    def _series(self, ahead: Iterator[Window]) -> Iterator[Any]:
         transform = self._settings.transform or _unchanged
         each = (transform({NAME: name, **self._form.convert(block)}) for name, block in series(self._source, ahead))
         if self._settings.batch_size is None:
@@ -355,4 +344,17 @@ def _padded(values: Sequence[Any], value: float) -> Any:
     return padded
 
 
-NUMPY = Form(handed_out, pad_arrays)
+def _cut(values: Any, stops: list[int]) -> list[Any]:
+    return [values[start:stop] for start, stop in pairwise([0, *stops])]
+
+
+def join_lists(parts: list[list[Any]]) -> list[Any]:
+    """Lists of text, or of lists, as one."""
+    return [each for part in parts for each in part]
+
+
+def _joined(parts: list[Any]) -> Any:
+    return join_lists(parts) if isinstance(parts[0], list) else np.concatenate(parts)
+
+
+NUMPY = Form(handed_out, _cut, _joined, pad_arrays)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Unpack
 
 import torch
@@ -13,9 +14,10 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..errors import UsageError
 from .arrays import Block
-from .batches import Batches, Form, Options, Settings, open_rows, open_series
+from .batches import Batches, Options, Settings, join_lists, open_rows, open_series
 from .matrices import Projections
 from .plan import Shard
+from .reading import Form
 
 
 class _Batches(IterableDataset[Any]):
@@ -193,4 +195,15 @@ def _padded(values: list[torch.Tensor], value: float) -> torch.Tensor:
     return pad_sequence(values, batch_first=True, padding_value=value)
 
 
-TORCH = Form(tensors, pad_series)
+def _cut(values: Any, stops: list[int]) -> Sequence[Any]:
+    sizes = [stop - start for start, stop in pairwise([0, *stops])]
+    if isinstance(values, torch.Tensor):
+        return values.split_with_sizes(sizes)
+    return [values[start:stop] for start, stop in pairwise([0, *stops])]
+
+
+def _joined(parts: list[Any]) -> Any:
+    return join_lists(parts) if isinstance(parts[0], list) else torch.cat(parts)
+
+
+TORCH = Form(tensors, _cut, _joined, pad_series)

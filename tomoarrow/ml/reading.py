@@ -15,7 +15,7 @@ import pyarrow as pa
 from ..dataset.row_groups import GroupedTable, open_file
 from ..relion.tomogram_set import NAME
 from ..star.threads import in_order
-from .arrays import Block, Column, block_of
+from .arrays import Block, Column, block_of, reordered
 from .items import Items
 from .matrices import Matrices
 from .plan import Window
@@ -46,26 +46,48 @@ class Source:
     matrices: Matrices | None = None
 
 
-def row_batches(source: Source, windows: Iterable[Window], size: int) -> Iterator[Block]:
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What arrays are handed out as.
+
+    Attributes
+    ----------
+    convert : function
+        The arrays of some rows to what is handed out, by column.
+    cut : function
+        A column at its rows, given where each part stops.
+    join : function
+        The parts of a column together.
+    pad : function
+        A list of series as one batch.
+    """
+
+    convert: Callable[[Block], dict[str, Any]]
+    cut: Callable[[Any, list[int]], Sequence[Any]]
+    join: Callable[[list[Any]], Any]
+    pad: Callable[[list[Any]], dict[str, Any]]
+
+
+def row_batches(source: Source, windows: Iterable[Window], size: int, form: Form) -> Iterator[dict[str, Any]]:
     """Batches of rows; the last may be smaller.
 
     A batch is a part of the arrays of its window, not a copy, but where it goes on in the next one.
     """
-    begun: list[Block] = []
+    begun: list[dict[str, Any]] = []
     missing = size
     for block in _ahead(partial(_read_rows, source), windows):
-        rows = len(next(iter(block.values()), ()))
-        start = 0
-        while start < rows:
-            stop = min(start + missing, rows)
-            begun.append({name: values[start:stop] for name, values in block.items()})
+        rows = len(next(iter(block.values())))
+        stops = [*range(missing, rows, size), rows]
+        # All of a window is converted and cut at once: for small batches, that took most of the time.
+        columns = [form.cut(values, stops) for values in form.convert(block).values()]
+        for parts, start, stop in zip(zip(*columns, strict=True), [0, *stops[:-1]], stops, strict=True):
+            begun.append(dict(zip(block, parts, strict=True)))
             missing -= stop - start
-            start = stop
             if not missing:
-                yield _joined(begun)
+                yield begun[0] if len(begun) == 1 else _joined(begun, form)
                 begun, missing = [], size
     if begun:
-        yield _joined(begun)
+        yield _joined(begun, form)
 
 
 def series(source: Source, windows: Iterable[Window]) -> Iterator[tuple[str | None, Block]]:
@@ -84,10 +106,9 @@ def _ahead(read: Callable[..., Any], windows: Iterable[Window]) -> Iterator[Any]
 
 
 def _read_rows(source: Source, open_once: Callable[[str], Any], window: Window) -> Block:
-    block = block_of(_tables(source, open_once, window, [column.name for column in source.columns]), source.columns)
-    if isinstance(window.chosen, slice):
-        return block
-    return {name: values[window.chosen] for name, values in block.items()}
+    tables = _tables(source, open_once, window, [column.name for column in source.columns])
+    block = block_of(tables, sum(piece.stop - piece.start for piece in window.pieces), source.columns)
+    return block if isinstance(window.chosen, slice) else reordered(block, window.chosen)
 
 
 def _read_series(
@@ -95,8 +116,8 @@ def _read_series(
 ) -> tuple[list[str | None], list[int], Block, Any]:
     matrices = source.matrices
     names = dict.fromkeys([*(column.name for column in source.columns), *(matrices.columns if matrices else ()), NAME])
-    tables = _tables(source, open_once, window, list(names))
-    block = block_of(tables, source.columns)
+    tables = list(_tables(source, open_once, window, list(names)))
+    block = block_of(tables, sum(table.num_rows for table in tables), source.columns)
     if matrices is not None:
         block[PROJECTION] = matrices.of(tables)[:, : matrices.rows].astype(matrices.dtype)
     lengths = np.concatenate([source.items.lengths_of(piece) for piece in window.pieces])
@@ -110,20 +131,18 @@ def _texts(table: pa.Table) -> list[pa.Array]:
     return [chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk for chunk in chunks]
 
 
-def _tables(source: Source, open_once: Callable[[str], Any], window: Window, names: Sequence[str]) -> list[pa.Table]:
-    tables = []
+def _tables(
+    source: Source, open_once: Callable[[str], Any], window: Window, names: Sequence[str]
+) -> Iterator[pa.Table]:
     for piece in window.pieces:
         group = source.table.groups[piece.group]
         table = source.table.read(group, names, open_once(group.path))
         rows = source.items.rows_of(piece)
         if isinstance(rows, slice):
-            tables.append(table.slice(rows.start, rows.stop - rows.start))
+            yield table.slice(rows.start, rows.stop - rows.start)
         else:
-            tables.append(table.take(pa.array(rows)))
-    return tables
+            yield table.take(pa.array(rows))
 
 
-def _joined(blocks: list[Block]) -> Block:
-    if len(blocks) == 1:
-        return blocks[0]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+def _joined(parts: list[dict[str, Any]], form: Form) -> dict[str, Any]:
+    return {name: form.join([part[name] for part in parts]) for name in parts[0]}
