@@ -103,13 +103,19 @@ def test_tables_and_chunks_are_joined() -> None:
 
 
 def test_numbers_and_booleans_are_the_default() -> None:
-    schema = pa.schema({"f": pa.float64(), "i": pa.int64(), "b": pa.bool_(), "s": pa.string(), "l": pa.list_(pa.int64())})
+    schema = pa.schema(
+        {"f": pa.float64(), "i": pa.int64(), "b": pa.bool_(), "s": pa.string(), "l": pa.list_(pa.int64())}
+    )
     assert [column.name for column in choose_columns(schema, None, "float32", None)] == ["f", "i", "b"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [((["y"], "float32", None), "no column y"), ((None, "float32", {"z": 0}), "no column z"), ((None, "int32", None), "dtype")],
+    [
+        ((["y"], "float32", None), "no column y"),
+        ((None, "float32", {"z": 0}), "no column z"),
+        ((None, "int32", None), "dtype"),
+    ],
     ids=["columns", "fill", "dtype"],
 )
 def test_what_is_not_there(arguments: Any, told: str) -> None:

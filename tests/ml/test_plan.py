@@ -96,7 +96,10 @@ def test_the_order_follows_from_seed_and_epoch() -> None:
 def test_rows_of_one_window_are_mixed_and_windows_are_other_ones_in_another_epoch() -> None:
     sizes = np.full(8, 50, np.int64)
     groups = [
-        [tuple(piece.group for piece in window.pieces) for window in windows(sizes, sizes, Order(True, 0, 100), e, Shard())]
+        [
+            tuple(piece.group for piece in window.pieces)
+            for window in windows(sizes, sizes, Order(True, 0, 100), e, Shard())
+        ]
         for e in (0, 1)
     ]
     assert [len(window) for window in groups[0]] == [2] * 4
@@ -106,7 +109,9 @@ def test_rows_of_one_window_are_mixed_and_windows_are_other_ones_in_another_epoc
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"lengths": "even"}, {"seed": -1}, {"batch_size": 0}, {"shuffle_rows": 0}], ids=lambda each: [*each][0]
+    "wrong",
+    [{"lengths": "even"}, {"seed": -1}, {"batch_size": 0}, {"shuffle_rows": 0}],
+    ids=lambda each: next(iter(each)),
 )
 def test_options_that_cannot_be(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=next(iter(wrong))):

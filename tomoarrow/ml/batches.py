@@ -127,7 +127,8 @@ class Batches:
         self.shard = Shard(settings.rank or 0, settings.world_size or 1)
         self._epoch = 0
         self._resumed: Progress | None = None
-        self._iterated, self._taken = self.shard, 0
+        self._iterated: Shard | None = None
+        self._taken = 0
 
     def __len__(self) -> int:
         """How many batches an epoch has for this rank, all its workers together."""
@@ -153,11 +154,11 @@ class Batches:
         """Choose the epoch, and with it the order. What was resumed of another epoch is forgotten."""
         if epoch != self._epoch:
             self._epoch, self._resumed = epoch, None
-            self._iterated, self._taken = self.shard, 0
+            self._iterated, self._taken = None, 0
 
     def state_dict(self) -> dict[str, Any]:
         """How far this epoch has come: plain numbers and texts."""
-        return self._progress(self._iterated).state() if self._resumed is None else self._resumed.state()
+        return self._progress(self._iterated or self.shard).state() if self._resumed is None else self._resumed.state()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on where another had stopped.

@@ -141,7 +141,7 @@ def loader_state(loader: DataLoader[Any], taken: int) -> dict[str, Any]:
     loader : DataLoader
         Of a dataset of this module, handing out batches in order, as it does by default.
     taken : int
-        How many batches it handed out since it was last iterated.
+        How many batches it has handed out since it was last begun.
 
     Returns
     -------
@@ -151,7 +151,9 @@ def loader_state(loader: DataLoader[Any], taken: int) -> dict[str, Any]:
     dataset = loader.dataset
     if not isinstance(dataset, _Batches):
         raise UsageError(f"a loader of {type(dataset).__name__}", expected="a dataset of tomoarrow.ml")
-    return dataset.loader_state(taken, max(1, loader.num_workers), loader.batch_size or 1)
+    if not loader.num_workers:
+        return dataset.state_dict()
+    return dataset.loader_state(taken, loader.num_workers, loader.batch_size or 1)
 
 
 def tensors(block: Block) -> dict[str, Any]:
