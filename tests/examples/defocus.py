@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from tomoarrow.dataset.splitting import split_groups
+from tomoarrow import Dataset
 from tomoarrow.ml import TiltSeriesDataset
 
 ANGLE, DOSE, DEFOCUS = "rlnTomoNominalStageTiltAngle", "rlnMicrographPreExposure", "rlnDefocusU"
@@ -56,7 +56,7 @@ def error_um(network: nn.Module, batches: DataLoader[Any]) -> float:
 def train(dataset: Path, epochs: int = 30) -> tuple[float, float]:
     """Train, and return the errors on tomograms that were never seen: of the mean defocus, and of the network."""
     torch.manual_seed(0)
-    seen, unseen = split_groups(dataset, by="rlnTomoName", fractions=(0.8, 0.2), seed=0)
+    seen, unseen = Dataset(dataset).split(by="rlnTomoName", fractions=(0.8, 0.2), seed=0)
     assert not {*seen.names} & {*unseen.names}
     training, test = loader(dataset, seen, shuffle=True), loader(dataset, unseen, shuffle=False)
     mean = torch.cat([batch["wanted"][batch["mask"]] for batch in training]).mean()

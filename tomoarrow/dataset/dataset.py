@@ -17,6 +17,7 @@ from .manifest import SourceInfo, read_manifest
 from .particle_tilts import scan_particle_tilts
 from .query import run_sql
 from .report import WarningSummary
+from .splitting import Split, split_groups
 from .stored import Stored, open_table
 from .tilt_images import ImageSize
 
@@ -172,6 +173,16 @@ class Dataset:
         >>> ds.sql("SELECT rlnTomoName, AVG(rlnDefocusU) FROM tilts GROUP BY rlnTomoName").collect()  # doctest: +SKIP
         """
         return run_sql(sql, {name: partial(self._scan, name) for name in self.manifest["tables"] if name not in _INNER})
+
+    def split(self, by: str = NAME, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> tuple[Split, ...]:
+        """Parts for training, validation and test, of whole groups: see `tomoarrow.dataset.splitting.split_groups`.
+
+        Examples
+        --------
+        >>> training, validation, test = ds.split(by="rlnTomoName", seed=1)  # doctest: +SKIP
+        >>> ds.tilts.filter(training.filter)  # doctest: +SKIP
+        """
+        return split_groups(self.path, by=by, fractions=fractions, seed=seed)
 
     def lacking(self, needs: Mapping[str, Sequence[str]]) -> list[str]:
         """The columns, of some by table, that are not there."""
