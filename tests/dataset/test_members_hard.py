@@ -455,6 +455,6 @@ def test_a_label_that_stands_twice_in_a_block_is_refused(
     """As `read_star` does; the table of pairs could not tell one from the other."""
     monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
     write(tmp_path, {"x.star": text})
-    with pytest.raises(ta.SchemaError, match="stands twice"):
+    with pytest.raises(ta.StarSyntaxError, match="stands twice"):
         ta.convert(tmp_path / "x.star", tmp_path / "dataset")
     assert not (tmp_path / "dataset").exists()
