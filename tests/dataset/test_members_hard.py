@@ -458,3 +458,17 @@ def test_a_label_that_stands_twice_in_a_block_is_refused(
     with pytest.raises(ta.StarSyntaxError, match="stands twice"):
         ta.convert(tmp_path / "x.star", tmp_path / "dataset")
     assert not (tmp_path / "dataset").exists()
+
+
+@pytest.mark.parametrize(
+    "odd", ["data_z\nloop_\n_rlnOriginXAngst\n\n", "data_z\nloop_\n_a\n\nloop_\n_b\n\n", "data_z\n\n"]
+)
+@pytest.mark.parametrize("position", ["first", "last"])
+def test_blocks_without_rows_are_no_difference(tmp_path: Path, odd: str, position: str) -> None:
+    blocks = motion(["T1/1"], lambda _: 2, front=False)
+    write(tmp_path, {"motion.star": odd + blocks if position == "first" else blocks + odd})
+    ta.convert(tmp_path / "motion.star", tmp_path / "dataset")
+    verified = ta.verify(tmp_path / "dataset")
+    assert (verified.differences, verified.values_equal, verified.bytes_equal) == ([], 1, 1)
+    edit(tmp_path / "dataset", "trajectories", lambda frame: frame.with_columns(rlnOriginYAngst=pl.lit(0.25)))
+    assert [each.kind for each in ta.verify(tmp_path / "dataset").differences] == ["bytes", "values"]
