@@ -405,3 +405,70 @@ def test_trajectories_are_never_named_as_their_tomogram(tmp_path: Path) -> None:
     edit(tmp_path / "dataset", "trajectories", lambda frame: frame.drop("rlnTomoParticleName"))
     with pytest.raises(ta.DatasetError, match="does not say which block"):
         ta.export(tmp_path / "dataset", tmp_path / "out")
+
+
+# --- bytes that belong to no value -------------------------------------------------------------------------------
+
+BETWEEN_ROWS = ["\n", " \n", "# a word\n", "\n\n# a word\n\n", "\t\r\n"]
+
+
+@pytest.mark.parametrize("between", BETWEEN_ROWS)
+@pytest.mark.parametrize("piece_bytes", [20, 50, 90, 130])
+def test_what_stands_between_rows_at_the_begin_of_a_piece(
+    tmp_path: Path, between: str, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
+    text = "data_particles\nloop_\n_rlnTomoName\n_rlnCoordinateX\n" + between.join(f"T1 {i}\n" for i in range(40))
+    (tmp_path / "x.star").write_bytes(text.encode())
+    ta.convert(tmp_path / "x.star", tmp_path / "dataset")
+    ta.export(tmp_path / "dataset", tmp_path / "out")
+    assert (tmp_path / "out" / "x.star").read_bytes() == text.encode()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("piece_bytes", range(60, 200, 10))
+def test_what_stands_before_a_block_that_is_longer_than_a_piece(
+    tmp_path: Path, end: str, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
+    text = motion(["T1/1", "T1/2", "T2/1"], lambda _: 4).replace("\n", end)
+    (tmp_path / "m.star").write_bytes(text.encode())
+    ta.convert(tmp_path / "m.star", tmp_path / "dataset")
+    ta.export(tmp_path / "dataset", tmp_path / "out")
+    assert (tmp_path / "out" / "m.star").read_bytes() == text.encode()
+
+
+TWICE_IN_A_BLOCK = [
+    "data_\n_a 1\n_a 2\n",
+    "data_\n_a 1\n_b 1\n_a 1\n",
+    "data_x\n_a 1\nloop_\n_c\n" + "1\n" * 50 + "\n_a 2\n",
+    "data_x\nloop_\n_c\n" + "1\n" * 50 + "\n_a 2\n_a 2\n",
+    "data_general\n_rlnParticleNumber 1\n_rlnParticleNumber 1\n" + motion(["T1/1"], lambda _: 2, front=False),
+]
+
+
+@pytest.mark.parametrize("text", TWICE_IN_A_BLOCK)
+@pytest.mark.parametrize("piece_bytes", [40, 4 << 20])
+def test_a_label_that_stands_twice_in_a_block_is_refused(
+    tmp_path: Path, text: str, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `read_star` does; the table of pairs could not tell one from the other."""
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
+    write(tmp_path, {"x.star": text})
+    with pytest.raises(ta.StarSyntaxError, match="stands twice"):
+        ta.convert(tmp_path / "x.star", tmp_path / "dataset")
+    assert not (tmp_path / "dataset").exists()
+
+
+@pytest.mark.parametrize(
+    "odd", ["data_z\nloop_\n_rlnOriginXAngst\n\n", "data_z\nloop_\n_a\n\nloop_\n_b\n\n", "data_z\n\n"]
+)
+@pytest.mark.parametrize("position", ["first", "last"])
+def test_blocks_without_rows_are_no_difference(tmp_path: Path, odd: str, position: str) -> None:
+    blocks = motion(["T1/1"], lambda _: 2, front=False)
+    write(tmp_path, {"motion.star": odd + blocks if position == "first" else blocks + odd})
+    ta.convert(tmp_path / "motion.star", tmp_path / "dataset")
+    verified = ta.verify(tmp_path / "dataset")
+    assert (verified.differences, verified.values_equal, verified.bytes_equal) == ([], 1, 1)
+    edit(tmp_path / "dataset", "trajectories", lambda frame: frame.with_columns(rlnOriginYAngst=pl.lit(0.25)))
+    assert [each.kind for each in ta.verify(tmp_path / "dataset").differences] == ["bytes", "values"]

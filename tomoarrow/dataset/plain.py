@@ -22,7 +22,17 @@ from ..star.pieces import Piece, never, read_pieces
 from ..star.reread import read_texts
 from ..star.source import Held, Source, Stream, reads_again
 from ..star.style import BlockStyle, Loop, Pair
-from ..star.tables import Findings, Options, check_loop, evidence_of, loop_cells, read_cells, told
+from ..star.tables import (
+    Findings,
+    Options,
+    check_loop,
+    check_pairs,
+    evidence_of,
+    label_twice,
+    loop_cells,
+    read_cells,
+    told,
+)
 from ..star.texts import FileText, file_text, shorter
 from .layout import Part, PartWriter, write_table
 from .manifest import FILE_NAME, TableInfo, column_infos
@@ -148,7 +158,7 @@ def write_plain(
     """
     options = replace(options, is_settled=not reads_again(file.source))
     own = Findings()
-    n_blocks = 0
+    n_blocks, n_pairs = 0, len(written.pairs)
     with ExitStack() as stack:
         pieces = read_pieces(file.source, "relion", partial(_take, options), stands=never, threads=threads)
         stack.enter_context(closing(pieces))
@@ -162,6 +172,12 @@ def write_plain(
                 for i, loop in enumerate(part.loops if not own.errors else ())
             ]
             first = n_blocks - int(goes_on)
+            seen = {label for _, n, _, label, _ in written.pairs[n_pairs:] if n == first} if part.pairs else set()
+            own.errors += [
+                label_twice(Place(str(file.path), block=part.blocks[0], label=pair.label))
+                for i, pair in part.pairs
+                if i == 0 and pair.label in seen
+            ]
             written.pairs += [(file.name, first + i, part.blocks[i], pair.label, pair.text) for i, pair in part.pairs]
             n_blocks = first + len(part.blocks)
             rows = None if read.piece.is_last and not goes_on else tuple(loop.rows.num_rows for loop in part.loops)
@@ -231,6 +247,7 @@ def _take(options: Options, piece: Piece) -> _Part:
     """Read all loops and pairs of a piece, and learn its text."""
     structure = piece.structure
     found = Findings(piece.notices)
+    check_pairs(structure, piece.begin if piece.within else 0, found)
     roots = np.flatnonzero(structure.parent < 0).tolist()
     tables: dict[int, pa.Table] = {}
     loops = []

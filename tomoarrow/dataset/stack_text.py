@@ -91,10 +91,8 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
 
 
 def _keys_of(stored: Stored, table: str) -> _Keys:
-    if table == TRAJECTORIES:
-        position, names = TILT_INDEX, [BLOCK, PARTICLE_NAME]
-    else:
-        position, names = ROW_INDEX, [NAME]
+    names = (BLOCK, PARTICLE_NAME) if table == TRAJECTORIES else (NAME,)
+    position = TILT_INDEX if table == TRAJECTORIES else ROW_INDEX
     name = next((column for column in names if column in stored.columns), None)
     if name is None or position not in stored.columns:
         raise DatasetError(

@@ -93,7 +93,9 @@ class _Styles:
             else:
                 by_style.setdefault(id(text.style), (text.style, []))[1].append((i, name))
         self.n_blocks += len(names)
-        found = {style_json(style): (style, own) for style, own in by_style.values()}
+        found: dict[str, tuple[FileStyle, list[tuple[int, str]]]] = {}
+        for style, own in by_style.values():
+            found.setdefault(style_json(style), (style, []))[1].extend(own)
         if self.usual is None and found:
             self.usual = max(found, key=lambda each: len(found[each][1]))
         for key, (style, own) in found.items():

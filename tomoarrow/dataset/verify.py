@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Literal
@@ -13,17 +15,18 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ..errors import MissingFileError, TomoarrowError
+from ..errors import MissingFileError, TomoarrowError, raise_gathered
 from ..relion.labels import LABELS
 from ..relion.relion4 import split_set
 from ..relion.series import SeriesFile, read_series
 from ..relion.tomogram_set import NAME, global_table
+from ..relion.trajectory_set import read_blocks
 from ..star.columns import evidence_for
 from ..star.document import Document
 from ..star.forms import as_plain
+from ..star.pieces import never, read_pieces
 from ..star.reader import read_star
 from ..star.reread import equal_values
-from ..star.scan import read_table
 from ..star.source import read_text
 from ..star.tables import Findings, Options
 from .contents import Progress
@@ -204,8 +207,7 @@ def _read_others(path: Path, tables: dict[str, pa.Table]) -> dict[str, pa.Table 
         if "tilts" in tables:
             return _read_one_file_set(path, tables)
         if any(name in STACKED for name in tables):
-            stacked = read_table(path, "*", labels=LABELS, on_bad_value="null")
-            return {name: stacked.remove_column(0) for name in tables}
+            return {name: _read_stacked(path, table) for name, table in tables.items()}
         document = read_star(path, labels=LABELS, on_bad_value="null")
         if "tomograms" in tables:
             return _global_tables(path, document, tables)
@@ -213,6 +215,17 @@ def _read_others(path: Path, tables: dict[str, pa.Table]) -> dict[str, pa.Table 
         return dict(zip_longest(tables, loops[: len(tables)]))
     except TomoarrowError:
         return dict.fromkeys(tables)
+
+
+def _read_stacked(path: Path, table: pa.Table) -> pa.Table:
+    """The rows of all blocks of a file, of the types that a table has."""
+    options = Options(LABELS, {column.name: evidence_for(column.type) for column in table.schema}, "null")
+    work = partial(read_blocks, options=options, is_first=False)
+    with closing(read_pieces(path, "relion", work, stands=never, threads=1, whole_blocks=True)) as pieces:
+        found = [read.result for read in pieces]
+    raise_gathered([error for blocks in found for error in blocks.found.errors], "{n} values or labels do not fit:")
+    tables = [blocks.stack.table for blocks in found]
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _global_tables(

@@ -20,7 +20,7 @@ from ..star.pieces import Piece
 from ..star.stack import Stack, as_files, block_begins, group_loops, read_stack, stack_evidence
 from ..star.structure import Structure
 from ..star.style import FileStyle, Pair
-from ..star.tables import Findings, Options
+from ..star.tables import Findings, Options, check_pairs
 from ..star.texts import FileText
 
 
@@ -56,6 +56,7 @@ def read_blocks(piece: Piece, options: Options, *, is_first: bool) -> Blocks:
     """Read the blocks of a piece that holds whole ones."""
     structure = piece.structure
     found = Findings(piece.notices)
+    check_pairs(structure, 0, found)
     roots = np.flatnonzero(structure.parent < 0)
     loops = _loop_of_each(structure, roots, found)
     filled = np.flatnonzero(loops >= 0)

@@ -136,7 +136,9 @@ def place_before_block(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
             assert between is not None
             text = between[0].decode("utf-8", "replace") + "data_"
             front = len(split_between(text)[1].encode()) - len("data_")
-            return low + at + 1 - front
+            cut = low + at + 1 - front
+            # A text without a block would belong to none.
+            return cut if b"\ndata_" in b"\n" + buffer[begin:cut].tobytes() else -1
         if low == begin:
             return -1
         window *= 16

@@ -128,8 +128,8 @@ def render_tables(
     labels : mapping
         What is known of labels, as when the file was read.
     goes_on : bool
-        Whether it is a piece of a file that goes on with a loop: all that stands before the rows of its first loop
-        is left out.
+        Whether it is a piece of a file that goes on with a loop: what stands before the rows of its first loop is left
+        out, up to the end of the line of the last label.
     """
     pieces: list[bytes | memoryview] = []
     of_loop = iter(zip(tables, text.departures, rows, strict=True))
@@ -139,13 +139,18 @@ def render_tables(
             if isinstance(item, Loop):
                 lines = _render_loop(item, *next(of_loop), labels)
                 if goes_on:
-                    pieces.clear()
                     next(lines, None)
+                    pieces = [_behind_labels(item).encode()]
                     goes_on = False
                 pieces += lines
             else:
                 pieces.append((item.line if isinstance(item, Pair) else item).encode())
     return b"".join(pieces)
+
+
+def _behind_labels(loop: Loop) -> str:
+    """What stands between the line of the last label and the first row: blank lines and comments."""
+    return loop.style.header.behind_each(len(loop.style.labels))[-1].partition("\n")[2]
 
 
 def _render_loop(

@@ -9,13 +9,13 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SchemaError, StarSyntaxError, check_choice, raise_gathered
+from ..errors import SchemaError, check_choice, raise_gathered
 from .columns import Cells, Label, read_column
 from .document import Block, Document, Origin, Value
 from .faults import Notice, refuse, repeated_block
 from .source import Held, Source, read_text
 from .structure import Dialect, Structure, analyse
-from .tables import Findings, OnBadValue, Options, check_loop, read_loop, report_column
+from .tables import Findings, OnBadValue, Options, check_loop, label_twice, read_loop, report_column
 
 
 def read_star(
@@ -170,10 +170,7 @@ def _read_pairs(reading: _Reading, container: int) -> dict[str, Value]:
     for tag in reading.pairs[container]:
         label = structure.string(tag)
         if label in pairs:
-            place = structure.place_of_label(tag, container)
-            found.errors.append(
-                StarSyntaxError("the label stands twice in one block", place=place, remedy="remove one of the two")
-            )
+            found.errors.append(label_twice(structure.place_of_label(tag, container)))
             continue
         cells = Cells(
             structure.text.buffer,

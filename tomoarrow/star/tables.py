@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import SchemaError, StarSyntaxError, TomoarrowError
+from ..errors import Place, SchemaError, StarSyntaxError, TomoarrowError
 from ..kernels.tokenize import SPAN_BITS
 from .columns import (
     Cells,
@@ -163,6 +163,22 @@ def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Fi
         )
         return False
     return True
+
+
+def check_pairs(structure: Structure, begin: int, found: Findings) -> None:
+    """Add an error for each pair, from a position on, whose label stands in its block before."""
+    seen: set[tuple[int, str]] = set()
+    for container, tag in zip(structure.pair_container.tolist(), structure.pair_tag.tolist(), strict=True):
+        if structure.start(tag) >= begin:
+            key = container, structure.string(tag)
+            if key in seen:
+                found.errors.append(label_twice(structure.place_of_label(tag, container)))
+            seen.add(key)
+
+
+def label_twice(place: Place) -> StarSyntaxError:
+    """What is told of a pair whose label stands in its block before."""
+    return StarSyntaxError("the label stands twice in one block", place=place, remedy="remove one of the two")
 
 
 def read_loop(
