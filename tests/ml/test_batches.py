@@ -391,3 +391,33 @@ def test_it_needs_no_torch(dataset: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "no torch\n"
+
+
+def test_files_of_other_types_are_told_of(dataset: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "d"
+    shutil.copytree(dataset, copy)
+    path = copy / "tilts/part-00001.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(1, "tilt_index", table.column("tilt_index").cast("float64")), path)
+    with pytest.raises(DatasetError, match="part-00001"):
+        table_batches(copy, "tilts")
+
+
+@pytest.mark.parametrize(
+    ("label", "values", "dtype"), [("rlnTomoSizeZ", [700, 800], "int64"), ("rlnVoltage", [200.0, 300.0], "float32")]
+)
+def test_folders_may_be_numbers(tmp_path: Path, label: str, values: list[Any], dtype: str) -> None:
+    from tests.dataset.projects import tilts as one_column
+    from tests.dataset.projects import write_project
+
+    series = {name: one_column(name, 2) for name in ("A", "B")}
+    each = {"A": [values[0]], "B": [values[1]]}
+    star = write_project(tmp_path / "p", series, more_labels=[label], more_values=each)
+    ta.convert(star, tmp_path / "d", partition_by=label)
+    (batch,) = table_batches(tmp_path / "d", "tilts", columns=[label, "rlnTomoName"], batch_size=9)
+    assert batch[label].dtype == dtype
+    assert dict(zip(batch["rlnTomoName"], batch[label].tolist(), strict=True)) == {"A": values[0], "B": values[1]}
+    (low,) = table_batches(tmp_path / "d", "tilts", filter=f"{label} = {values[0]}", batch_size=9)
+    assert low[label].tolist() == [values[0]] * 2

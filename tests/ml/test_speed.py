@@ -29,7 +29,7 @@ COLUMNS = [
     "rlnTomoXShiftAngst",
     "rlnTomoYShiftAngst",
 ]
-BATCH_SIZE, ROUNDS = 1024, 15
+BATCH_SIZE, ROUNDS = 4096, 25
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ class GroupedTable:
     partition_by: str | None
 
     def read(self, group: RowGroup, columns: Sequence[str], file: pq.ParquetFile | None = None) -> pa.Table:
-        """Some columns of a row group, with one thread; `file` is its file where that is open.
+        """Some columns of a row group, in any order, with one thread; `file` is its file where that is open.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class GroupedTable:
         if self.partition_by in columns:
             value = pa.scalar(group.folder, pa.string()).cast(self.schema.field(self.partition_by).type)
             table = table.append_column(self.partition_by, pa.repeat(value, group.rows))
-        return table.select(list(columns))
+        return table
 
 
 def open_file(path: str) -> pq.ParquetFile:
@@ -109,13 +109,25 @@ def open_groups(dataset: str | os.PathLike[str], name: str) -> GroupedTable:
         groups += (
             RowGroup(str(path), number, stop - start, value) for number, (start, stop) in enumerate(pairwise(bounds))
         )
-    schema = pq.read_schema(stored.files[0])
-    partition_by = table["partition_by"]
-    column = None if partition_by is None else _folder_column(stored.files[0])
+    schema = _schema_of(stored)
+    column = None if table["partition_by"] is None else _folder_column(stored.files[0])
     if column is not None:
         types = {each["name"]: each["type"] for each in table["columns"]}
         schema = schema.append(pa.field(column, _FOLDER_TYPES.get(types.get(column, ""), pa.string())))
     return GroupedTable(stored, schema, tuple(groups), column)
+
+
+def _schema_of(stored: Stored) -> pa.Schema:
+    """The schema that all files have."""
+    first, *others = (pq.read_schema(path) for path in stored.files)
+    for path, other in zip(stored.files[1:], others, strict=True):
+        if not other.equals(first):
+            raise DatasetError(
+                "the files of a table have other columns or types than its first",
+                place=Place(str(path)),
+                remedy="write all files of the table anew, or convert again",
+            )
+    return first
 
 
 #: What the manifest calls the types of columns that are no text.

@@ -128,7 +128,9 @@ def _view(chunk: pa.Array, column: Column) -> Array | None:
 
     Nobody else has this memory, so it may be written to, which torch wants of memory that it shares.
     """
-    if column.dtype.kind not in "fiu" or chunk.null_count or chunk.type != pa.from_numpy_dtype(column.dtype):
+    if column.dtype.kind not in "fiu" or chunk.type.bit_width != column.dtype.itemsize * 8 or chunk.null_count:
+        return None
+    if chunk.type != pa.from_numpy_dtype(column.dtype):
         return None
     values = chunk.buffers()[1]
     if values is None or not values.is_mutable:
@@ -137,7 +139,7 @@ def _view(chunk: pa.Array, column: Column) -> Array | None:
 
 
 def _values(chunk: pa.Array, column: Column) -> Array:
-    if pa.types.is_dictionary(chunk.type):
+    if column.dtype.kind == "O" and pa.types.is_dictionary(chunk.type):
         chunk = chunk.dictionary_decode()
     if chunk.null_count:
         if column.fill is not None:

@@ -52,7 +52,7 @@ class Options(TypedDict, total=False):
         The same seed and epoch give the same order, with the same version of NumPy. Default: 0.
     shuffle_rows : int
         Row groups are shuffled, then the rows or series of as many groups as have up to this many rows: so many rows
-        are in memory, and those of the next. Default: 65,536.
+        are in memory. Default: 65,536.
     lengths : "uneven", "drop" or "repeat"
         Whether ranks have equally many items. "uneven" (default): each item comes exactly once an epoch, and ranks
         differ by one at most, which training that waits for all ranks at each step cannot do with. "drop": the last

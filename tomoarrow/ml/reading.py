@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ import pyarrow as pa
 
 from ..dataset.row_groups import GroupedTable, open_file
 from ..relion.tomogram_set import NAME
-from ..star.threads import in_order
 from .arrays import Block, Column, block_of, reordered
 from .items import Items
 from .matrices import Matrices
@@ -75,7 +72,9 @@ def row_batches(source: Source, windows: Iterable[Window], size: int, form: Form
     """
     begun: list[dict[str, Any]] = []
     missing = size
-    for block in _ahead(partial(_read_rows, source), windows):
+    open_once = lru_cache(_OPEN_FILES)(open_file)
+    for window in windows:
+        block = _read_rows(source, open_once, window)
         rows = len(next(iter(block.values())))
         stops = [*range(missing, rows, size), rows]
         # All of a window is converted and cut at once: for small batches, that took most of the time.
@@ -92,17 +91,13 @@ def row_batches(source: Source, windows: Iterable[Window], size: int, form: Form
 
 def series(source: Source, windows: Iterable[Window]) -> Iterator[tuple[str | None, Block]]:
     """Tilt series, each with the name of its tomogram; their arrays are parts of those of a window."""
-    for names, starts, block, chosen in _ahead(partial(_read_series, source), windows):
+    open_once = lru_cache(_OPEN_FILES)(open_file)
+    for window in windows:
+        names, starts, block = _read_series(source, open_once, window)
+        chosen = window.chosen
         for number in range(len(names))[chosen] if isinstance(chosen, slice) else chosen.tolist():
             begin, end = starts[number], starts[number + 1]
             yield names[number], {name: values[begin:end] for name, values in block.items()}
-
-
-def _ahead(read: Callable[..., Any], windows: Iterable[Window]) -> Iterator[Any]:
-    """What is read of each window; the next one is read by a thread while this one is used."""
-    open_once = lru_cache(_OPEN_FILES)(open_file)
-    with ThreadPoolExecutor(1) as pool, closing(in_order(pool, partial(read, open_once), windows, 1)) as results:
-        yield from results
 
 
 def _read_rows(source: Source, open_once: Callable[[str], Any], window: Window) -> Block:
@@ -113,7 +108,7 @@ def _read_rows(source: Source, open_once: Callable[[str], Any], window: Window) 
 
 def _read_series(
     source: Source, open_once: Callable[[str], Any], window: Window
-) -> tuple[list[str | None], list[int], Block, Any]:
+) -> tuple[list[str | None], list[int], Block]:
     matrices = source.matrices
     names = dict.fromkeys([*(column.name for column in source.columns), *(matrices.columns if matrices else ()), NAME])
     tables = list(_tables(source, open_once, window, list(names)))
@@ -123,7 +118,7 @@ def _read_series(
     lengths = np.concatenate([source.items.lengths_of(piece) for piece in window.pieces])
     starts = np.concatenate([[0], np.cumsum(lengths)])
     column = pa.chunked_array([pa.concat_arrays(_texts(table)) for table in tables])
-    return column.take(pa.array(starts[:-1])).to_pylist(), starts.tolist(), block, window.chosen
+    return column.take(pa.array(starts[:-1])).to_pylist(), starts.tolist(), block
 
 
 def _texts(table: pa.Table) -> list[pa.Array]:
@@ -139,7 +134,8 @@ def _tables(
         table = source.table.read(group, names, open_once(group.path))
         rows = source.items.rows_of(piece)
         if isinstance(rows, slice):
-            yield table.slice(rows.start, rows.stop - rows.start)
+            is_whole = rows.stop - rows.start == group.rows
+            yield table if is_whole else table.slice(rows.start, rows.stop - rows.start)
         else:
             yield table.take(pa.array(rows))
 
