@@ -1,0 +1,216 @@
+"""``report.html``: a dataset on one page that needs no network."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+import vl_convert
+
+from ...star.sink import open_sink
+from ..manifest import read_manifest
+from . import charts
+from .facts import findings, findings_list, made, missing_notes, tiles
+from .gather import NAME, Gathered, bands, gather, histogram, outliers
+from .metrics import Metric, units, with_unit
+from .outliers import FEWEST, LIMIT
+from .packing import packed_floats, rounded, script_json
+
+#: Marks that the page's script replaces, in charts, by the colours of its light or dark style.
+_COLOURS = charts.Colours(quiet="--quiet", chosen="--chosen", outlier="--outlier", ink="--ink")
+
+#: Up to so many tomograms each has a bar of its own; more are counted in a histogram.
+_MOST_BARS = 40
+
+
+def write_page(dataset: str | os.PathLike[str], out: str | os.PathLike[str] = "report.html") -> Path:
+    """Write a page on a dataset: overview, distributions, curves of each tomogram, outliers, findings.
+
+    The page is one file with all it needs, for any browser of today; it opens no connection, and refuses to.
+    A tomogram is called an outlier where the median over its tilts (the largest value for dose, the number of its
+    tilts and particles) has a robust z-score beyond 3.5; see `outliers.robust_z`.
+
+    Parameters
+    ----------
+    dataset : path
+        A folder that `convert` made.
+    out : path
+        The file to write; one that is there is replaced.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    DatasetError
+        The folder is no dataset.
+    MissingFileError
+        The file cannot be written.
+    """
+    # Names of files may hold bytes that are no UTF-8, which Python has as lone surrogates.
+    text = page(Path(dataset)).encode("utf-8", "backslashreplace")
+    with open_sink(out) as write:
+        write(text)
+    return Path(out)
+
+
+def page(dataset: Path) -> str:
+    """The page as HTML."""
+    manifest = read_manifest(dataset)
+    gathered = gather(dataset, manifest)
+    shown = _on_screen(gathered)
+    unusual = outliers(gathered)
+    name = dataset.resolve().name
+    return Template(_resource("page.html")).substitute(
+        title=escape(f"{name} · tomoarrow report"),
+        name=escape(name),
+        made=made(manifest),
+        hint=escape(_hint(gathered)),
+        tiles=tiles(dataset, manifest, gathered, _unusual_rows(unusual)),
+        findings=findings_list(findings(dataset, manifest)),
+        body=_body(gathered, manifest),
+        footer=_footer(),
+        css=_resource("page.css"),
+        data=script_json(_data(shown, manifest, unusual)),
+        values=packed_floats([shown.tilts[column].to_numpy() for column in _curve_columns(shown)]),
+        library=_library(),
+        script=_resource("page.js"),
+    )
+
+
+def _resource(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _library() -> str:
+    """Vega, Vega-Lite and vega-embed, of the version that Altair writes for, as one script."""
+    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    return str(vl_convert.javascript_bundle(vl_version=version)).replace("</script", "<\\/script")
+
+
+def _on_screen(gathered: Gathered) -> Gathered:
+    """The same with the digits that the page has: its script counts what is counted here, and gets the same."""
+    columns = _curve_columns(gathered)
+    tilts = gathered.tilts.with_columns(
+        pl.Series(column, rounded(gathered.tilts[column].to_numpy()), pl.Float32).fill_nan(None) for column in columns
+    )
+    return Gathered(gathered.metrics, gathered.angle, tilts, gathered.tomograms)
+
+
+def _curve_columns(gathered: Gathered) -> list[str]:
+    return ["angle", *(metric.key for metric in gathered.metrics)]
+
+
+def _unusual_rows(unusual: dict[str, pl.DataFrame]) -> int:
+    return pl.concat([frame["tomogram"] for frame in unusual.values()]).n_unique() if unusual else 0
+
+
+def _data(gathered: Gathered, manifest: dict[str, Any], unusual: dict[str, pl.DataFrame]) -> dict[str, Any]:
+    """What the page's script reads."""
+    of_tilts = units(manifest, "tilts")
+    metrics = {metric.key: metric for metric in gathered.metrics}
+    sizes = gathered.tilts["tomogram"].value_counts() if gathered.tilts.height else None
+    counts = np.zeros(gathered.tomograms.height, np.int64)
+    if sizes is not None:
+        counts[sizes["tomogram"].to_numpy()] = sizes["count"].to_numpy()
+    band = bands(gathered)
+    return {
+        "names": gathered.tomograms[NAME].to_list(),
+        "columns": [
+            _column(gathered.tomograms[key], metrics.get(key), of_tilts)
+            for key in gathered.tomograms.columns
+            if key != NAME
+        ],
+        "outliers": {key: frame.with_columns(pl.col("z").round(1)).rows() for key, frame in unusual.items()},
+        "ends": np.cumsum(counts).tolist(),
+        "curves": _curve_columns(gathered),
+        "distributions": {
+            metric.key: spec
+            for metric in gathered.metrics
+            if (spec := _distribution(metric, of_tilts, gathered)) is not None
+        },
+        "series": {metric.key: _curve(metric, of_tilts, gathered, band) for metric in gathered.metrics},
+        "scatter": charts.scatter("", [], _COLOURS).to_dict(),
+        "particles": _particles(gathered),
+    }
+
+
+def _column(values: pl.Series, metric: Metric | None, of_tilts: dict[str, str]) -> dict[str, Any]:
+    """A column of the table of tomograms, with six digits."""
+    digits = [None if value is None else float(f"{value:.6g}") for value in values.to_list()]
+    if metric is None:
+        return {"key": values.name, "title": values.name.capitalize(), "unit": "", "of": "", "values": digits}
+    unit = of_tilts[metric.labels[0]]
+    return {"key": values.name, "title": metric.title, "unit": unit, "of": metric.of_series, "values": digits}
+
+
+def _distribution(metric: Metric, of_tilts: dict[str, str], gathered: Gathered) -> dict[str, Any] | None:
+    counted = histogram(gathered.tilts[metric.key])
+    if counted is None:
+        return None
+    title = with_unit(metric.title, of_tilts[metric.labels[0]])
+    chart = charts.distribution(title, "Tilts", counted, _COLOURS, linked=True)
+    return {
+        "begin": counted.begin,
+        "width": counted.width,
+        "counts": counted.counts,
+        "beyond": counted.beyond,
+        "spec": chart.properties(description=f"Histogram of {title} over all tilts").to_dict(),
+    }
+
+
+def _curve(metric: Metric, of_tilts: dict[str, str], gathered: Gathered, band: pl.DataFrame) -> dict[str, Any]:
+    angle = (gathered.angle.title, of_tilts.get(gathered.angle.labels[0], ""))
+    unit = of_tilts[metric.labels[0]]
+    chart = charts.curve(metric, unit, angle, [], band, _COLOURS)
+    return chart.properties(description=f"{metric.title} against {angle[0].lower()} of the selected tomogram").to_dict()
+
+
+def _particles(gathered: Gathered) -> dict[str, Any] | None:
+    if "particles" not in gathered.tomograms.columns or gathered.tomograms.is_empty():
+        return None
+    particles = gathered.tomograms["particles"]
+    if len(particles) <= _MOST_BARS:
+        rows = gathered.tomograms.select(pl.col(NAME).alias("name"), pl.col("particles").alias("value")).to_dicts()
+        return charts.counts("Particles", "Tomogram", rows, _COLOURS).to_dict()
+    counted = histogram(particles)
+    assert counted is not None
+    return charts.distribution("Particles in a tomogram", "Tomograms", counted, _COLOURS).to_dict()
+
+
+def _hint(gathered: Gathered) -> str:
+    """An example of a filter that this dataset has the columns for."""
+    term = next((f"{metric.key}>10" for metric in gathered.metrics if metric.key in ("resolution", "motion")), "tilts<41")
+    return f"part of a name, or conditions such as {term}"
+
+
+def _body(gathered: Gathered, manifest: dict[str, Any]) -> str:
+    """The sections that the script fills, and notes on what a dataset has no columns for."""
+    notes = missing_notes(gathered, manifest)
+    if gathered.tomograms.is_empty():
+        return notes
+    return Template(_resource("sections.html")).substitute(
+        limit=LIMIT,
+        fewest=FEWEST,
+        filters=", ".join(f"<code>{escape(key)}</code>" for key in gathered.tomograms.columns if key != NAME),
+        notes=notes,
+    )
+
+
+def _footer() -> str:
+    return (
+        f"Made by tomoarrow with Vega-Altair {escape(alt.__version__)}. "
+        "This page holds all it shows and opens no connection."
+    )
+
+
+__all__ = ["page", "write_page"]
