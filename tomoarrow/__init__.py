@@ -14,6 +14,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .dataset.convert import convert
     from .dataset.export import ExportReport, export
+    from .dataset.pictures import plot_distributions, plot_particles, plot_tilts, plot_tomograms, write_page
     from .dataset.report import Report
     from .dataset.verify import VerifyReport, verify
     from .errors import (
@@ -57,11 +58,16 @@ _HOMES = {
     "WriteReport": "star.writer",
     "convert": "dataset.convert",
     "export": "dataset.export",
+    "plot_distributions": "dataset.pictures",
+    "plot_particles": "dataset.pictures",
+    "plot_tilts": "dataset.pictures",
+    "plot_tomograms": "dataset.pictures",
     "read_star": "relion.reading",
     "read_table": "relion.reading",
     "open_star": "relion.reading",
     "scan_star": "relion.lazy",
     "verify": "dataset.verify",
+    "write_page": "dataset.pictures",
     "write_star": "relion.writing",
 }
 
@@ -88,10 +94,15 @@ __all__ = [
     "convert",
     "export",
     "open_star",
+    "plot_distributions",
+    "plot_particles",
+    "plot_tilts",
+    "plot_tomograms",
     "read_star",
     "read_table",
     "scan_star",
     "verify",
+    "write_page",
     "write_star",
 ]
 

@@ -41,7 +41,9 @@ def bins(histogram: Histogram) -> list[dict[str, float]]:
     ]
 
 
-def distribution(title: str, of: str, histogram: Histogram, colours: Colours, *, linked: bool = False) -> alt.LayerChart:
+def distribution(
+    title: str, of: str, histogram: Histogram, colours: Colours, *, linked: bool = False
+) -> alt.LayerChart:
     """A histogram of all values; where it is linked, a script counts those chosen, and marks one.
 
     Parameters
@@ -67,8 +69,8 @@ def distribution(title: str, of: str, histogram: Histogram, colours: Colours, *,
     bars = alt.Chart(alt.Data(values=rows, name="bins")).encode(x=x, x2="end:Q", tooltip=tooltip)
     y = alt.Y("all:Q", title=of, axis=alt.Axis(tickCount=4, format="~s"))
     layers = [
-        bars.mark_bar(color=colours.quiet, binSpacing=1).encode(y=y),
-        bars.mark_bar(color=colours.chosen, binSpacing=1).encode(y=alt.Y("chosen:Q", title=of)),
+        bars.mark_bar(color=colours.quiet, binSpacing=1, aria=False).encode(y=y),
+        bars.mark_bar(color=colours.chosen, binSpacing=1, aria=False).encode(y=alt.Y("chosen:Q", title=of)),
     ]
     if linked:
         mark = alt.Chart(alt.Data(values=[], name="mark")).mark_rule(color=colours.outlier, strokeWidth=2, clip=True)
@@ -135,15 +137,15 @@ def scatter(title: str, rows: Rows, colours: Colours) -> alt.Chart:
     """
     states = ["quiet", "chosen", "outlier", "selected"]
     colour = alt.Scale(domain=states, range=[colours.quiet, colours.chosen, colours.outlier, colours.ink])
-    size = alt.Scale(domain=states, range=[14, 26, 46, 130])
+    small, large = alt.datum.state == "outlier", alt.datum.state == "selected"
     return (
         alt.Chart(alt.Data(values=list(rows), name="points"))
-        .mark_point(filled=True, opacity=0.8)
+        .mark_point(filled=True, opacity=0.8, aria=False)
         .encode(
             x=alt.X("tomogram:Q", title="Tomogram, in the order of the set", scale=alt.Scale(zero=False, nice=False)),
             y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
             color=alt.Color("state:N", scale=colour, legend=None),
-            size=alt.Size("state:N", scale=size, legend=None),
+            size=alt.when(large).then(alt.value(130)).when(small).then(alt.value(46)).otherwise(alt.value(22)),
             tooltip=[alt.Tooltip("name:N", title="tomogram"), alt.Tooltip("value:Q", title=title, format=".5~g")],
         )
         .properties(height=220)

@@ -95,7 +95,9 @@ def findings(dataset: Path, manifest: dict[str, Any]) -> list[Finding]:
     for each in manifest["warnings"]:
         files = f"{each['files']:,} file{'s' * (each['files'] != 1)}"
         found.append(
-            Finding("warning", f"{each['message']} [{each['code']}]", f"{each['count']:,} in {files}, first {each['first']}")
+            Finding(
+                "warning", f"{each['message']} [{each['code']}]", f"{each['count']:,} in {files}, first {each['first']}"
+            )
         )
     if "rejects" in manifest["tables"]:
         rejects = scan(dataset, manifest, "rejects").head(_MOST_REJECTS).collect()

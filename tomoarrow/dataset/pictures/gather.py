@@ -135,13 +135,26 @@ def histogram(values: pl.Series) -> Histogram | None:
     if numbers.is_empty():
         return None
     low, high = _as_float(numbers.quantile(_BEYOND, "lower")), _as_float(numbers.quantile(1 - _BEYOND, "higher"))
-    width = _step(numbers) or _round_width((high - low) / _BINS) or abs(low) / 10 or 1.0
-    begin = low - width / 2 if _step(numbers) or low == high else math.floor(low / width) * width
+    begin, width = _bounds(numbers, low, high, whole=values.dtype.is_integer())
     size = math.floor((high - begin) / width) + 1
+    if size == 1:
+        # One bar, with room on either side.
+        begin, size = begin - 3 * width, 7
     bins = ((numbers - begin) / width).floor().cast(pl.Int64)
     inside = bins.filter((bins >= 0) & (bins < size))
     counts = dict(inside.value_counts().iter_rows())
     return Histogram(begin, width, [counts.get(i, 0) for i in range(size)], len(numbers) - len(inside))
+
+
+def _bounds(numbers: pl.Series, low: float, high: float, *, whole: bool) -> tuple[float, float]:
+    """Where the first bin begins, and the width of all."""
+    if step := _step(numbers):
+        return low - step / 2, step
+    width = _round_width((high - low) / _BINS) or abs(low) / 10 or 1.0
+    if whole:
+        width = float(math.ceil(width)) if high > low else 1.0
+        return math.floor(low / width) * width - 0.5, width
+    return (math.floor(low / width) * width if high > low else low - width / 2), width
 
 
 def _step(numbers: pl.Series) -> float:

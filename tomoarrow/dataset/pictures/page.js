@@ -131,7 +131,7 @@
       if (score !== undefined) {
         cell.className = "out";
         cell.title = `outlier: robust z-score ${score}`;
-        cell.append(element("span", { textContent: " ●", ariaLabel: "outlier" }));
+        cell.append(element("span", { className: "flag", textContent: "●", ariaLabel: "outlier", role: "img" }));
       }
       return cell;
     }),
@@ -208,7 +208,7 @@
   const coloured = (spec, style) =>
     JSON.parse(JSON.stringify(spec).replace(/"(--[a-z]+)"/g, (_, name) => JSON.stringify(style.getPropertyValue(name).trim())));
 
-  const draw = async (place, spec, renderer = "svg") => {
+  const draw = async (place, spec, rows = {}, renderer = "svg") => {
     const style = getComputedStyle(document.documentElement);
     const ink = style.getPropertyValue("--soft").trim(), line = style.getPropertyValue("--line").trim();
     const font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
@@ -221,12 +221,17 @@
       axisX: { grid: false },
     };
     const { config: _, ...rest } = coloured(spec, style);
+    // What a chart has at first stands in its specification: Vega warns of scales over nothing.
+    for (const { data: own } of rest.layer ?? [rest]) if (own?.name in rows) own.values = rows[own.name];
     const whole = { ...rest, width: "container", autosize: { type: "fit", contains: "padding" }, config };
     const { view } = await vegaEmbed(place, whole, { renderer, actions: false });
     return view;
   };
 
-  const fill = (view, name, rows) => view.data(name, rows);
+  const fill = (view, rows) => {
+    for (const [name, values] of Object.entries(rows)) view.data(name, values);
+    view.runAsync();
+  };
 
   const counted = (key) => {
     const { begin: low, width, counts } = data.distributions[key];
@@ -241,36 +246,35 @@
     return found;
   };
 
-  const fillDistribution = (key) => {
+  const binsOf = (key) => {
     const { begin: low, width, counts } = data.distributions[key], chosen = counted(key);
-    const bins = counts.map((all, i) => ({ begin: low + i * width, end: low + (i + 1) * width, all, chosen: chosen[i] }));
-    const at = state.selected < 0 || columns.get(key).of !== "median" ? null : columns.get(key).values[state.selected];
-    const view = views.distributions.get(key);
-    fill(view, "bins", bins);
-    fill(view, "mark", at === null ? [] : [{ at }]).runAsync();
+    return counts.map((all, i) => ({ begin: low + i * width, end: low + (i + 1) * width, all, chosen: chosen[i] }));
   };
 
-  const fillScatter = () => {
-    const { values } = columns.get(state.metric), score = scores.get(state.metric);
-    const points = [];
+  const markOf = (key) => {
+    const { of, values } = columns.get(key);
+    return state.selected < 0 || of !== "median" || values[state.selected] === null ? [] : [{ at: values[state.selected] }];
+  };
+
+  const pointsOf = (key) => {
+    const { values } = columns.get(key), score = scores.get(key), points = [];
     for (let row = 0; row < size; row++) {
       if (values[row] === null) continue;
       const look = row === state.selected ? "selected" : !state.isChosen[row] ? "quiet" : score.has(row) ? "outlier" : "chosen";
       points.push({ tomogram: row + 1, name: data.names[row], value: values[row], state: look });
     }
-    fill(views.scatter, "points", points).runAsync();
+    return points;
   };
 
-  const fillSeries = (key) => {
+  const curveOf = (key) => {
     const angle = curves.get("angle"), value = curves.get(key), dose = curves.get("dose"), rows = [];
-    if (state.selected >= 0) {
-      for (let i = begin(state.selected); i < data.ends[state.selected]; i++) {
-        if (Number.isFinite(value[i]) && Number.isFinite(angle[i])) {
-          rows.push({ angle: angle[i], value: value[i], dose: dose ? dose[i] : null });
-        }
+    if (state.selected < 0) return rows;
+    for (let i = begin(state.selected); i < data.ends[state.selected]; i++) {
+      if (Number.isFinite(value[i]) && Number.isFinite(angle[i])) {
+        rows.push({ angle: angle[i], value: value[i], dose: dose ? dose[i] : null });
       }
     }
-    fill(views.series.get(key), "curve", rows).runAsync();
+    return rows;
   };
 
   const drawScatter = async () => {
@@ -279,9 +283,8 @@
     spec.encoding.tooltip[1].title = column.title;
     spec.description = `${column.title} of each tomogram`;
     views.scatter?.finalize();
-    views.scatter = await draw(byId("scatter"), spec, size > 1000 ? "canvas" : "svg");
+    views.scatter = await draw(byId("scatter"), spec, { points: pointsOf(state.metric) }, size > 1000 ? "canvas" : "svg");
     views.scatter.addEventListener("click", (_, item) => { if (item?.datum?.tomogram) select(item.datum.tomogram - 1); });
-    fillScatter();
   };
 
   const card = (place, key, note = "") => {
@@ -298,12 +301,11 @@
     byId("series").replaceChildren();
     await drawScatter();
     for (const [key, { spec, beyond }] of Object.entries(data.distributions)) {
-      views.distributions.set(key, await draw(card("distributions", key, beyond ? `${plural(beyond, "tilt")} beyond the axis` : ""), spec));
-      fillDistribution(key);
+      const place = card("distributions", key, beyond ? `${plural(beyond, "tilt")} beyond the axis` : "");
+      views.distributions.set(key, await draw(place, spec, { bins: binsOf(key), mark: markOf(key) }));
     }
     for (const [key, spec] of Object.entries(data.series)) {
-      views.series.set(key, await draw(card("series", key), spec));
-      fillSeries(key);
+      views.series.set(key, await draw(card("series", key), spec, { curve: curveOf(key) }));
     }
     if (data.particles) {
       byId("particles-section").hidden = false;
@@ -313,13 +315,18 @@
 
   // ---- What changes what -----------------------------------------------------------------------------------------
 
+  let waiting = 0;
+  /** The table follows each key; charts wait until the hand rests. */
   const refreshChosen = () => {
     choose();
     scroller.scrollTop = 0;
     drawTable();
-    for (const key of views.distributions.keys()) fillDistribution(key);
-    fillScatter();
     refreshButtons();
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      for (const [key, view] of views.distributions) fill(view, { bins: binsOf(key) });
+      if (views.scatter) fill(views.scatter, { points: pointsOf(state.metric) });
+    }, 60);
   };
 
   const refreshButtons = () => {
@@ -339,9 +346,9 @@
     ].join(" · ");
     reveal();
     drawTable();
-    for (const key of views.series.keys()) fillSeries(key);
-    for (const key of views.distributions.keys()) fillDistribution(key);
-    fillScatter();
+    for (const [key, view] of views.series) fill(view, { curve: curveOf(key) });
+    for (const [key, view] of views.distributions) fill(view, { mark: markOf(key) });
+    if (views.scatter) fill(views.scatter, { points: pointsOf(state.metric) });
     refreshButtons();
   };
 
@@ -352,16 +359,13 @@
   byId("next").addEventListener("click", () => step(1));
   byId("bar").addEventListener("submit", (event) => event.preventDefault());
   byId("only-outliers").addEventListener("change", refreshChosen);
-  let waiting = 0;
-  byId("filter").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(refreshChosen, 60); });
+  byId("filter").addEventListener("input", refreshChosen);
   byId("bar").hidden = false;
   makeHead();
   listenToTable();
   choose();
-  drawTable();
+  select(Math.max(0, isOutlier.indexOf(1)));
   await drawCharts();
-  const worst = [...isOutlier.keys()].find((row) => isOutlier[row]);
-  select(worst ?? 0);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
   document.documentElement.dataset.ready = "true";
 })();

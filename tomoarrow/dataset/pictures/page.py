@@ -21,13 +21,11 @@ from .facts import findings, findings_list, made, missing_notes, tiles
 from .gather import NAME, Gathered, bands, gather, histogram, outliers
 from .metrics import Metric, units, with_unit
 from .outliers import FEWEST, LIMIT
+from .notebook import particles_chart
 from .packing import packed_floats, rounded, script_json
 
 #: Marks that the page's script replaces, in charts, by the colours of its light or dark style.
 _COLOURS = charts.Colours(quiet="--quiet", chosen="--chosen", outlier="--outlier", ink="--ink")
-
-#: Up to so many tomograms each has a bar of its own; more are counted in a histogram.
-_MOST_BARS = 40
 
 
 def write_page(dataset: str | os.PathLike[str], out: str | os.PathLike[str] = "report.html") -> Path:
@@ -122,7 +120,7 @@ def _data(gathered: Gathered, manifest: dict[str, Any], unusual: dict[str, pl.Da
     counts = np.zeros(gathered.tomograms.height, np.int64)
     if sizes is not None:
         counts[sizes["tomogram"].to_numpy()] = sizes["count"].to_numpy()
-    band = bands(gathered)
+    band, particles = bands(gathered), particles_chart(gathered, _COLOURS)
     return {
         "names": gathered.tomograms[NAME].to_list(),
         "columns": [
@@ -140,7 +138,7 @@ def _data(gathered: Gathered, manifest: dict[str, Any], unusual: dict[str, pl.Da
         },
         "series": {metric.key: _curve(metric, of_tilts, gathered, band) for metric in gathered.metrics},
         "scatter": charts.scatter("", [], _COLOURS).to_dict(),
-        "particles": _particles(gathered),
+        "particles": None if particles is None else particles.to_dict(),
     }
 
 
@@ -175,21 +173,11 @@ def _curve(metric: Metric, of_tilts: dict[str, str], gathered: Gathered, band: p
     return chart.properties(description=f"{metric.title} against {angle[0].lower()} of the selected tomogram").to_dict()
 
 
-def _particles(gathered: Gathered) -> dict[str, Any] | None:
-    if "particles" not in gathered.tomograms.columns or gathered.tomograms.is_empty():
-        return None
-    particles = gathered.tomograms["particles"]
-    if len(particles) <= _MOST_BARS:
-        rows = gathered.tomograms.select(pl.col(NAME).alias("name"), pl.col("particles").alias("value")).to_dicts()
-        return charts.counts("Particles", "Tomogram", rows, _COLOURS).to_dict()
-    counted = histogram(particles)
-    assert counted is not None
-    return charts.distribution("Particles in a tomogram", "Tomograms", counted, _COLOURS).to_dict()
-
-
 def _hint(gathered: Gathered) -> str:
     """An example of a filter that this dataset has the columns for."""
-    term = next((f"{metric.key}>10" for metric in gathered.metrics if metric.key in ("resolution", "motion")), "tilts<41")
+    term = next(
+        (f"{metric.key}>10" for metric in gathered.metrics if metric.key in ("resolution", "motion")), "tilts<41"
+    )
     return f"part of a name, or conditions such as {term}"
 
 

@@ -1,0 +1,151 @@
+"""Charts of a dataset for notebooks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import altair as alt
+import polars as pl
+
+from ...errors import UsageError, check_choice
+from ..manifest import read_manifest
+from . import charts
+from .gather import NAME, Gathered, bands, gather, histogram, outliers
+from .metrics import METRICS, Metric, units, with_unit
+
+_COLOURS = charts.Colours()
+
+#: The width of one of several charts, and of a chart alone.
+_SMALL_PX, _WIDE_PX = 300, 640
+
+_MOST_BARS = 40
+
+
+def plot_tilts(
+    dataset: str | os.PathLike[str], name: str, metrics: Sequence[str] | None = None
+) -> alt.VConcatChart | alt.ConcatChart:
+    """Draw one tomogram's values against the tilt angle, before how all tomograms spread.
+
+    Parameters
+    ----------
+    dataset : path
+        A folder that `convert` made.
+    name : str
+        A tomogram.
+    metrics : sequence of str, optional
+        Of "defocus", "astigmatism", "resolution", "fit", "motion", "shift" and "dose"; all that the dataset has the
+        labels for if not given.
+
+    Returns
+    -------
+    altair.ConcatChart
+        One chart a metric. Units are in the titles of axes; the band holds the middle 90 % of all tomograms.
+
+    Raises
+    ------
+    DatasetError
+        The folder is no dataset.
+    UsageError
+        There is no such tomogram or metric, or the dataset lacks its labels.
+    """
+    folder = Path(dataset)
+    manifest = read_manifest(folder)
+    gathered = gather(folder, manifest)
+    chosen = _chosen(gathered, metrics)
+    names = gathered.tomograms[NAME].to_list()
+    if name not in names:
+        raise UsageError(f"the dataset has no tomogram {name!r}", expected=f"one of {len(names)}, such as {names[:3]}")
+    of_tilts = units(manifest, "tilts")
+    angle = (gathered.angle.title, of_tilts.get(gathered.angle.labels[0], ""))
+    own = gathered.tilts.filter(pl.col("tomogram") == names.index(name)).drop_nulls("angle")
+    dose = pl.col("dose") if "dose" in own.columns else pl.lit(None).alias("dose")
+    band = bands(gathered)
+    drawn = []
+    for metric in chosen:
+        rows = own.select("angle", pl.col(metric.key).alias("value"), dose).drop_nulls("value").to_dicts()
+        chart = charts.curve(metric, of_tilts[metric.labels[0]], angle, rows, band, _COLOURS)
+        drawn.append(chart.properties(width=_SMALL_PX))
+    return alt.concat(*drawn, columns=2, title=name)
+
+
+def plot_distributions(dataset: str | os.PathLike[str], metrics: Sequence[str] | None = None) -> alt.ConcatChart:
+    """Draw a histogram over all tilts for each metric; parameters and errors as of `plot_tilts`."""
+    folder = Path(dataset)
+    manifest = read_manifest(folder)
+    gathered = gather(folder, manifest)
+    of_tilts = units(manifest, "tilts")
+    drawn = []
+    for metric in _chosen(gathered, metrics):
+        counted = histogram(gathered.tilts[metric.key])
+        if counted is not None:
+            title = with_unit(metric.title, of_tilts[metric.labels[0]])
+            drawn.append(charts.distribution(title, "Tilts", counted, _COLOURS).properties(width=_SMALL_PX))
+    return alt.concat(*drawn, columns=2)
+
+
+def plot_tomograms(dataset: str | os.PathLike[str], metric: str = "defocus") -> alt.Chart:
+    """Draw a point for each tomogram, with what stands for its tilts: their median, for dose the largest value.
+
+    Outliers stand out; parameters and errors are as of `plot_tilts`.
+    """
+    folder = Path(dataset)
+    manifest = read_manifest(folder)
+    gathered = gather(folder, manifest)
+    (shown,) = _chosen(gathered, [metric])
+    unlike = outliers(gathered)[metric]["tomogram"]
+    position = pl.int_range(pl.len(), dtype=pl.Int64)
+    state = pl.when(position.is_in(unlike.implode())).then(pl.lit("outlier")).otherwise(pl.lit("chosen"))
+    points = gathered.tomograms.select(
+        (position + 1).alias("tomogram"),
+        pl.col(NAME).alias("name"),
+        pl.col(metric).alias("value"),
+        state.alias("state"),
+    )
+    title = f"{with_unit(shown.title, units(manifest, 'tilts')[shown.labels[0]])}, {shown.of_series}"
+    return charts.scatter(title, points.drop_nulls("value").to_dicts(), _COLOURS).properties(width=_WIDE_PX)
+
+
+def plot_particles(dataset: str | os.PathLike[str]) -> alt.Chart | alt.LayerChart:
+    """Draw how many particles tomograms have: a bar each for up to 40, else a histogram.
+
+    Raises
+    ------
+    DatasetError
+        The folder is no dataset.
+    UsageError
+        It has no particles.
+    """
+    folder = Path(dataset)
+    gathered = gather(folder, read_manifest(folder))
+    chart = particles_chart(gathered, _COLOURS)
+    if chart is None:
+        raise UsageError("the dataset has no particles", expected="one that was converted from an optimisation set")
+    return chart.properties(width=_WIDE_PX)
+
+
+def particles_chart(gathered: Gathered, colours: charts.Colours) -> alt.Chart | alt.LayerChart | None:
+    """Particles per tomogram; None where there are none."""
+    if "particles" not in gathered.tomograms.columns or gathered.tomograms.is_empty():
+        return None
+    particles = gathered.tomograms["particles"]
+    if len(particles) <= _MOST_BARS:
+        rows = gathered.tomograms.select(pl.col(NAME).alias("name"), pl.col("particles").alias("value")).to_dicts()
+        return charts.counts("Particles", "Tomogram", rows, colours)
+    counted = histogram(particles)
+    assert counted is not None
+    return charts.distribution("Particles in a tomogram", "Tomograms", counted, colours)
+
+
+def _chosen(gathered: Gathered, keys: Sequence[str] | None) -> list[Metric]:
+    """The metrics of some keys, which the dataset must have the labels for."""
+    if keys is None:
+        return gathered.metrics
+    there = {metric.key: metric for metric in gathered.metrics}
+    for key in keys:
+        check_choice("metric", key, [metric.key for metric in METRICS])
+        if key not in there:
+            labels = next(metric.labels for metric in METRICS if metric.key == key)
+            raise UsageError(f"the dataset has no {key}", expected=f"a table tilts with {' and '.join(labels)}")
+    return [there[key] for key in keys]
