@@ -20,12 +20,8 @@ _COLOURS = charts.Colours()
 #: The width of one of several charts, and of a chart alone.
 _SMALL_PX, _WIDE_PX = 300, 640
 
-_MOST_BARS = 40
 
-
-def plot_tilts(
-    dataset: str | os.PathLike[str], name: str, metrics: Sequence[str] | None = None
-) -> alt.VConcatChart | alt.ConcatChart:
+def plot_tilts(dataset: str | os.PathLike[str], name: str, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
     """Draw one tomogram's values against the tilt angle, before how all tomograms spread.
 
     Parameters
@@ -119,23 +115,10 @@ def plot_particles(dataset: str | os.PathLike[str]) -> alt.Chart | alt.LayerChar
     """
     folder = Path(dataset)
     gathered = gather(folder, read_manifest(folder))
-    chart = particles_chart(gathered, _COLOURS)
+    chart = charts.particles(gathered.tomograms, _COLOURS)
     if chart is None:
         raise UsageError("the dataset has no particles", expected="one that was converted from an optimisation set")
     return chart.properties(width=_WIDE_PX)
-
-
-def particles_chart(gathered: Gathered, colours: charts.Colours) -> alt.Chart | alt.LayerChart | None:
-    """Particles per tomogram; None where there are none."""
-    if "particles" not in gathered.tomograms.columns or gathered.tomograms.is_empty():
-        return None
-    particles = gathered.tomograms["particles"]
-    if len(particles) <= _MOST_BARS:
-        rows = gathered.tomograms.select(pl.col(NAME).alias("name"), pl.col("particles").alias("value")).to_dicts()
-        return charts.counts("Particles", "Tomogram", rows, colours)
-    counted = histogram(particles)
-    assert counted is not None
-    return charts.distribution("Particles in a tomogram", "Tomograms", counted, colours)
 
 
 def _chosen(gathered: Gathered, keys: Sequence[str] | None) -> list[Metric]:

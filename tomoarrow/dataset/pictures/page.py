@@ -21,7 +21,6 @@ from .facts import findings, findings_list, made, missing_notes, tiles
 from .gather import NAME, Gathered, bands, gather, histogram, outliers
 from .metrics import Metric, units, with_unit
 from .outliers import FEWEST, LIMIT
-from .notebook import particles_chart
 from .packing import packed_floats, rounded, script_json
 
 #: Marks that the page's script replaces, in charts, by the colours of its light or dark style.
@@ -92,7 +91,9 @@ def _resource(name: str) -> str:
 def _library() -> str:
     """Vega, Vega-Lite and vega-embed, of the version that Altair writes for, as one script."""
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    return str(vl_convert.javascript_bundle(vl_version=version)).replace("</script", "<\\/script")
+    # Its types ask for a snippet of one's own, it does not.
+    library = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
+    return library.replace("</script", "<\\/script")
 
 
 def _on_screen(gathered: Gathered) -> Gathered:
@@ -120,7 +121,7 @@ def _data(gathered: Gathered, manifest: dict[str, Any], unusual: dict[str, pl.Da
     counts = np.zeros(gathered.tomograms.height, np.int64)
     if sizes is not None:
         counts[sizes["tomogram"].to_numpy()] = sizes["count"].to_numpy()
-    band, particles = bands(gathered), particles_chart(gathered, _COLOURS)
+    band, particles = bands(gathered), charts.particles(gathered.tomograms, _COLOURS)
     return {
         "names": gathered.tomograms[NAME].to_list(),
         "columns": [
