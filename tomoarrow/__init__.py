@@ -13,6 +13,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .dataset.convert import convert
+    from .dataset.dataset import Dataset
     from .dataset.export import ExportReport, export
     from .dataset.pictures import plot_distributions, plot_particles, plot_tilts, plot_tomograms, write_page
     from .dataset.report import Report
@@ -45,6 +46,7 @@ _HOMES = {
     "Reject": "star.document",
     "Block": "star.document",
     "BlockNotFoundError": "errors",
+    "Dataset": "dataset.dataset",
     "DatasetError": "errors",
     "Document": "star.document",
     "ExportReport": "dataset.export",
@@ -75,6 +77,7 @@ __all__ = [
     "LABELS",
     "Block",
     "BlockNotFoundError",
+    "Dataset",
     "DatasetError",
     "Document",
     "ExportReport",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ..errors import DatasetError, MissingFileError, Place, UsageError, raise_gathered
+from ..errors import DatasetError, MissingFileError, Place, SchemaError, UsageError, raise_gathered
 from ..relion.kinds import Kind, kind_of
 from ..relion.labels import LABELS
 from ..relion.optimisation_set import (
@@ -23,13 +23,14 @@ from ..relion.optimisation_set import (
 )
 from ..relion.project import Project, find_project
 from ..star.document import Reject
+from ..star.faults import Notice
 from ..star.reader import read_star
 from ..star.source import Held, Stream
 from ..star.tables import Findings, Options
 from .contents import Contents, Progress, source_info
 from .manifest import SourceInfo
 from .particles import OPTICS, Particles
-from .plain import Shaped, StarFile, TypeGrew, Written, file_evidence, write_pairs, write_plain
+from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
 from .stacks import TomogramKeys, stack_file_evidence, write_stack
 from .texts import KeptText, write_texts
 from .tilts import Job
@@ -37,6 +38,15 @@ from .tomogram_sets import OnMissing, check_partition, home_of, prepare, tilt_co
 from .trajectories import ParticleKeys
 
 _TOMOGRAM_SETS = ("tomogram set", "RELION 4 tomogram set")
+
+#: The sets that are written behind the tomogram set, in this order.
+_KINDS: dict[str, Kind] = {
+    PARTICLES_FILE: "particle set",
+    TRAJECTORIES_FILE: "trajectory set",
+    MANIFOLDS_FILE: "manifold set",
+}
+
+_ABSENT = "{n} of the files that the optimisation set names are not there:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ def find_members(
     if kind in _TOMOGRAM_SETS and not isinstance(source, Stream):
         job = prepare(given, kind, project, options, missing, found)
         named = replace(job.file, name=name_in(job.project.directory, path))
-        return Members(kind, job.project, replace(job, file=named, threads=threads), (), options, threads)
+        return Members(kind, job.project, replace(job, file=named), (), options, threads)
     return Members(kind, home_of(given, None), None, ((kind, given),), options, threads)
 
 
@@ -109,60 +119,55 @@ def _of_optimisation_set(
     found: Findings,
 ) -> Members:
     assert not isinstance(source, Stream)
-    document = read_star(source, labels=LABELS)
-    named = optimisation_set(os.fspath(path), document).members
+    named = optimisation_set(os.fspath(path), read_star(source, labels=LABELS)).members
     home = find_project(path, list(named.values()), project)
-    absent = [_absent(path, home, label, named[label]) for label in _at(named, home.missing)]
+    _check_distinct(path, home, named)
+    files = {label: StarFile(name, home.directory / name, home.directory / name) for label, name in named.items()}
+    for label in [[*named][i] for i in home.missing]:
+        del files[label]
+    absent = {label: _absent(path, home, label, named[label]) for label in named if label not in files}
     job = None
-    set_file = home.directory / named[TOMOGRAMS_FILE] if TOMOGRAMS_FILE in _there(named, home) else None
-    if set_file is not None:
-        file = StarFile(named[TOMOGRAMS_FILE], set_file, set_file)
-        kind: Kind = "RELION 4 tomogram set" if kind_of(set_file) == "RELION 4 tomogram set" else "tomogram set"
-        job = replace(_prepared(file, kind, home, options, missing, found, absent), threads=threads)
-    elif missing == "error":
-        raise_gathered(absent, "{n} of the files that the optimisation set names are not there:")
-    for error, label in zip(absent, _at(named, home.missing), strict=False):
-        found.rejects.append(Reject(Place(os.fspath(path), label=label), label, named[label], error.problem))
-    files: list[tuple[Kind, StarFile]] = [("STAR file", StarFile(name_in(home.directory, path), path, source))]
-    kinds: dict[str, Kind] = {
-        PARTICLES_FILE: "particle set",
-        TRAJECTORIES_FILE: "trajectory set",
-        MANIFOLDS_FILE: "manifold set",
-    }
-    for label, kind in kinds.items():
-        if label in _there(named, home):
-            files.append((kind, StarFile(named[label], home.directory / named[label], home.directory / named[label])))
-    return Members("optimisation set", home, job, tuple(files), options, threads)
-
-
-def _at(named: dict[str, str], positions: tuple[int, ...]) -> list[str]:
-    labels = list(named)
-    return [labels[i] for i in positions]
-
-
-def _there(named: dict[str, str], home: Project) -> set[str]:
-    return set(named) - set(_at(named, home.missing))
-
-
-def _prepared(
-    file: StarFile,
-    kind: Kind,
-    home: Project,
-    options: Options,
-    missing: OnMissing,
-    found: Findings,
-    absent: list[MissingFileError],
-) -> Job:
-    """The tomogram set of an optimisation set; all files that are missing are told of together."""
-    summary = "{n} of the files that the optimisation set names are not there:"
     try:
-        job = prepare(file, kind, home.directory, options, missing, found)
+        if TOMOGRAMS_FILE in files:
+            kind = kind_of(files[TOMOGRAMS_FILE].path)
+            kind = kind if kind in _TOMOGRAM_SETS else "tomogram set"
+            job = prepare(files.pop(TOMOGRAMS_FILE), kind, home.directory, options, missing, found)
     except MissingFileError as error:
-        raise_gathered([*absent, *error.errors], summary)
-        raise
+        raise_gathered([*absent.values(), *error.errors], _ABSENT)
     if missing == "error":
-        raise_gathered(absent, summary)
-    return job
+        raise_gathered([*absent.values()], _ABSENT)
+    for label, each in absent.items():
+        found.rejects.append(Reject(Place(os.fspath(path), label=label), label, named[label], each.problem))
+    given = StarFile(name_in(home.directory, path), path, source)
+    others = [(kind, files[label]) for label, kind in _KINDS.items() if label in files]
+    for label in _KINDS.keys() & files.keys():
+        _check_kind(label, _KINDS[label], files[label], found)
+    return Members("optimisation set", home, job, (("STAR file", given), *others), options, threads)
+
+
+def _check_distinct(path: Path, home: Project, named: dict[str, str]) -> None:
+    """Refuse a file that would be two sets at once."""
+    seen = {os.path.realpath(path)}
+    for label, name in named.items():
+        file = os.path.realpath(home.directory / name)
+        if file in seen:
+            is_own = file == os.path.realpath(path)
+            raise SchemaError(
+                "an optimisation set that names itself" if is_own else "a file that is named twice",
+                place=Place(os.fspath(path), label=label, text=name),
+                expected="a file of its own for each set",
+            )
+        seen.add(file)
+
+
+def _check_kind(label: str, kind: Kind, file: StarFile, found: Findings) -> None:
+    """Tell of a file that is another set than the label says."""
+    assert isinstance(file.source, Path)
+    other = kind_of(file.source)
+    if other != kind:
+        article = "an" if other.startswith("o") else "a"
+        message = f"_{label} names a file that is no {kind} but {article} {other}"
+        found.notices.append(Notice("other-kind", message, Place(os.fspath(file.path))))
 
 
 def _absent(path: Path, home: Project, label: str, named: str) -> MissingFileError:
@@ -237,7 +242,8 @@ def _texts(
     counts: dict[str, int | None] | None = None
     if members.job is not None:
         optics = OPTICS if not members.files else "tomogram_optics"
-        yield from write_set(members.job, staging, written, found=found, progress=progress, optics=optics)
+        job = replace(members.job, threads=members.threads)
+        yield from write_set(job, staging, written, found=found, progress=progress, optics=optics)
         counts = tilt_counts(written, staging)
     particles: Particles | None = None
     for kind, file in members.files:
@@ -247,7 +253,7 @@ def _texts(
             yield from write_stack(file, keys, staging, written, options=options, threads=members.threads, found=found)
         else:
             particles_here = Particles.of(file, options, counts) if kind == "particle set" else None
-            shape = Shaped if particles_here is None else particles_here.shape
+            shape = as_it_stands if particles_here is None else particles_here.shape
             yield from write_plain(
                 file, staging, written, options=options, threads=members.threads, found=found, shape=shape
             )

@@ -37,54 +37,65 @@ class Particles:
     mismatches: Mismatches
     names: list[pa.ChunkedArray] = field(default_factory=list)
     tomograms: list[pa.ChunkedArray] = field(default_factory=list)
-    _optics: pa.Table | None = None
-    _is_open: bool = False
+    _optics: list[pa.Table] = field(default_factory=list)
+    _is_whole: bool = False
+    _is_alone: bool = False
 
     @staticmethod
     def of(file: StarFile, options: Options, tilt_counts: Mapping[str, int | None] | None) -> Particles:
         """Those of a file, beside a tomogram set if there is one."""
         return Particles(file, options, Mismatches(tilt_counts))
 
-    def shape(self, block: str, rows: pa.Table) -> Shaped:
+    def shape(self, block: str, rows: pa.Table, goes_on: bool) -> Shaped:
         """The rows of a loop as they go into the dataset."""
-        if block == OPTICS and OPTICS_GROUP in rows.column_names and self._optics is None:
-            self._optics = rows
+        if block == OPTICS and OPTICS_GROUP in rows.column_names:
+            self._add_optics(rows, goes_on)
         elif self._are_particles(block, rows.column_names):
-            self.mismatches.look(rows, self._groups_for(rows))
+            optics = self._groups_for(rows)
+            self.mismatches.look(rows, optics)
             if {NAME, PARTICLE_NAME} <= set(rows.column_names):
                 self.names.append(rows.column(PARTICLE_NAME))
                 self.tomograms.append(rows.column(NAME))
-            if self._optics is None or OPTICS_GROUP not in rows.column_names:
+            if optics is None:
                 return Shaped(PARTICLES, rows)
-            joined = join_optics(rows, self._optics)
+            joined = join_optics(rows, optics)
             return Shaped(PARTICLES, joined.table, {name: f"{OPTICS}/{label}" for name, label in joined.labels.items()})
         return Shaped(block, rows)
 
     def _are_particles(self, block: str, labels: Sequence[str]) -> bool:
         return block == PARTICLES or (block != OPTICS and NAME in labels)
 
+    def _add_optics(self, rows: pa.Table, goes_on: bool) -> None:
+        """Keep the first optics table, that may come in several pieces."""
+        self._is_whole |= bool(self._optics) and not goes_on
+        if not self._is_whole:
+            self._optics.append(rows)
+
     def _groups_for(self, rows: pa.Table) -> pa.Table | None:
         """The optics table, looked for once behind the first particles where it was not before them."""
-        if self._optics is None and not self._is_open and OPTICS_GROUP in rows.column_names:
-            self._optics = self._read_optics()
-        self._is_open = True
-        return self._optics
-
-    def _read_optics(self) -> pa.Table | None:
-        if not reads_again(self.file.source) or isinstance(self.file.source, Stream):
+        if OPTICS_GROUP not in rows.column_names:
             return None
+        if not self._optics and not self._is_whole:
+            self._optics += self._read_optics()
+            self._is_alone = not self._optics and not reads_again(self.file.source)
+        self._is_whole = True
+        return pa.concat_tables(self._optics, promote_options="permissive") if self._optics else None
+
+    def _read_optics(self) -> list[pa.Table]:
+        if not reads_again(self.file.source) or isinstance(self.file.source, Stream):
+            return []
         try:
             request = new_request(self.file.source, OPTICS, "relion", None, False, "null", self.options.labels, None)
             table = table_of(request)
         except (BlockNotFoundError, SchemaError):
             # Without such a table, or with one that is told of when it is read, there is nothing to join.
-            return None
-        return table if OPTICS_GROUP in table.column_names else None
+            return []
+        return [table] if OPTICS_GROUP in table.column_names else []
 
     def tell(self, found: Findings) -> None:
         """Add what is to be told of the particles, when all are written."""
         place = str(self.file.path)
         found.notices += self.mismatches.notices(place)
-        if self._optics is None and not reads_again(self.file.source):
+        if self._is_alone:
             message = "no optics table before the particles of a source that is read once: they are not joined with one"
             found.notices.append(Notice("no-optics", message, Place(place, block=PARTICLES)))

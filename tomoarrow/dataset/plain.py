@@ -110,8 +110,13 @@ class Shaped:
     origins: dict[str, str] | None = None
 
 
-#: What becomes of the rows of a loop, given the name of its block.
-Shape = Callable[[str, pa.Table], Shaped]
+#: What becomes of rows of a loop, given the name of its block, and whether the loop has begun in an earlier piece.
+Shape = Callable[[str, pa.Table, bool], Shaped]
+
+
+def as_it_stands(block: str, rows: pa.Table, _goes_on: bool) -> Shaped:
+    """Rows that make a table of the name of their block."""
+    return Shaped(block, rows)
 
 
 class TypeGrew(Exception):
@@ -130,7 +135,7 @@ def write_plain(
     options: Options,
     threads: int,
     found: Findings,
-    shape: Shape = Shaped,
+    shape: Shape,
 ) -> Iterator[KeptText]:
     """Write the tables of a file into a folder, and give the text of each piece once its rows are written.
 
@@ -180,7 +185,7 @@ class _OpenTable:
 
     def write(self, block: str, rows: pa.Table, *, goes_on: bool) -> str:
         """Write rows of a loop, that goes on with what was written last or not; return the name of its table."""
-        shaped = self._shape(block, rows)
+        shaped = self._shape(block, rows, goes_on)
         if self._writer is None or not goes_on:
             self.finish()
             self._name = _free_name(shaped.name, self._written.taken, self._file.path)

@@ -19,10 +19,10 @@ from ..star.files import render_tables
 from ..star.forms import Form
 from ..star.named import new_pairs, pair_text
 from ..star.reader import read_star
-from ..star.style import BlockStyle, FileStyle, Loop, Pair
+from ..star.style import FileStyle, Loop, Pair
 from ..star.texts import FileText, text_of_document
 from .left import Left
-from .plain import PAIR_COLUMNS, PAIRS, pair_values
+from .plain import PAIR_COLUMNS, PAIRS, own_items, pair_values
 from .rendering import Rendered, check_new_labels
 from .stored import Stored, open_table
 from .texts import KeptText, portable
@@ -37,6 +37,7 @@ def render_plain(dataset: Path, manifest: dict[str, Any], pieces: Sequence[KeptT
             rows.setdefault(name, []).append(0 if kept.rows is None else kept.rows[i])
     tables = {name: _Table.of(dataset, name, manifest, counts) for name, counts in rows.items()}
     pairs = pairs_of(dataset, manifest, file)
+    values = None if pairs is None else values_by_block(pairs)
     n_blocks = 0
     data: list[bytes] = []
     for number, kept in enumerate(pieces):
@@ -44,8 +45,10 @@ def render_plain(dataset: Path, manifest: dict[str, Any], pieces: Sequence[KeptT
         if text.raw:
             text = text_of_document(read_star(text.raw.encode(), labels=LABELS, on_bad_value="null"))
         first = n_blocks - int(number > 0)
-        if pairs is not None:
-            text = replace(text, style=with_values(text.style, pairs, first, goes_on=number > 0))
+        if values is not None:
+            goes_on = number + 1 < len(pieces)
+            style = with_values(text.style, values, first, has_begun=number > 0, goes_on=goes_on)
+            text = replace(text, style=style)
         n_blocks = first + len(text.style.blocks)
         data.append(_render(text, [tables[name] for name in kept.tables], left, goes_on=number > 0))
     if pairs is not None:
@@ -130,26 +133,45 @@ def _check_blocks(pairs: pa.Table, n_blocks: int) -> None:
     )
 
 
-def with_values(style: FileStyle, table: pa.Table, first: int, *, goes_on: bool) -> FileStyle:
-    """A style whose pairs have the values of a table; those that are not in it are left out, new ones come last.
-
-    `first`: which block of the file is the first of the style. `goes_on`: whether that has begun before.
-    """
+def values_by_block(pairs: pa.Table) -> dict[int, dict[str, str | None]]:
+    """The values of the pairs of a file, by the number of their block and their label."""
     values: dict[int, dict[str, str | None]] = {}
-    for row in table.to_pylist():
+    for row in pairs.to_pylist():
         values.setdefault(row["block_index"], {})[row["label"]] = row["value"]
+    return values
+
+
+def with_values(
+    style: FileStyle,
+    values: dict[int, dict[str, str | None]],
+    first: int,
+    *,
+    has_begun: bool = False,
+    goes_on: bool = False,
+) -> FileStyle:
+    """A style whose pairs have the values given, which are used up; those that have none are left out, new ones added.
+
+    `first`: which block of the file is the first of the style. `has_begun`: whether a piece before had the rows of its
+    loop; `goes_on`: whether the last block goes on in the next piece.
+    """
     blocks = []
     for i, block in enumerate(style.blocks):
-        own = values.get(first + i, {})
-        blocks.append(block if goes_on and i == 0 else replace(block, items=_with_own(block, own)))
+        # What stands before the loop of a block that has begun only repeats what the piece before had.
+        begin = len(block.items) - len(own_items(block.items)) if has_begun and i == 0 else 0
+        own = values.setdefault(first + i, {})
+        is_whole = not (goes_on and i == len(style.blocks) - 1)
+        items = (*block.items[:begin], *_with_own(block.name, block.items[begin:], own, is_whole=is_whole))
+        blocks.append(replace(block, items=items))
     return FileStyle(tuple(blocks))
 
 
-def _with_own(block: BlockStyle, values: dict[str, str | None]) -> tuple[str | Pair | Loop, ...]:
-    """The items of a block with the values of its pairs."""
+def _with_own(
+    name: str, given: Sequence[str | Pair | Loop], values: dict[str, str | None], *, is_whole: bool
+) -> list[str | Pair | Loop]:
+    """The items of a block with the values of its pairs; `is_whole`: whether values that are left over are new."""
     items: list[str | Pair | Loop] = []
     last = 0
-    for item in block.items:
+    for item in given:
         if not isinstance(item, Pair):
             items.append(item)
         elif item.label in values:
@@ -157,6 +179,10 @@ def _with_own(block: BlockStyle, values: dict[str, str | None]) -> tuple[str | P
             same = pair_values([item.text]) == value
             items.append(item if same else replace(item, text=pair_text(value, Form(), multiline=False)))
             last = len(items)
-    check_labels(list(values), block.name)
+    if not values or not is_whole:
+        return items
+    check_labels(list(values), name)
     new = new_pairs("plain", values)
-    return (*items[:last], *(["\n\n"] if new and not last else []), *new, *items[last:])
+    if not last and items and isinstance(items[0], Loop):
+        return [*items, "\n", *new]
+    return [*items[:last], *([] if last else ["\n\n"]), *new, *items[last:]]

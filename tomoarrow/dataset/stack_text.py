@@ -24,7 +24,7 @@ from ..star.tables import Options
 from ..star.texts import FileText
 from .layout import TILT_INDEX
 from .left import Left
-from .plain_text import pairs_of, with_values
+from .plain_text import pairs_of, values_by_block, with_values
 from .rendering import Rendered, check_new_labels, render_part
 from .stacks import BLOCK, ROW_INDEX, TRAJECTORIES
 from .stored import Stored, open_table
@@ -65,10 +65,11 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
     new = {label for column, label in labels.items() if column not in stored.origins}
     is_changed = stored.is_changed(manifest)
     texts_of = _texts_by_key(texts, by_name=bool(left) or is_changed)
+    of_tilts = keys.position if name == TRAJECTORIES else None
     names: list[str] = []
     data, tables = [], []
     for whole in _parts(stored, [*labels], keys):
-        part = whole.take(pa.array(left.rows(whole, keys.position))) if left else whole
+        part = whole.take(pa.array(left.rows(whole, of_tilts))) if left else whole
         rows = part.select(list(labels)).rename_columns(list(labels.values()))
         leaves = list(_leaves(part, rows.schema, keys, texts_of, len(names)))
         texts_of_part = {i: text for i, text, _ in render_part(leaves, rows, new)}
@@ -176,9 +177,10 @@ def _front(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptText], n
         values = np.where(is_number, str(n_blocks), np.array(pairs.column("value").to_pylist(), object))
         at = pairs.column_names.index("value")
         pairs = pairs.set_column(at, "value", pa.array(values.tolist(), pa.string()))
+    by_block = None if pairs is None else values_by_block(pairs)
     data, first = b"", 0
     for text in fronts:
-        style = text.style if pairs is None else with_values(text.style, pairs, first, goes_on=False)
+        style = text.style if by_block is None else with_values(text.style, by_block, first)
         data += render_tables(replace(text, style=style), [], [], LABELS)
         first += len(style.blocks)
     return data

@@ -9,7 +9,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from .gather import NAME, Histogram, histogram
+from ...relion.tomogram_set import NAME
+from .gather import Histogram, histogram
 from .metrics import Metric, with_unit
 
 #: What a chart's data may be: rows, or the name by which a script finds them.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from ...relion.tomogram_set import NAME
+from ..dataset import Dataset
 from .metrics import Metric, angle, present
 from .outliers import is_outlier, robust_z
 
@@ -25,8 +26,6 @@ _BEYOND = 0.001
 
 #: Steps of the tilt angle, in degrees, in which the curves of all tomograms are taken together.
 _BAND_DEG = 3.0
-
-NAME = "rlnTomoName"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,50 +71,48 @@ class Gathered:
     tomograms: pl.DataFrame
 
 
-def scan(dataset: Path, manifest: dict[str, Any], table: str) -> pl.LazyFrame:
-    """A table of a dataset; tomogram names as text."""
-    info = manifest["tables"][table]
-    files = [dataset / file["path"] for file in info["files"]]
-    frame = pl.scan_parquet(files, glob=False, hive_partitioning=info["partition_by"] is not None)
-    return frame.with_columns(pl.col(NAME).cast(pl.String)) if NAME in _names(info) else frame
+def opened(dataset: Dataset | str | os.PathLike[str]) -> Dataset:
+    """A dataset that may be given by its folder."""
+    return dataset if isinstance(dataset, Dataset) else Dataset(dataset)
 
 
-def gather(dataset: Path, manifest: dict[str, Any]) -> Gathered:
+def gather(dataset: Dataset) -> Gathered:
     """Read what the pictures show: a value a tilt for each metric, and what stands for each tomogram."""
-    tables = manifest["tables"]
-    columns = _names(tables["tilts"]) if "tilts" in tables else []
+    tables = _with_names(dataset)
+    names = _tomogram_names(tables)
+    columns = tables["tilts"].collect_schema().names() if "tilts" in tables else []
     metrics, against = present(columns), angle(columns)
-    names = _tomogram_names(dataset, manifest).with_row_index("tomogram").cast({"tomogram": pl.Int64})
     if "tilts" in tables:
         values = [against.expression, *(metric.expression for metric in metrics)]
-        tilts = scan(dataset, manifest, "tilts").select(NAME, *values)
-        tilts = tilts.join(names.lazy(), on=NAME).drop(NAME)
+        tilts = tables["tilts"].select(NAME, *values).join(names.lazy(), on=NAME, maintain_order="left").drop(NAME)
         found = tilts.sort("tomogram", "angle", maintain_order=True).collect()
     else:
-        found = pl.DataFrame(schema={"tomogram": pl.Int64, "angle": pl.Float32})
+        found = pl.DataFrame(schema={"angle": pl.Float32, "tomogram": pl.Int64})
     series = found.group_by("tomogram").agg(
         pl.len().alias("tilts"), *(getattr(pl.col(m.key).cast(pl.Float64), m.of_series)() for m in metrics)
     )
     tomograms = names.join(series, on="tomogram", how="left", maintain_order="left").drop("tomogram")
     tomograms = tomograms.with_columns(pl.col("tilts").fill_null(0).cast(pl.Int64))
-    if "particles" in tables and NAME in _names(tables["particles"]):
-        counted = scan(dataset, manifest, "particles").group_by(NAME).len("particles").collect()
+    if "particles" in tables:
+        counted = tables["particles"].group_by(NAME).len("particles").collect()
         tomograms = tomograms.join(counted, on=NAME, how="left", maintain_order="left")
         tomograms = tomograms.with_columns(pl.col("particles").fill_null(0).cast(pl.Int64))
     return Gathered(metrics, against, found, tomograms)
 
 
-def _names(info: dict[str, Any]) -> list[str]:
-    return [column["name"] for column in info["columns"]]
+def _with_names(dataset: Dataset) -> dict[str, pl.LazyFrame]:
+    """The tables that tell of tomograms; names as text."""
+    tables = dataset.tables
+    there = [name for name in ("tomograms", "tilts", "particles") if name in tables]
+    named = [name for name in there if NAME in tables[name].collect_schema().names()]
+    return {name: tables[name].with_columns(pl.col(NAME).cast(pl.String)) for name in named}
 
 
-def _tomogram_names(dataset: Path, manifest: dict[str, Any]) -> pl.DataFrame:
-    """Every tomogram once: those of the set, else those that tilts or particles name."""
-    for table in ("tomograms", "tilts", "particles"):
-        if table in manifest["tables"] and NAME in _names(manifest["tables"][table]):
-            frame = scan(dataset, manifest, table).select(NAME)
-            return frame.drop_nulls().unique(maintain_order=True).collect()
-    return pl.DataFrame(schema={NAME: pl.String})
+def _tomogram_names(tables: dict[str, pl.LazyFrame]) -> pl.DataFrame:
+    """Every tomogram once, with its row: those of the set, else those that tilts or particles name."""
+    frame = next(iter(tables.values()), pl.LazyFrame(schema={NAME: pl.String}))
+    names = frame.select(NAME).drop_nulls().unique(maintain_order=True).with_row_index("tomogram")
+    return names.with_columns(pl.col("tomogram").cast(pl.Int64)).collect()
 
 
 def histogram(values: pl.Series) -> Histogram | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
+
+from ..dataset import Dataset
 
 #: How the units of the label table are written in pictures.
 _SIGNS = {
@@ -93,13 +96,12 @@ def angle(columns: Collection[str]) -> Metric:
     return next((metric for metric in ANGLES if set(metric.labels) <= set(columns)), ORDER)
 
 
-def units(manifest: Mapping[str, Any], table: str) -> dict[str, str]:
+def units(dataset: Dataset, table: str) -> dict[str, str]:
     """The units of a table's columns, as they are written in pictures.
 
     Parameters
     ----------
-    manifest : dict
-        As `read_manifest` gives it.
+    dataset : Dataset
     table : str
 
     Returns
@@ -107,8 +109,9 @@ def units(manifest: Mapping[str, Any], table: str) -> dict[str, str]:
     dict
         Of every column: "" where it has no unit.
     """
-    columns = manifest["tables"].get(table, {"columns": []})["columns"]
-    return {column["name"]: _SIGNS.get(column["unit"], column["unit"]) for column in columns}
+    columns = dataset.manifest["tables"].get(table, {"columns": []})["columns"]
+    known = {column["name"]: _SIGNS.get(column["unit"], column["unit"]) for column in columns}
+    return defaultdict(str, known)
 
 
 def with_unit(title: str, unit: str) -> str:

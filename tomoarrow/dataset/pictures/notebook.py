@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import altair as alt
 import polars as pl
 
 from ...errors import UsageError, check_choice
-from ..manifest import read_manifest
+from ...relion.tomogram_set import NAME
+from ..dataset import Dataset
 from . import charts
-from .gather import NAME, Gathered, bands, gather, histogram, outliers
+from .gather import Gathered, bands, gather, histogram, opened, outliers
 from .metrics import METRICS, Metric, units, with_unit
+
+#: A dataset, or its folder.
+Given = Dataset | str | os.PathLike[str]
 
 _COLOURS = charts.Colours()
 
@@ -21,13 +24,13 @@ _COLOURS = charts.Colours()
 _SMALL_PX, _WIDE_PX = 300, 640
 
 
-def plot_tilts(dataset: str | os.PathLike[str], name: str, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
+def plot_tilts(dataset: Given, name: str, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
     """Draw one tomogram's values against the tilt angle, before how all tomograms spread.
 
     Parameters
     ----------
-    dataset : path
-        A folder that `convert` made.
+    dataset : Dataset or path
+        What `convert` made.
     name : str
         A tomogram.
     metrics : sequence of str, optional
@@ -46,14 +49,13 @@ def plot_tilts(dataset: str | os.PathLike[str], name: str, metrics: Sequence[str
     UsageError
         There is no such tomogram or metric, or the dataset lacks its labels.
     """
-    folder = Path(dataset)
-    manifest = read_manifest(folder)
-    gathered = gather(folder, manifest)
+    dataset = opened(dataset)
+    gathered = gather(dataset)
     chosen = _chosen(gathered, metrics)
     names = gathered.tomograms[NAME].to_list()
     if name not in names:
         raise UsageError(f"the dataset has no tomogram {name!r}", expected=f"one of {len(names)}, such as {names[:3]}")
-    of_tilts = units(manifest, "tilts")
+    of_tilts = units(dataset, "tilts")
     angle = (gathered.angle.title, of_tilts.get(gathered.angle.labels[0], ""))
     own = gathered.tilts.filter(pl.col("tomogram") == names.index(name)).drop_nulls("angle")
     dose = pl.col("dose") if "dose" in own.columns else pl.lit(None).alias("dose")
@@ -66,12 +68,11 @@ def plot_tilts(dataset: str | os.PathLike[str], name: str, metrics: Sequence[str
     return alt.concat(*drawn, columns=2, title=name)
 
 
-def plot_distributions(dataset: str | os.PathLike[str], metrics: Sequence[str] | None = None) -> alt.ConcatChart:
+def plot_distributions(dataset: Given, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
     """Draw a histogram over all tilts for each metric; parameters and errors as of `plot_tilts`."""
-    folder = Path(dataset)
-    manifest = read_manifest(folder)
-    gathered = gather(folder, manifest)
-    of_tilts = units(manifest, "tilts")
+    dataset = opened(dataset)
+    gathered = gather(dataset)
+    of_tilts = units(dataset, "tilts")
     drawn = []
     for metric in _chosen(gathered, metrics):
         counted = histogram(gathered.tilts[metric.key])
@@ -81,14 +82,13 @@ def plot_distributions(dataset: str | os.PathLike[str], metrics: Sequence[str] |
     return alt.concat(*drawn, columns=2)
 
 
-def plot_tomograms(dataset: str | os.PathLike[str], metric: str = "defocus") -> alt.Chart:
+def plot_tomograms(dataset: Given, metric: str = "defocus") -> alt.Chart:
     """Draw a point for each tomogram, with what stands for its tilts: their median, for dose the largest value.
 
     Outliers stand out; parameters and errors are as of `plot_tilts`.
     """
-    folder = Path(dataset)
-    manifest = read_manifest(folder)
-    gathered = gather(folder, manifest)
+    dataset = opened(dataset)
+    gathered = gather(dataset)
     (shown,) = _chosen(gathered, [metric])
     unlike = outliers(gathered)[metric]["tomogram"]
     position = pl.int_range(pl.len(), dtype=pl.Int64)
@@ -99,11 +99,11 @@ def plot_tomograms(dataset: str | os.PathLike[str], metric: str = "defocus") -> 
         pl.col(metric).alias("value"),
         state.alias("state"),
     )
-    title = f"{with_unit(shown.title, units(manifest, 'tilts')[shown.labels[0]])}, {shown.of_series}"
+    title = f"{with_unit(shown.title, units(dataset, 'tilts')[shown.labels[0]])}, {shown.of_series}"
     return charts.scatter(title, points.drop_nulls("value").to_dicts(), _COLOURS).properties(width=_WIDE_PX)
 
 
-def plot_particles(dataset: str | os.PathLike[str]) -> alt.Chart | alt.LayerChart:
+def plot_particles(dataset: Given) -> alt.Chart | alt.LayerChart:
     """Draw how many particles tomograms have: a bar each for up to 40, else a histogram.
 
     Raises
@@ -113,9 +113,7 @@ def plot_particles(dataset: str | os.PathLike[str]) -> alt.Chart | alt.LayerChar
     UsageError
         It has no particles.
     """
-    folder = Path(dataset)
-    gathered = gather(folder, read_manifest(folder))
-    chart = charts.particles(gathered.tomograms, _COLOURS)
+    chart = charts.particles(gather(opened(dataset)).tomograms, _COLOURS)
     if chart is None:
         raise UsageError("the dataset has no particles", expected="one that was converted from an optimisation set")
     return chart.properties(width=_WIDE_PX)

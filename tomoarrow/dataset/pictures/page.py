@@ -14,11 +14,12 @@ import numpy as np
 import polars as pl
 import vl_convert
 
+from ...relion.tomogram_set import NAME
 from ...star.sink import open_sink
-from ..manifest import read_manifest
+from ..dataset import Dataset
 from . import charts
 from .facts import findings, findings_list, made, missing_notes, tiles
-from .gather import NAME, Gathered, bands, gather, histogram, outliers
+from .gather import Gathered, bands, gather, histogram, opened, outliers
 from .metrics import Metric, units, with_unit
 from .outliers import FEWEST, LIMIT
 from .packing import packed_floats, rounded, script_json
@@ -27,7 +28,7 @@ from .packing import packed_floats, rounded, script_json
 _COLOURS = charts.Colours(quiet="--quiet", chosen="--chosen", outlier="--outlier", ink="--ink")
 
 
-def write_page(dataset: str | os.PathLike[str], out: str | os.PathLike[str] = "report.html") -> Path:
+def write_page(dataset: Dataset | str | os.PathLike[str], out: str | os.PathLike[str] = "report.html") -> Path:
     """Write a page on a dataset: overview, distributions, curves of each tomogram, outliers, findings.
 
     The page is one file with all it needs, for any browser of today; it opens no connection, and refuses to.
@@ -36,8 +37,8 @@ def write_page(dataset: str | os.PathLike[str], out: str | os.PathLike[str] = "r
 
     Parameters
     ----------
-    dataset : path
-        A folder that `convert` made.
+    dataset : Dataset or path
+        What `convert` made.
     out : path
         The file to write; one that is there is replaced.
 
@@ -54,30 +55,29 @@ def write_page(dataset: str | os.PathLike[str], out: str | os.PathLike[str] = "r
         The file cannot be written.
     """
     # Names of files may hold bytes that are no UTF-8, which Python has as lone surrogates.
-    text = page(Path(dataset)).encode("utf-8", "backslashreplace")
+    text = page(opened(dataset)).encode("utf-8", "backslashreplace")
     with open_sink(out) as write:
         write(text)
     return Path(out)
 
 
-def page(dataset: Path) -> str:
+def page(dataset: Dataset) -> str:
     """The page as HTML."""
-    manifest = read_manifest(dataset)
-    gathered = gather(dataset, manifest)
+    gathered = gather(dataset)
     shown = _on_screen(gathered)
     unusual = outliers(gathered)
-    name = dataset.resolve().name
+    name = dataset.path.resolve().name
     return Template(_resource("page.html")).substitute(
         title=escape(f"{name} · tomoarrow report"),
         name=escape(name),
-        made=made(manifest),
+        made=made(dataset),
         hint=escape(_hint(gathered)),
-        tiles=tiles(dataset, manifest, gathered, _unusual_rows(unusual)),
-        findings=findings_list(findings(dataset, manifest)),
-        body=_body(gathered, manifest),
+        tiles=tiles(dataset, gathered, _unusual_rows(unusual)),
+        findings=findings_list(findings(dataset)),
+        body=_body(dataset, gathered),
         footer=_footer(),
         css=_resource("page.css"),
-        data=script_json(_data(shown, manifest, unusual)),
+        data=script_json(_data(dataset, shown, unusual)),
         values=packed_floats([shown.tilts[column].to_numpy() for column in _curve_columns(shown)]),
         library=_library(),
         script=_resource("page.js"),
@@ -113,9 +113,9 @@ def _unusual_rows(unusual: dict[str, pl.DataFrame]) -> int:
     return pl.concat([frame["tomogram"] for frame in unusual.values()]).n_unique() if unusual else 0
 
 
-def _data(gathered: Gathered, manifest: dict[str, Any], unusual: dict[str, pl.DataFrame]) -> dict[str, Any]:
+def _data(dataset: Dataset, gathered: Gathered, unusual: dict[str, pl.DataFrame]) -> dict[str, Any]:
     """What the page's script reads."""
-    of_tilts = units(manifest, "tilts")
+    of_tilts = units(dataset, "tilts")
     metrics = {metric.key: metric for metric in gathered.metrics}
     sizes = gathered.tilts["tomogram"].value_counts() if gathered.tilts.height else None
     counts = np.zeros(gathered.tomograms.height, np.int64)
@@ -182,9 +182,9 @@ def _hint(gathered: Gathered) -> str:
     return f"part of a name, or conditions such as {term}"
 
 
-def _body(gathered: Gathered, manifest: dict[str, Any]) -> str:
+def _body(dataset: Dataset, gathered: Gathered) -> str:
     """The sections that the script fills, and notes on what a dataset has no columns for."""
-    notes = missing_notes(gathered, manifest)
+    notes = missing_notes(dataset, gathered)
     if gathered.tomograms.is_empty():
         return notes
     return Template(_resource("sections.html")).substitute(
