@@ -10,26 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Bits of a float32 that are dropped, one byte: what is left has nearly 5 digits, enough for any screen.
-_DROPPED_BITS = 8
-
-
-def rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The nearest float32 whose lowest byte is 0."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    half = np.uint32(1 << (_DROPPED_BITS - 1))
-    kept = np.where(np.isfinite(values), bits + half, bits) & ~np.uint32((1 << _DROPPED_BITS) - 1)
-    return np.asarray(kept, np.uint32).view(np.float32)
-
 
 def packed_floats(columns: list[NDArray[np.float32]]) -> str:
     """Columns of equal length, one after the other, as base64 of gzip.
 
-    Bytes of the same weight stand together (first all lowest, then all second ones, and so on), where they compress:
-    half the size. NaN stays NaN.
+    Bytes of the same weight stand together (first all lowest, then all second ones, and so on), where they compress.
     """
-    values = np.concatenate([rounded(column) for column in columns]) if columns else np.empty(0, np.float32)
-    planes = np.ascontiguousarray(values.astype("<f4").view(np.uint8).reshape(-1, 4).T[1:])
+    values = np.concatenate(columns).astype("<f4")
+    planes = np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4).T)
     return base64.b64encode(gzip.compress(planes.tobytes(), 6, mtime=0)).decode("ascii")
 
 

@@ -3,7 +3,8 @@
   const ROW_PX = 30;
   const data = JSON.parse(document.getElementById("data").textContent);
   const size = data.names.length;
-  if (!size) return;
+  const isDrawn = () => { document.documentElement.dataset.ready = "true"; };
+  if (!size) return isDrawn();
 
   const byId = (id) => document.getElementById(id);
   const element = (name, properties = {}, ...children) => {
@@ -15,6 +16,8 @@
   const text = (value) =>
     value === null ? "–" : Number.isInteger(value) ? value.toLocaleString("en")
       : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(4));
+  /** A float32 with the digits that it has. */
+  const short = (value) => Number(value.toPrecision(6));
   const withUnit = (column) => (column.unit ? `${column.title} (${column.unit})` : column.title);
 
   // ---- Data -------------------------------------------------------------------------------------------------
@@ -29,13 +32,13 @@
   [...data.names.keys()].sort((a, b) => collator.compare(data.names[a], data.names[b])).forEach((row, i) => { rank[row] = i; });
 
   const begin = (row) => (row ? data.ends[row - 1] : 0);
-  /** The values of all tilts by column: the three upper bytes of each float32 stand apart in the page. */
+  /** The values of all tilts by column; in the page the four bytes of each float32 stand apart. */
   const unpack = async () => {
     const packed = Uint8Array.from(atob(byId("values").textContent), (c) => c.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
     const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
-    const n = bytes.length / 3, bits = new Uint32Array(n);
-    for (let i = 0; i < n; i++) bits[i] = (bytes[i] << 8) | (bytes[n + i] << 16) | (bytes[2 * n + i] << 24);
+    const n = bytes.length / 4, bits = new Uint32Array(n);
+    for (let i = 0; i < n; i++) bits[i] = bytes[i] | (bytes[n + i] << 8) | (bytes[2 * n + i] << 16) | (bytes[3 * n + i] << 24);
     const values = new Float32Array(bits.buffer), tilts = data.ends[size - 1];
     return new Map(data.curves.map((key, i) => [key, values.subarray(i * tilts, (i + 1) * tilts)]));
   };
@@ -271,7 +274,7 @@
     if (state.selected < 0) return rows;
     for (let i = begin(state.selected); i < data.ends[state.selected]; i++) {
       if (Number.isFinite(value[i]) && Number.isFinite(angle[i])) {
-        rows.push({ angle: angle[i], value: value[i], dose: dose ? dose[i] : null });
+        rows.push({ angle: short(angle[i]), value: short(value[i]), dose: dose ? short(dose[i]) : null });
       }
     }
     return rows;
@@ -367,5 +370,5 @@
   select(Math.max(0, isOutlier.indexOf(1)));
   await drawCharts();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
-  document.documentElement.dataset.ready = "true";
+  isDrawn();
 })();

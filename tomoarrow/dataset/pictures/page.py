@@ -22,7 +22,7 @@ from .facts import findings, findings_list, made, missing_notes, tiles
 from .gather import Gathered, bands, gather, histogram, opened, outliers
 from .metrics import Metric, units, with_unit
 from .outliers import FEWEST, LIMIT
-from .packing import packed_floats, rounded, script_json
+from .packing import packed_floats, script_json
 
 #: Marks that the page's script replaces, in charts, by the colours of its light or dark style.
 _COLOURS = charts.Colours(quiet="--quiet", chosen="--chosen", outlier="--outlier", ink="--ink")
@@ -64,7 +64,6 @@ def write_page(dataset: Dataset | str | os.PathLike[str], out: str | os.PathLike
 def page(dataset: Dataset) -> str:
     """The page as HTML."""
     gathered = gather(dataset)
-    shown = _on_screen(gathered)
     unusual = outliers(gathered)
     name = dataset.path.resolve().name
     return Template(_resource("page.html")).substitute(
@@ -77,8 +76,8 @@ def page(dataset: Dataset) -> str:
         body=_body(dataset, gathered),
         footer=_footer(),
         css=_resource("page.css"),
-        data=script_json(_data(dataset, shown, unusual)),
-        values=packed_floats([shown.tilts[column].to_numpy() for column in _curve_columns(shown)]),
+        data=script_json(_data(dataset, gathered, unusual)),
+        values=packed_floats([gathered.tilts[column].to_numpy() for column in _curve_columns(gathered)]),
         library=_library(),
         script=_resource("page.js"),
     )
@@ -94,15 +93,6 @@ def _library() -> str:
     # Its types ask for a snippet of one's own, it does not.
     library = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
     return library.replace("</script", "<\\/script")
-
-
-def _on_screen(gathered: Gathered) -> Gathered:
-    """The same with the digits that the page has: its script counts what is counted here, and gets the same."""
-    columns = _curve_columns(gathered)
-    tilts = gathered.tilts.with_columns(
-        pl.Series(column, rounded(gathered.tilts[column].to_numpy()), pl.Float32).fill_nan(None) for column in columns
-    )
-    return Gathered(gathered.metrics, gathered.angle, tilts, gathered.tomograms)
 
 
 def _curve_columns(gathered: Gathered) -> list[str]:
