@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from tests.dataset.projects import loop, write_project
 from tomoarrow import convert, write_page
@@ -68,7 +68,10 @@ def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
         made.page.on("pageerror", lambda error: made.said.append(str(error)))
         made.page.on("request", lambda request: made.asked.append(request.url))
         made.page.goto(path.as_uri())
-        made.page.wait_for_selector("html[data-ready]", state="attached")
+        try:
+            made.page.wait_for_selector("html[data-ready]", state="attached", timeout=20_000)
+        except TimeoutError as error:
+            raise AssertionError(f"the page did not get ready: {made.said}") from error
         return made
 
     yield open_

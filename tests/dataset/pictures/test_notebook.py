@@ -44,7 +44,7 @@ def test_plot_particles(tmp_path: Path) -> None:
     made = make_project(tmp_path / "p", tomograms=3, tilts=5, particles=4)
     assert made.optimisation_set_star is not None
     ta.convert(made.optimisation_set_star, tmp_path / "ds")
-    rows = ta.Dataset(tmp_path / "ds").plot_particles().to_dict()["data"]["values"]
+    (rows,) = ta.Dataset(tmp_path / "ds").plot_particles().to_dict()["datasets"].values()
     assert [row["value"] for row in rows] == [4, 4, 4]
 
 

@@ -1,6 +1,6 @@
 "use strict";
 (async () => {
-  const ROW_PX = 30;
+  const ROW_PX = 30, ERRORS_ONLY = 1;
   const data = JSON.parse(document.getElementById("data").textContent);
   const size = data.names.length;
   const isDrawn = () => { document.documentElement.dataset.ready = "true"; };
@@ -224,10 +224,11 @@
       axisX: { grid: false },
     };
     const { config: _, ...rest } = coloured(spec, style);
-    // What a chart has at first stands in its specification: Vega warns of scales over nothing.
+    // What a chart has at first stands in its specification: it is drawn once.
     for (const { data: own } of rest.layer ?? [rest]) if (own?.name in rows) own.values = rows[own.name];
     const whole = { ...rest, width: "container", autosize: { type: "fit", contains: "padding" }, config };
-    const { view } = await vegaEmbed(place, whole, { renderer, actions: false });
+    // A tomogram without tilts is no reason to warn of scales over nothing.
+    const { view } = await vegaEmbed(place, whole, { renderer, actions: false, logLevel: ERRORS_ONLY });
     return view;
   };
 
