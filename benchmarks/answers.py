@@ -55,7 +55,8 @@ def _shifts(tilts: pd.DataFrame) -> pd.DataFrame:
     return tilts[far][["rlnTomoName", "tilt_index", "shift_angst", "mean", "spread"]]
 
 
-def _missing(tomograms: pd.DataFrame) -> pd.DataFrame:
+def _missing(tilts: pd.DataFrame) -> pd.DataFrame:
+    tomograms = tilts.groupby("rlnTomoName").size().rename("tilt_count").reset_index()
     tomograms["usual_count"] = tomograms["tilt_count"].median()
     return tomograms[tomograms["tilt_count"] < tomograms["usual_count"]]
 

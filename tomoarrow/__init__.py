@@ -28,9 +28,11 @@ if TYPE_CHECKING:
         TomoarrowError,
         UsageError,
     )
+    from .relion.checks.finding import Finding
     from .relion.labels import LABELS
     from .relion.lazy import scan_star
     from .relion.reading import open_star, read_star, read_table
+    from .relion.validation import ValidationReport, validate
     from .relion.writing import write_star
     from .star.columns import Label
     from .star.document import Block, Document, Reject
@@ -50,12 +52,14 @@ _HOMES = {
     "DatasetError": "errors",
     "Document": "star.document",
     "ExportReport": "dataset.export",
+    "Finding": "relion.checks.finding",
     "MissingFileError": "errors",
     "Report": "dataset.report",
     "SchemaError": "errors",
     "StarSyntaxError": "errors",
     "TomoarrowError": "errors",
     "UsageError": "errors",
+    "ValidationReport": "relion.validation",
     "VerifyReport": "dataset.verify",
     "WriteReport": "star.writer",
     "convert": "dataset.convert",
@@ -68,6 +72,7 @@ _HOMES = {
     "read_table": "relion.reading",
     "open_star": "relion.reading",
     "scan_star": "relion.lazy",
+    "validate": "relion.validation",
     "verify": "dataset.verify",
     "write_page": "dataset.pictures",
     "write_star": "relion.writing",
@@ -81,6 +86,7 @@ __all__ = [
     "DatasetError",
     "Document",
     "ExportReport",
+    "Finding",
     "Label",
     "MissingFileError",
     "Notice",
@@ -91,6 +97,7 @@ __all__ = [
     "StarSyntaxError",
     "TomoarrowError",
     "UsageError",
+    "ValidationReport",
     "VerifyReport",
     "WriteReport",
     "__version__",
@@ -104,6 +111,7 @@ __all__ = [
     "read_star",
     "read_table",
     "scan_star",
+    "validate",
     "verify",
     "write_page",
     "write_star",

@@ -120,3 +120,10 @@ def test_a_tomogram_without_tilts(tmp_path: Path) -> None:
     assert opened.tomogram("B").height == 0
     assert opened.tomogram("B").columns == opened.tomogram("A").columns
     assert opened.rejects.collect()["text"].to_list() == ["b.star"]
+
+
+def test_parts_for_training(dataset: ta.Dataset) -> None:
+    parts = dataset.split(fractions=(0.5, 0.5), seed=3)
+    names = [name for part in parts for name in part.names]
+    assert sorted(names) == [f"TS_{number:02d}" for number in range(1, 13)]
+    assert sum(dataset.tilts.filter(part.filter).collect().height for part in parts) == 60

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 import pytest
 
 import tomoarrow as ta
 
-from .test_members import MANIFOLDS, OPTICS, PARTICLES, SET, codes, exported, motion, project, rows, write
+from .test_members import GLOBAL, MANIFOLDS, OPTICS, PARTICLES, SET, codes, exported, motion, project, rows, write
 
 
 def edit(dataset: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
@@ -133,3 +135,273 @@ def test_a_member_of_another_kind_is_told_of(tmp_path: Path, name: str, text: st
     assert exported(tmp_path / "dataset")[f"{name}.star"] == text
     with pytest.raises(ta.TomoarrowError, match="other-kind"):
         ta.convert(given, tmp_path / "strict", strict=True)
+
+
+# --- tables that were edited -------------------------------------------------------------------------------------
+
+NAME = pl.col("rlnTomoName").cast(pl.String)
+
+TOMOGRAMS_EDITED: list[tuple[str, list[str], Callable[[pl.DataFrame], pl.DataFrame], int, str | None]] = [
+    ("dropped", ["tomograms", "tilts"], lambda frame: frame.filter(NAME != "T2"), 3, None),
+    (
+        "dropped everywhere",
+        ["tomograms", "tilts", "particles", "trajectories"],
+        lambda f: f.filter(NAME != "T2"),
+        0,
+        None,
+    ),
+    ("renamed", ["tomograms", "tilts"], lambda frame: frame.with_columns(NAME.replace("T2", "T9")), 3, None),
+    (
+        "renamed everywhere",
+        ["tomograms", "tilts", "particles", "trajectories"],
+        lambda frame: frame.with_columns(NAME.replace("T2", "T9")),
+        0,
+        "T9 T2/1 1 2.0 -20.25 [0,1]\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("tables", "change", "left_out", "line"),
+    [case[1:] for case in TOMOGRAMS_EDITED],
+    ids=[c[0] for c in TOMOGRAMS_EDITED],
+)
+def test_what_refers_to_a_tomogram_that_is_no_more(
+    tmp_path: Path,
+    tables: list[str],
+    change: Callable[[pl.DataFrame], pl.DataFrame],
+    left_out: int,
+    line: str | None,
+) -> None:
+    """One particle and its trajectory of two rows go with T2, and are told of where they were not taken out before."""
+    home, dataset = tmp_path / "project", tmp_path / "dataset"
+    ta.convert(project(home), dataset)
+    for table in tables:
+        edit(dataset, table, change)
+    report = ta.export(dataset, tmp_path / "out")
+    assert (report.left_out, report.exit_code) == (left_out, min(left_out, 1))
+    assert [("T2" in warning) for warning in report.warnings] == [True] * min(left_out, 1)
+    expected = (home / "p.star").read_text().replace("T2 T2/1 1 2.0 -20.25 [0,1]\n", line or "")
+    assert (tmp_path / "out" / "p.star").read_text() == expected
+    blocks = [block.name for block in ta.read_star(tmp_path / "out" / "m.star")]
+    assert blocks == ["general", "T1/1", "T1/2", *(["T2/1"] if line else [])]
+
+
+def test_particles_of_no_tomogram_stay(tmp_path: Path) -> None:
+    """They were of none before: that was told when they were converted."""
+    home = tmp_path / "project"
+    ta.convert(project(home, p=OPTICS + PARTICLES.replace("T2 T2/1", "T8 T2/1")), tmp_path / "dataset")
+    edit(tmp_path / "dataset", "tomograms", lambda frame: frame.reverse())
+    assert exported(tmp_path / "dataset")["p.star"] == (home / "p.star").read_text()
+
+
+NUMBERED = motion(["0", "1", "2"], lambda name: 2 if name == "1" else 3)
+
+
+@pytest.mark.parametrize("tomograms", [["T1"], ["T2"], ["T1", "T2"]])
+def test_numbered_trajectories_stay_in_the_order_of_the_particles(tmp_path: Path, tomograms: list[str]) -> None:
+    """RELION goes by their order where the first is called 0 (Trajectory::read)."""
+    ta.convert(project(tmp_path / "project", m=NUMBERED), tmp_path / "dataset")
+    files = exported(tmp_path / "dataset", tomograms=tomograms)
+    particles = ta.read_table(files["p.star"].encode(), "particles").column("rlnTomoParticleName").to_pylist()
+    blocks = list(ta.read_star(files["m.star"].encode()))[1:]
+    assert [block.name for block in blocks] == [str(i) for i in range(len(particles))]
+    x_of = {"T1/1": 1.0, "T2/1": 2.0, "T1/2": 3.0}
+    assert [block.table.column("rlnOriginXAngst")[0].as_py() for block in blocks] == [x_of[name] for name in particles]
+
+
+PARTICLES_EDITED: list[tuple[str, list[str], Callable[[pl.DataFrame], pl.DataFrame], bool]] = [
+    ("sorted", ["particles"], lambda frame: frame.sort("rlnTomoParticleName"), False),
+    ("the first dropped", ["particles"], lambda frame: frame.tail(-1), False),
+    ("without names", ["particles"], lambda frame: frame.drop("rlnTomoParticleName"), False),
+    ("the last dropped", ["particles"], lambda frame: frame.head(2), True),
+    ("values changed", ["particles"], lambda frame: frame.with_columns(rlnVoltage=5.0), True),
+    (
+        "both without one",
+        ["particles", "trajectories"],
+        lambda frame: frame.filter(pl.col("rlnTomoParticleName") != "T1/1"),
+        True,
+    ),
+    (
+        "both sorted",
+        ["particles", "trajectories"],
+        lambda frame: frame.sort("rlnTomoParticleName", maintain_order=True),
+        True,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("tables", "change", "fits"), [case[1:] for case in PARTICLES_EDITED], ids=[case[0] for case in PARTICLES_EDITED]
+)
+def test_numbered_trajectories_of_particles_that_were_edited(
+    tmp_path: Path, tables: list[str], change: Callable[[pl.DataFrame], pl.DataFrame], fits: bool
+) -> None:
+    dataset = tmp_path / "dataset"
+    ta.convert(project(tmp_path / "project", m=NUMBERED), dataset)
+    for table in tables:
+        edit(dataset, table, change)
+    if fits:
+        blocks = list(ta.read_star(exported(dataset)["m.star"].encode()))[1:]
+        assert [block.name for block in blocks] == ["0", "1", "2"][: len(blocks)]
+        return
+    with pytest.raises(ta.DatasetError, match="in the order of"):
+        ta.export(dataset, tmp_path / "out")
+    if tables == ["particles"] and "rlnTomoParticleName" in pl.read_parquet(dataset / "particles").columns:
+        # Without the numbers, trajectories have the names of their particles, and RELION goes by these.
+        edit(dataset, "trajectories", lambda frame: frame.drop("block"))
+        assert [block.name for block in ta.read_star(exported(dataset)["m.star"].encode())][1:] == [
+            "T1/1",
+            "T2/1",
+            "T1/2",
+        ]
+
+
+@pytest.mark.parametrize("value", [pl.lit(7), pl.lit(None, pl.String), pl.lit(["a"])])
+def test_blocks_whose_names_are_no_text_are_refused(tmp_path: Path, value: pl.Expr) -> None:
+    ta.convert(project(tmp_path / "project"), tmp_path / "dataset")
+    edit(tmp_path / "dataset", "trajectories", lambda frame: frame.with_columns(rlnTomoParticleName=value))
+    with pytest.raises(ta.DatasetError, match="rlnTomoParticleName"):
+        ta.export(tmp_path / "dataset", tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", [pl.Float64, pl.String, pl.Int8])
+def test_positions_may_have_another_type(tmp_path: Path, kind: pl.DataType) -> None:
+    text = motion(["T1/1", "T1/2"], lambda _: 12)
+    write(tmp_path, {"motion.star": text})
+    ta.convert(tmp_path / "motion.star", tmp_path / "dataset")
+    edit(tmp_path / "dataset", "trajectories", lambda frame: frame.with_columns(pl.col("tilt_index").cast(kind)))
+    assert exported(tmp_path / "dataset") == {"motion.star": text}
+
+
+@pytest.mark.parametrize("value", [0.5, float("nan"), "x", None])
+def test_positions_that_are_none_are_refused(tmp_path: Path, value: object) -> None:
+    ta.convert(project(tmp_path / "project"), tmp_path / "dataset")
+    edit(tmp_path / "dataset", "trajectories", lambda frame: frame.with_columns(tilt_index=pl.lit(value)))
+    with pytest.raises(ta.DatasetError, match="tilt_index"):
+        ta.export(tmp_path / "dataset", tmp_path / "out")
+
+
+# --- what can be read only once ----------------------------------------------------------------------------------
+
+
+def from_pipe(path: Path, text: str, dataset: Path, **options: Any) -> ta.Report:
+    os.mkfifo(path)
+    feeder = threading.Thread(target=path.write_text, args=(text,))
+    feeder.start()
+    try:
+        return ta.convert(path, dataset, **options)
+    finally:
+        feeder.join()
+
+
+RELION4 = GLOBAL.replace("TiltSeriesStarFile", "TiltSeriesName") + "".join(
+    f"data_T{i}\nloop_\n_rlnTomoProjX\n_rlnDefocusU\n[1,0,0,1] 2.5\n\n" for i in (1, 2)
+)
+
+
+@pytest.mark.parametrize("text", [SET, GLOBAL, RELION4], ids=["optimisation set", "tomogram set", "RELION 4"])
+def test_a_set_that_is_too_long_to_be_held_is_refused(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be looked at twice; as a set of tables that it is not, it would be of no use."""
+    monkeypatch.setattr("tomoarrow.dataset.convert.MOST_HELD", len(text) - 10)
+    project(tmp_path)
+    (tmp_path / "set.star").unlink()
+    with pytest.raises(ta.UsageError, match="read only once"):
+        from_pipe(tmp_path / "set.star", text, tmp_path / "dataset")
+    assert not (tmp_path / "dataset").exists()
+
+
+@pytest.mark.parametrize("label", ["p", "t", "m"])
+@pytest.mark.parametrize("what", ["pipe", "folder"])
+def test_members_are_regular_files(tmp_path: Path, label: str, what: str) -> None:
+    given = project(tmp_path / "project")
+    path = tmp_path / "project" / f"{label}.star"
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(ta.SchemaError, match="no regular file"):
+        ta.convert(given, tmp_path / "dataset")
+
+
+EMPTY_STACKS = [
+    ("general", "data_general\n\n_rlnParticleNumber   0\n"),
+    ("a block without rows", "data_T1/1\n\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n"),
+    ("empty blocks", "data_T1/1\n\ndata_T1/2\n"),
+]
+
+
+@pytest.mark.parametrize("text", [text for _, text in EMPTY_STACKS], ids=[what for what, _ in EMPTY_STACKS])
+@pytest.mark.parametrize("piece_bytes", [20, 4 << 20])
+def test_trajectories_of_no_particle(
+    tmp_path: Path, text: str, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What selects no particle leaves such a file; there is no table then, and the file comes back."""
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
+    report = ta.convert(project(tmp_path / "project", m=text), tmp_path / "dataset")
+    assert codes(report)["particle-trajectory"] == 3
+    assert "trajectories" not in report.rows
+    assert exported(tmp_path / "dataset")["m.star"] == text
+    assert ta.verify(tmp_path / "dataset").differences == []
+    assert exported(tmp_path / "dataset", tomograms=["T1"])["m.star"] == text
+
+
+def test_a_trajectory_set_without_a_block_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ta.SchemaError, match="no block"):
+        ta.convert(project(tmp_path / "project", m="# nothing\n"), tmp_path / "dataset")
+
+
+OPTICS_EDITED: list[tuple[str, str, Callable[[pl.DataFrame], pl.DataFrame], dict[str, int]]] = [
+    ("a copy", "particles", lambda frame: frame.with_columns(rlnImageSize=pl.lit(256)), {"rlnImageSize": 3}),
+    (
+        "a copy of a label that both have",
+        "particles",
+        lambda frame: frame.with_columns(rlnVoltage_optics=pl.lit(300.0)),
+        {"rlnVoltage": 2},
+    ),
+    (
+        "the group",
+        "particles",
+        lambda frame: frame.with_columns(rlnOpticsGroup=pl.lit(1)),
+        {"rlnOpticsGroupName": 2, "rlnVoltage": 2, "rlnImageSize": 2},
+    ),
+    (
+        "the group, as text",
+        "particles",
+        lambda frame: frame.with_columns(rlnOpticsGroup=pl.lit("a")),
+        {"rlnOpticsGroup": 3},
+    ),
+    ("the particles' own", "particles", lambda frame: frame.with_columns(rlnVoltage=pl.lit(9.0)), {}),
+    ("copies left out", "particles", lambda frame: frame.drop("rlnImageSize", "rlnVoltage_optics"), {}),
+    ("the optics table", "optics", lambda frame: frame.with_columns(rlnImageSize=pl.lit(256)), {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "differing"), [case[1:] for case in OPTICS_EDITED], ids=[case[0] for case in OPTICS_EDITED]
+)
+def test_the_optics_table_is_what_is_written(
+    tmp_path: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame], differing: dict[str, int]
+) -> None:
+    """Beside particles its columns are copies: where these were changed, that is told of."""
+    write(tmp_path, {"particles.star": OPTICS + PARTICLES})
+    ta.convert(tmp_path / "particles.star", tmp_path / "dataset")
+    edit(tmp_path / "dataset", table, change)
+    report = ta.export(tmp_path / "dataset", tmp_path / "out")
+    assert report.warnings == [
+        f"{label} of {count} particles is not that of their optics group: that of the table optics was written"
+        for label, count in differing.items()
+    ]
+    assert report.left_out == sum(differing.values())
+
+
+def test_trajectories_are_never_named_as_their_tomogram(tmp_path: Path) -> None:
+    """Not even where each tomogram has one particle only."""
+    write(tmp_path, {"motion.star": motion(["T1/1", "T2/1"], lambda _: 2)})
+    ta.convert(tmp_path / "motion.star", tmp_path / "dataset")
+    edit(tmp_path / "dataset", "trajectories", lambda frame: frame.drop("rlnTomoParticleName"))
+    with pytest.raises(ta.DatasetError, match="does not say which block"):
+        ta.export(tmp_path / "dataset", tmp_path / "out")

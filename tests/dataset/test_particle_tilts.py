@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mrcfile
 import numpy as np
 import polars as pl
 import pytest
@@ -315,6 +316,92 @@ def test_matrices_of_relion_4_are_used_as_they_are(tmp_path: Path) -> None:
     found = dataset.particle_tilts().select("x_px", "y_px", "depth_angst", "defocus_u_angst", "defocus_v_angst")
     # The centre is (50, 100.5, 25): Y is the depth here.
     assert found.collect().unique().rows() == [(17.0, 68.0, 2 * (20 - 100.5), 100 - 2 * (20 - 100.5), None)]
+
+
+ORIGINS: list[tuple[dict[str, float], tuple[float, float]]] = [
+    ({"rlnOriginXAngst": 6.0}, (-3.0, 0.0)),
+    ({"rlnOriginYAngst": 6.0}, (0.0, -3.0)),
+    ({"rlnOriginXAngst": 6.0, "rlnTomoSubtomogramRot": 90.0}, (0.0, 3.0)),
+    ({"rlnTomoSubtomogramRot": 90.0}, (0.0, 0.0)),
+]
+
+
+@pytest.mark.parametrize(("values", "moved"), ORIGINS)
+def test_origins_are_taken_off_as_far_as_they_are_there(
+    tmp_path: Path, values: dict[str, float], moved: tuple[float, float]
+) -> None:
+    rows = [[*row, *values.values()] for row in PARTICLES]
+    (tmp_path / "plain").mkdir()
+    with_origin, plain = (
+        small(folder, **files).particle_tilts().filter(tilt_index=0).select("x_centred_px", "y_centred_px").collect()
+        for folder, files in (
+            (tmp_path, {"particles": OPTICS + loop("particles", [*PARTICLE, *values], rows)}),
+            (tmp_path / "plain", {}),
+        )
+    )
+    difference = with_origin.to_numpy() - plain.to_numpy()
+    np.testing.assert_allclose(difference, np.tile(moved, (len(difference), 1)), atol=1e-12)
+
+
+def test_partitioned_tilts(tmp_path: Path) -> None:
+    hands = [[*row[:2], hand, *row[3:]] for row, hand in zip(TOMOGRAMS, (1, -1), strict=True)]
+    whole = small(tmp_path, tomograms=loop("global", GLOBAL, hands)).particle_tilts().collect()
+    ta.convert(tmp_path / "project/set.star", tmp_path / "parts", partition_by="rlnTomoHand")
+    dataset = ta.Dataset(tmp_path / "parts")
+    assert dataset.particle_tilts().collect().equals(whole)
+    assert dataset.tilts.select("rlnTomoHand").collect().height == 5
+
+
+def bent_project(kind: str, grid: tuple[int, int], coefficients: dict[str, str]) -> dict[str, Any]:
+    """Files whose tomograms are bent in one way; "[]" as coefficients of one that is not."""
+    labels = ["rlnTomoDeformationType", "rlnTomoDeformationGridSizeX", "rlnTomoDeformationGridSizeY"]
+    tomograms = loop("global", [*GLOBAL, *labels], [[*row, kind, *grid] for row in TOMOGRAMS])
+    label = "rlnTomoDeformationCoefficients"
+    tilts = {n: loop(n, [*ALIGNED, label], [[*row, coefficients[n]] for row in rows]) for n, rows in TILTS.items()}
+    return {"tomograms": tomograms, "tilts": tilts}
+
+
+def test_images_that_are_bent(tmp_path: Path) -> None:
+    changed = bent_project("linear", (1, 1), {"A": "[]", "B": "[0.5,0.25,2]"})
+    (tmp_path / "straight").mkdir()
+    straight, bent = (
+        small(folder, **files).particle_tilts(image_size=(40, 61)).select("rlnTomoName", "x_px", "y_px").collect()
+        for folder, files in ((tmp_path / "straight", {}), (tmp_path, changed))
+    )
+    for before, after in zip(straight.iter_rows(), bent.iter_rows(), strict=True):
+        x, y = before[1] - 20, before[2] - 30.5
+        moved = (0.5 * x, 0.25 * x + 2 * y) if before[0] == "B" else (0, 0)
+        assert after[1:] == pytest.approx((before[1] + moved[0], before[2] + moved[1]))
+
+
+def test_a_spline_moves_each_point_by_its_own_image(tmp_path: Path) -> None:
+    """A value of 3 in all nodes for X, of -2 for Y: a shift of all the image."""
+    node = ["3,0,0,0"] * 4 + ["-2,0,0,0"] * 4
+    changed = bent_project("spline", (2, 2), {"A": f"[{','.join(node)}]", "B": "[]"})
+    (tmp_path / "straight").mkdir()
+    straight, bent = (
+        small(folder, **files).particle_tilts(image_size=(4000, 4000)).select("x_px", "y_px").collect().to_numpy()
+        for folder, files in ((tmp_path / "straight", {}), (tmp_path, changed))
+    )
+    np.testing.assert_allclose(bent - straight, [[0, 0], [3, -2], [3, -2], [0, 0], [0, 0]], atol=1e-9)
+
+
+BENT_WRONG: dict[str, tuple[dict[str, Any], type[ta.TomoarrowError], str]] = {
+    "no size of images": ({"image_size": None}, ta.UsageError, "depends on their size"),
+    "an unknown kind": ({"kind": "cubic"}, ta.SchemaError, "'cubic'"),
+    "too few coefficients": ({"grid": (3, 2)}, ta.SchemaError, "tomogram B has a tilt with 32"),
+}
+
+
+@pytest.mark.parametrize(("changed", "error", "message"), BENT_WRONG.values(), ids=BENT_WRONG)
+def test_bent_in_a_way_that_cannot_be(
+    tmp_path: Path, changed: dict[str, Any], error: type[ta.TomoarrowError], message: str
+) -> None:
+    options = {"kind": "spline", "grid": (2, 2), "image_size": (40, 60)} | changed
+    ones = f"[{','.join(['1'] * 32)}]"
+    dataset = small(tmp_path, **bent_project(options["kind"], options["grid"], {"A": "[]", "B": ones}))
+    with pytest.raises(error, match=message):
+        dataset.particle_tilts(image_size=options["image_size"])
 
 
 # --- only what is asked for -----------------------------------------------------------------------------------------

@@ -180,6 +180,50 @@ def verify(
 
 
 @app.command()
+def validate(
+    source: Annotated[
+        Path | None, typer.Argument(metavar="INPUT", help="Any STAR file of a project; best an optimisation set.")
+    ] = None,
+    source_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            help="The project directory, to which paths in STAR files are relative. Found by itself if not given."
+        ),
+    ] = None,
+    files: Annotated[bool, typer.Option("--files", help="Look for the images that the sets name, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    form: Annotated[
+        Literal["table", "json", "sarif", "lines"],
+        typer.Option("--format", help="For people; or for programs: JSON, SARIF 2.1.0, or path:line:column lines."),
+    ] = "table",
+    listed: Annotated[bool, typer.Option("--list", help="Print what is looked for, and check nothing.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Check a project: what RELION would stop at, read as something else, or that looks mixed up."""
+    source, form = source_option or source, "json" if as_json else form
+    with errors_told(as_json=form == "json"):
+        from ..relion.checks import CHECKS
+        from .findings import show_checks, show_findings
+
+        report = None
+        if not listed:
+            if source is None:
+                raise UsageError("INPUT is needed", expected="tomoarrow validate optimisation_set.star")
+            from .progress import compile_kernels
+
+            compile_kernels(to_convert=True, quiet=form != "table")
+            from ..relion.validation import validate as run
+
+            report = run(source, project=project, files=files, strict=strict)
+    if report is None:
+        show_checks(CHECKS, form)
+    else:
+        show_findings(report, form, CHECKS)
+        raise typer.Exit(report.exit_code)
+
+
+@app.command()
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")],
     dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
@@ -206,15 +250,22 @@ def report(
     out: Annotated[
         Path, typer.Option("-o", "--out", "--o", metavar="FILE", help="The page; one that is there is replaced.")
     ] = Path("report.html"),
+    checked: Annotated[
+        bool, typer.Option("--validate", help="Check the STAR files as well, and list what validate finds.")
+    ] = False,
 ) -> None:
     """Write a page for the browser: overview, distributions, curves of each tomogram, outliers, findings."""
     dataset = dataset_option or dataset
     with errors_told():
         if dataset is None:
             raise UsageError("DATASET is needed", expected="tomoarrow report DATASET -o report.html")
+        if checked:
+            from .progress import compile_kernels
+
+            compile_kernels(to_convert=True)
         from ..dataset.pictures import write_page
 
-        path = write_page(dataset, out)
+        path = write_page(dataset, out, checked=checked)
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in any browser, without network")
 
 

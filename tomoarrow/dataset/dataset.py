@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from .manifest import SourceInfo, read_manifest
 from .particle_tilts import scan_particle_tilts
 from .query import run_sql
 from .report import WarningSummary
+from .splitting import Split, split_groups
 from .stored import Stored, open_table
 from .tilt_images import ImageSize
 
@@ -174,7 +176,17 @@ class Dataset:
         --------
         >>> ds.sql("SELECT rlnTomoName, AVG(rlnDefocusU) FROM tilts GROUP BY rlnTomoName").collect()  # doctest: +SKIP
         """
-        return run_sql(sql, self.tables)
+        return run_sql(sql, {name: partial(self._scan, name) for name in self.manifest["tables"] if name not in _INNER})
+
+    def split(self, by: str = NAME, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> tuple[Split, ...]:
+        """Parts for training, validation and test, of whole groups: see `tomoarrow.dataset.splitting.split_groups`.
+
+        Examples
+        --------
+        >>> training, validation, test = ds.split(by="rlnTomoName", seed=1)  # doctest: +SKIP
+        >>> ds.tilts.filter(training.filter)  # doctest: +SKIP
+        """
+        return split_groups(self.path, by=by, fractions=fractions, seed=seed)
 
     def lacking(self, needs: Mapping[str, Sequence[str]]) -> list[str]:
         """The columns, of some by table, that are not there."""
@@ -266,6 +278,10 @@ class Dataset:
         return plot_particles(self)
 
     def _open(self, name: str) -> Stored:
+        self._check(name)
+        return open_table(self.path, name, self.manifest)
+
+    def _check(self, name: str) -> None:
         if name not in self.manifest["tables"]:
             raise DatasetError(
                 f"the dataset has no table {name}",
@@ -273,7 +289,10 @@ class Dataset:
                 expected=f"one of: {', '.join(self.manifest['tables'])}",
                 remedy="convert an optimisation set that names all that belongs together",
             )
-        return open_table(self.path, name, self.manifest)
 
     def _scan(self, name: str) -> pl.LazyFrame:
-        return pl.scan_parquet(list(self._open(name).files), hive_partitioning=True)
+        self._check(name)
+        files = sorted((self.path / name).rglob("*.parquet"))
+        if not files:
+            raise DatasetError(f"the files of the table {name} are gone", place=Place(os.fspath(self.path / name)))
+        return pl.scan_parquet(files, hive_partitioning=True)

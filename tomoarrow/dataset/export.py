@@ -9,13 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
-
 from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
 from ..star.sink import open_sink
+from .conditions import rows_where
 from .contents import Progress
 from .files import Files, open_files
 from .manifest import read_manifest
@@ -36,7 +33,8 @@ class ExportReport:
     tomograms, tilts : int
     seconds : float
     left_out : int
-        Tilts, tomograms and values that are not in the files, without having been left out by a selection.
+        Tilts, tomograms, values, and rows of other tables that are not in the files, without having been left out by
+        a selection.
     warnings : list of str
         What was left out, and which paths could not be kept.
     """
@@ -108,7 +106,8 @@ def export(
         raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
     files = open_files(source, manifest, _selection(source, tomograms, where, manifest))
     planned = files.plan
-    warnings = _warnings(files, where)
+    orphans, differing_optics = files.orphans(), files.differing_optics()
+    warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
     total = len({kept.file for kept in files.texts})
     sizes: dict[Path, int] = {}
     for each in files.render():
@@ -130,7 +129,7 @@ def export(
         tomograms=planned.tomograms.num_rows if planned else 0,
         tilts=len(planned.order) if planned else 0,
         seconds=round(time.perf_counter() - started, 3),
-        left_out=_left_out(planned, where),
+        left_out=_left_out(planned, where) + sum(orphans.values()) + sum(differing_optics.values()),
         warnings=warnings,
     )
 
@@ -164,9 +163,13 @@ def _left_out(planned: Plan | None, where: str | None) -> int:
     return planned.stray + sum(planned.differing.values()) + (0 if where is not None else len(planned.dropped))
 
 
-def _warnings(files: Files, where: str | None) -> list[str]:
+def _warnings(files: Files, where: str | None, orphans: dict[str, int]) -> list[str]:
     warnings = []
     planned = files.plan
+    if planned is not None and orphans:
+        rows = ", ".join(f"{count} rows of {name}" for name, count in orphans.items())
+        gone = _shown(sorted(planned.removed))
+        warnings.append(f"{rows} whose tomogram is not in the table tomograms any more: left out ({gone})")
     if files.left.tilts and "particles" in files.manifest["tables"]:
         warnings.append(
             f"{len(files.left.tilts)} tomograms have lost tilts: visible frames and trajectories of their particles "
@@ -177,9 +180,18 @@ def _warnings(files: Files, where: str | None) -> list[str]:
     for label, n in planned.differing.items() if planned is not None else ():
         warnings.append(f"{label} of {n} tilts is not that of their tomogram: that of the table tomograms was written")
     if planned is not None and planned.dropped and where is None:
-        shown = ", ".join(planned.dropped[:5]) + (", ..." if len(planned.dropped) > 5 else "")
-        warnings.append(f"{len(planned.dropped)} tomograms without a tilt left: left out ({shown})")
+        gone = _shown(planned.dropped)
+        warnings.append(f"{len(planned.dropped)} tomograms without a tilt left: left out ({gone})")
     return warnings
+
+
+def _of_optics(differing: tuple[str, int]) -> str:
+    label, n = differing
+    return f"{label} of {n} particles is not that of their optics group: that of the table optics was written"
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _check_links(target: Path, relative: Path) -> None:
@@ -223,22 +235,4 @@ def _selection(
                 expected=f"some of: {', '.join(sorted(filter(None, there))[:10])}{', ...' if len(there) > 10 else ''}",
             )
     names = None if tomograms is None else frozenset(tomograms)
-    return Selection(names, None if where is None else _where(dataset, where, manifest))
-
-
-def _where(dataset: Path, where: str, manifest: dict[str, Any]) -> NDArray[np.bool_]:
-    """The rows of tilts for which an SQL expression is true."""
-    tilts = open_table(dataset, "tilts", manifest)
-    frame = pl.scan_parquet(list(tilts.files), hive_partitioning=True)
-    try:
-        # In parentheses, because some versions take the first of two expressions and say nothing of the second.
-        found = frame.select(pl.sql_expr(f"({where})").alias("chosen")).collect()["chosen"]
-    except pl.exceptions.PolarsError as error:
-        raise UsageError(
-            f"where={where!r}: {str(error).splitlines()[0]}",
-            expected=f"an SQL expression over the columns of tilts, such as: {', '.join(tilts.columns[:5])}",
-            remedy="for example: rlnDefocusU < 50000 AND rlnTomoName = 'TS_01'",
-        ) from error
-    if found.dtype != pl.Boolean or len(found) != tilts.rows:
-        raise UsageError(f"where={where!r} is not true or false for each tilt", expected="a condition")
-    return found.fill_null(value=False).to_numpy()
+    return Selection(names, None if where is None else rows_where(open_table(dataset, "tilts", manifest), where))

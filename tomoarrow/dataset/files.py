@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ..errors import DatasetError, Place
+from ..relion.particle_set import OPTICS_GROUP, join_optics
+from ..relion.tomogram_set import NAME
 from .left import Left, left_of
+from .particles import OPTICS
 from .plain_text import render_plain
-from .rendering import Plan, Rendered, Selection, plan, render
+from .rendering import Plan, Rendered, Selection, count_unlike, plan, render
 from .stack_text import render_stack
 from .stacks import STACKED
+from .stored import Stored, open_table
 from .texts import KeptText, kept_texts
 
 
@@ -44,13 +50,61 @@ class Files:
         own = [] if self.plan is None else self.plan.texts
         return [*own, *(kept for texts in self.others.values() for kept in texts)]
 
+    def orphans(self) -> dict[str, int]:
+        """How many rows are left out of each table because their tomogram was taken out of the table tomograms."""
+        removed = frozenset() if self.plan is None else self.plan.removed
+        if not removed:
+            return {}
+        tables = dict.fromkeys(name for texts in self.others.values() for kept in texts for name in kept.tables)
+        counts = {}
+        for name in tables:
+            names = open_table(self.dataset, name, self.manifest).read([NAME])
+            counts[name] = names.num_rows - len(Left(removed).rows(names))
+        return {name: count for name, count in counts.items() if count}
+
+    def differing_optics(self) -> dict[str, int]:
+        """For labels of the optics table how many particles, of those that were edited, have another value there."""
+        tables = self.manifest["tables"]
+        found: dict[str, int] = {}
+        for name in tables if OPTICS in tables else ():
+            particles = open_table(self.dataset, name, self.manifest)
+            labels = particles.labels(OPTICS)
+            copies = {column: labels[column] for column in labels if column in particles.origins}
+            if name == OPTICS or not copies or not particles.is_changed(self.manifest):
+                continue
+            table = particles.read([OPTICS_GROUP, *copies])
+            for label, count in _differing(table, open_table(self.dataset, OPTICS, self.manifest), copies).items():
+                found[label] = found.get(label, 0) + count
+        return found
+
     def render(self) -> Iterator[Rendered]:
         """One file after the other."""
         if self.plan is not None:
             yield from render(self.plan)
         for texts in self.others.values():
-            is_stacked = any(name in STACKED for kept in texts for name in kept.tables)
+            tables = {name for kept in texts for name in kept.tables}
+            # Of a file of other tables each piece has rows.
+            is_stacked = not tables.isdisjoint(STACKED) or (not tables and len(texts) > 1)
             yield (render_stack if is_stacked else render_plain)(self.dataset, self.manifest, texts, self.left)
+
+
+def _differing(table: pa.Table, stored: Stored, copies: dict[str, str]) -> dict[str, int]:
+    """For the labels of which particles have copies, how many of those are not what the optics table has."""
+    optics = stored.read(stored.columns)
+    if OPTICS_GROUP not in table.column_names or OPTICS_GROUP not in optics.column_names:
+        return {}
+    try:
+        joined = join_optics(table.select([OPTICS_GROUP]), optics)
+    except pa.ArrowException:
+        # Groups that are no numbers any more: of which group a copy is, nothing tells.
+        return {OPTICS_GROUP: table.num_rows}
+    found = {}
+    for column, label in joined.labels.items():
+        for copy in (copy for copy, own in copies.items() if own == label):
+            n = count_unlike(table.column(copy).combine_chunks(), joined.table.column(column).combine_chunks())
+            if n:
+                found[label] = n
+    return found
 
 
 def open_files(dataset: Path, manifest: dict[str, Any], selection: Selection) -> Files:

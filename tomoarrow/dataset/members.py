@@ -22,10 +22,11 @@ from ..relion.optimisation_set import (
     optimisation_set,
 )
 from ..relion.project import Project, find_project
+from ..relion.tomogram_set import MOST_HELD
 from ..star.document import Reject
 from ..star.faults import Notice
 from ..star.reader import read_star
-from ..star.source import Held, Stream
+from ..star.source import Held, Stream, reads_again
 from ..star.tables import Findings, Options
 from .contents import Contents, Progress, source_info
 from .manifest import SourceInfo
@@ -47,6 +48,31 @@ _KINDS: dict[str, Kind] = {
 }
 
 _ABSENT = "{n} of the files that the optimisation set names are not there:"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be converted, and how.
+
+    Attributes
+    ----------
+    path : Path
+        The file that was given.
+    source : Path, Held or Stream
+        What to read it from.
+    project : Path or None
+        The project directory, where the caller knows it.
+    missing : "error" or "skip"
+    options : Options
+    threads : int
+    """
+
+    path: Path
+    source: Path | Held | Stream
+    project: Path | None
+    missing: OnMissing
+    options: Options
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +101,7 @@ class Members:
     threads: int
 
 
-def find_members(
-    path: Path,
-    source: Path | Held | Stream,
-    project: Path | None,
-    missing: OnMissing,
-    options: Options,
-    threads: int,
-    found: Findings,
-) -> Members:
+def find_members(request: Request, found: Findings) -> Members:
     """Find out what a file is, and which files belong to it.
 
     Raises
@@ -91,12 +109,20 @@ def find_members(
     TomoarrowError
         A file is missing or malformed, or its tomogram set is no such thing.
     """
+    path, source, options, threads = request.path, request.source, request.options, request.threads
     kind = kind_of(source.front if isinstance(source, Stream) else source)
     given = StarFile(path.name, path, source)
+    if isinstance(source, Stream) and kind in ("optimisation set", *_TOMOGRAM_SETS):
+        article = "an" if kind == "optimisation set" else "a"
+        raise UsageError(
+            f"{path}: {article} {kind} of more than {MOST_HELD >> 20} MB that can be read only once",
+            expected="a file, or less of it",
+            remedy="write it to a file first",
+        )
     if kind == "optimisation set":
-        return _of_optimisation_set(path, source, project, missing, options, threads, found)
-    if kind in _TOMOGRAM_SETS and not isinstance(source, Stream):
-        job = prepare(given, kind, project, options, missing, found)
+        return _of_optimisation_set(request, found)
+    if kind in _TOMOGRAM_SETS:
+        job = prepare(given, kind, request.project, options, request.missing, found)
         named = replace(job.file, name=name_in(job.project.directory, path))
         return Members(kind, job.project, replace(job, file=named), (), options, threads)
     return Members(kind, home_of(given, None), None, ((kind, given),), options, threads)
@@ -109,19 +135,12 @@ def name_in(directory: Path, path: Path) -> str:
     return os.path.basename(real) if inside.split(os.sep)[0] == os.pardir else inside
 
 
-def _of_optimisation_set(
-    path: Path,
-    source: Path | Held | Stream,
-    project: Path | None,
-    missing: OnMissing,
-    options: Options,
-    threads: int,
-    found: Findings,
-) -> Members:
+def _of_optimisation_set(request: Request, found: Findings) -> Members:
+    path, source, options, missing = request.path, request.source, request.options, request.missing
     assert not isinstance(source, Stream)
     named = optimisation_set(os.fspath(path), read_star(source, labels=LABELS)).members
-    home = find_project(path, list(named.values()), project)
-    _check_distinct(path, home, named)
+    home = find_project(path, list(named.values()), request.project)
+    _check_files(path, home, named)
     files = {label: StarFile(name, home.directory / name, home.directory / name) for label, name in named.items()}
     for label in [[*named][i] for i in home.missing]:
         del files[label]
@@ -142,21 +161,21 @@ def _of_optimisation_set(
     others = [(kind, files[label]) for label, kind in _KINDS.items() if label in files]
     for label in _KINDS.keys() & files.keys():
         _check_kind(label, _KINDS[label], files[label], found)
-    return Members("optimisation set", home, job, (("STAR file", given), *others), options, threads)
+    return Members("optimisation set", home, job, (("STAR file", given), *others), options, request.threads)
 
 
-def _check_distinct(path: Path, home: Project, named: dict[str, str]) -> None:
-    """Refuse a file that would be two sets at once."""
-    seen = {os.path.realpath(path)}
+def _check_files(path: Path, home: Project, named: dict[str, str]) -> None:
+    """Refuse a file that would be two sets at once, and what cannot be looked at before it is read."""
+    own = os.path.realpath(path)
+    seen: set[str] = set()
     for label, name in named.items():
+        place = Place(os.fspath(path), label=label, text=name)
         file = os.path.realpath(home.directory / name)
-        if file in seen:
-            is_own = file == os.path.realpath(path)
-            raise SchemaError(
-                "an optimisation set that names itself" if is_own else "a file that is named twice",
-                place=Place(os.fspath(path), label=label, text=name),
-                expected="a file of its own for each set",
-            )
+        if file == own or file in seen:
+            problem = "an optimisation set that names itself" if file == own else "a file that is named twice"
+            raise SchemaError(problem, place=place, expected="a file of its own for each set")
+        if not reads_again(file):
+            raise SchemaError("what is named is no regular file", place=place, expected="a STAR file")
         seen.add(file)
 
 

@@ -18,6 +18,7 @@ from ..errors import Place, SchemaError
 from ..relion.geometry import Floats, affine, centre_px, euler_rotations, particle_positions
 from ..relion.particle_set import PARTICLE_NAME, VISIBLE_FRAMES
 from ..relion.tomogram_set import NAME
+from .deformations import bend
 from .layout import TILT_INDEX
 from .shifts import Shifts, find_shifts
 from .stored import Stored
@@ -263,23 +264,28 @@ def _positions(piece: Piece, table: ParticleTable, images: TiltImages) -> Floats
         pixel_sizes = piece.batch.column(table.pixel_size).to_numpy(zero_copy_only=False)
         if not (pixel_sizes > 0).all():
             _refuse(piece.batch, piece.first, ~(pixel_sizes > 0), f"its optics group has no {_PIXEL_SIZE}")
+    euler = _vectors(piece, _EULER)
     positions = particle_positions(
         pixel_size_angst=pixel_sizes,
         tomogram_size=images.sizes[piece.tomogram],
-        centred_angst=_vectors(piece, table, _CENTRED),
-        decentred_px=_vectors(piece, table, _DECENTRED),
-        origin_angst=_vectors(piece, table, _ORIGIN),
-        subtomogram=None if (euler := _vectors(piece, table, _EULER)) is None else euler_rotations(*euler.T),
+        centred_angst=_vectors(piece, _CENTRED),
+        decentred_px=_vectors(piece, _DECENTRED),
+        origin_angst=_vectors(piece, _ORIGIN),
+        subtomogram=None if euler is None else euler_rotations(*euler.T),
     )
     return np.ascontiguousarray(positions.T)
 
 
-def _vectors(piece: Piece, table: ParticleTable, labels: tuple[str, ...]) -> Floats | None:
-    """Three columns of the particles: float64[particles, 3]."""
-    if not table.has(labels) or labels[0] not in piece.batch.schema.names:
+def _vectors(piece: Piece, labels: tuple[str, ...]) -> Floats | None:
+    """Three columns of the particles: float64[particles, 3]. As in RELION, 0 for one that is missing among others."""
+    there = piece.batch.schema.names
+    if not {*labels} & {*there}:
         return None
-    columns = [piece.batch.column(label).to_numpy(zero_copy_only=False) for label in labels]
-    return np.stack(columns, axis=-1).astype(np.float64, copy=False)
+    vectors = np.zeros((piece.batch.num_rows, 3))
+    for i, label in enumerate(labels):
+        if label in there:
+            vectors[:, i] = piece.batch.column(label).to_numpy(zero_copy_only=False)
+    return vectors
 
 
 def _moved(piece: Piece, shifts: Shifts, images: TiltImages) -> Floats:
@@ -323,8 +329,13 @@ def _places(
     points = positions.take(piece.particle, axis=1)
     if moved is not None:
         points += moved / images.pixel_sizes[piece.tomogram].take(piece.particle)
-    return {
-        name: affine((entry.take(piece.tilt) for entry in images.matrices[row]), points)
-        for row, name in enumerate(names)
-        if name in wanted
-    }
+    if images.deformations:
+        # Where a point goes depends on both of its coordinates.
+        places = np.stack([_projected(piece, points, images, row) for row in (0, 1)])
+        return dict(zip(names, bend(places, piece.tilt, images.deformations), strict=True))
+    return {name: _projected(piece, points, images, row) for row, name in enumerate(names) if name in wanted}
+
+
+def _projected(piece: Piece, points: Floats, images: TiltImages, row: int) -> Floats:
+    """One coordinate of each row's particle in its image."""
+    return affine((entry.take(piece.tilt) for entry in images.matrices[row]), points)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -24,7 +24,7 @@ _READING = ("select", "with", "from", "values", "explain", "show")
 _FILE_FUNCTION = re.compile(r"(read|scan)_\w+", re.IGNORECASE)
 
 
-def run_sql(sql: str, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+def run_sql(sql: str, tables: Mapping[str, Callable[[], pl.LazyFrame]]) -> pl.LazyFrame:
     """The answer to a question, when it is collected.
 
     Parameters
@@ -32,16 +32,19 @@ def run_sql(sql: str, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     sql : str
         One statement in the SQL of Polars.
     tables : mapping
-        What it may ask of, by name.
+        What it may ask of, by name. Only those that it names are opened.
 
     Raises
     ------
     UsageError
         It is no SQL, names what is not there, would change something, or reads files by itself.
     """
-    _check(sql)
+    tokens = list(_tokens(sql))
+    _check(tokens)
+    words = {_bare(token).lower() for token in tokens}
+    asked = {name: scan() for name, scan in tables.items() if name.lower() in words or "show" in words}
     try:
-        found = pl.SQLContext(dict(tables), eager=False).execute(sql)
+        found = pl.SQLContext(asked, eager=False).execute(sql)
         # Names of columns are looked up only now.
         found.collect_schema()
     except pl.exceptions.PolarsError as error:
@@ -53,25 +56,27 @@ def run_sql(sql: str, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     return found
 
 
-def _check(sql: str) -> None:
+def _check(tokens: Sequence[str]) -> None:
     """Refuse what is not one question about the tables.
 
     Polars has functions of SQL that read any file (``read_csv('/etc/passwd')``) and knows no way to do without them.
     """
-    tokens = list(_tokens(sql))
     if not tokens or tokens[0].lower() not in _READING:
         raise UsageError(
             f"not a question: {' '.join(tokens[:3]) or 'nothing'}",
             expected=f"a statement that reads: {', '.join(_READING)}",
         )
     for name, following in zip(tokens, [*tokens[1:], ""], strict=True):
-        bare = name.strip('"`')
-        if following == "(" and _FILE_FUNCTION.fullmatch(bare):
+        if following == "(" and _FILE_FUNCTION.fullmatch(_bare(name)):
             raise UsageError(
-                f"{bare}(...) would read files outside of the dataset",
+                f"{_bare(name)}(...) would read files outside of the dataset",
                 expected="the tables of the dataset",
                 remedy="open other files with Polars or DuckDB, beside the dataset's",
             )
+
+
+def _bare(token: str) -> str:
+    return token.strip('"`')
 
 
 def _tokens(sql: str) -> Iterator[str]:

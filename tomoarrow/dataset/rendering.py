@@ -81,6 +81,8 @@ class Plan:
         How many tilts each had when it was converted; -1 where that is not known.
     gone : frozenset of str
         The names of tomograms that are not left.
+    removed : frozenset of str
+        Those of them that are not in the table tomograms any more.
     optics : pyarrow.Table or None
     order : int64[tilts]
         The rows of tilts, tomogram after tomogram as these stand in the global table.
@@ -101,6 +103,7 @@ class Plan:
     tomograms: pa.Table
     tilt_counts: NDArray[np.int64]
     gone: frozenset[str]
+    removed: frozenset[str]
     optics: pa.Table | None
     order: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -140,18 +143,35 @@ def plan(dataset: Path, manifest: dict[str, Any], texts: list[KeptText], selecti
     order = np.lexsort((index, owner))
     order = order[np.searchsorted(owner[order], 0) :]
     counts = np.bincount(owner[order], minlength=int(kept.sum())).astype(np.int64)
-    optics = None
-    for optics_name in (name for text in texts for name in text.tables if name not in ("tilts", "tomograms")):
-        stored = open_table(dataset, optics_name, manifest)
-        labels = stored.labels(optics_name)
-        check_new_labels(stored, optics_name)
-        optics = stored.read(list(labels)).rename_columns(list(labels.values()))
     left_over = table.filter(pa.array(kept))
     differing = _differing(tilts, left_over, order, counts) if tilts.is_changed(manifest) else {}
-    gone = frozenset(name for name, is_kept in zip(names, kept, strict=True) if not is_kept)
+    removed = frozenset(text.tomogram for text in texts if text.tomogram is not None).difference(names)
     return Plan(
-        tilts, left_over, tilt_counts[kept], gone, optics, order, counts, index[order], texts, dropped, stray, differing
+        tilts=tilts,
+        tomograms=left_over,
+        tilt_counts=tilt_counts[kept],
+        gone=removed.union(name for name, is_kept in zip(names, kept, strict=True) if not is_kept),
+        removed=removed,
+        optics=_optics(dataset, manifest, texts),
+        order=order,
+        counts=counts,
+        index=index[order],
+        texts=texts,
+        dropped=dropped,
+        stray=stray,
+        differing=differing,
     )
+
+
+def _optics(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptText]) -> pa.Table | None:
+    """The optics table of the global file, if it has one."""
+    name = next((name for text in texts for name in text.tables if name not in ("tilts", "tomograms")), None)
+    if name is None:
+        return None
+    stored = open_table(dataset, name, manifest)
+    labels = stored.labels(name)
+    check_new_labels(stored, name)
+    return stored.read(list(labels)).rename_columns(list(labels.values()))
 
 
 def _is_one_file(texts: Sequence[KeptText]) -> bool:
@@ -177,13 +197,18 @@ def _differing(
         if column in tilts.origins and label not in (NAME, SERIES_FILE) and label in tomograms.column_names:
             copy = _take(tilts, [column], order).column(0).combine_chunks()
             true = tomograms.column(label).combine_chunks().take(rows)
-            try:
-                n = int(np.count_nonzero(~equal_values(copy.cast(true.type), true)))
-            except pa.ArrowException:
-                n = len(rows)
+            n = count_unlike(copy, true)
             if n:
                 found[label] = n
     return found
+
+
+def count_unlike(copy: pa.Array, true: pa.Array) -> int:
+    """How many values of a copy are not what they should be, whatever type other tools gave it."""
+    try:
+        return int(np.count_nonzero(~equal_values(copy.cast(true.type), true)))
+    except pa.ArrowException:
+        return len(true)
 
 
 def _tomograms(dataset: Path, manifest: dict[str, Any], *, is_one_file: bool) -> tuple[pa.Table, NDArray[np.int64]]:
@@ -224,14 +249,23 @@ def _check_names(names: Sequence[str | None], folder: Path) -> None:
 
 def _index(column: pa.ChunkedArray, folder: Path) -> NDArray[np.int64]:
     """The row of its file that each tilt was; new ones come last."""
+    return np.asarray(integers(column, TILT_INDEX, folder).fill_null(np.iinfo(np.int64).max).to_numpy(), np.int64)
+
+
+def integers(column: pa.ChunkedArray, name: str, folder: Path) -> pa.ChunkedArray:
+    """A column as int64, whatever other tools made of it.
+
+    Raises
+    ------
+    DatasetError
+    """
     try:
         # Other tools may make floats of them, and nan of what is missing.
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-        column = column.cast(pa.int64())
+        return column.cast(pa.int64())
     except pa.ArrowException as error:
-        raise DatasetError(f"{TILT_INDEX} holds what is no integer: {error}", place=Place(str(folder))) from error
-    return np.asarray(column.fill_null(np.iinfo(np.int64).max).to_numpy(), np.int64)
+        raise DatasetError(f"{name} holds what is no integer: {error}", place=Place(str(folder))) from error
 
 
 def _check_keys(keys: pa.Table, folder: Path) -> None:

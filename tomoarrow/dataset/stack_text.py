@@ -24,8 +24,9 @@ from ..star.tables import Options
 from ..star.texts import FileText
 from .layout import TILT_INDEX
 from .left import Left
+from .particles import PARTICLES
 from .plain_text import pairs_of, values_by_block, with_values
-from .rendering import Rendered, check_new_labels, render_part
+from .rendering import Rendered, check_new_labels, integers, render_part
 from .stacks import BLOCK, ROW_INDEX, TRAJECTORIES
 from .stored import Stored, open_table
 from .texts import KeptText
@@ -53,7 +54,9 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
     DatasetError
         The rows of a block do not stand together, or nothing says which they are.
     """
-    name = next(kept.tables[0] for kept in texts if kept.tables)
+    name = next((kept.tables[0] for kept in texts if kept.tables), None)
+    if name is None:
+        return Rendered(texts[0].file, _front(dataset, manifest, texts, None), {})
     stored = open_table(dataset, name, manifest)
     check_new_labels(stored, name)
     keys = _keys_of(stored, name)
@@ -65,13 +68,14 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
     new = {label for column, label in labels.items() if column not in stored.origins}
     is_changed = stored.is_changed(manifest)
     texts_of = _texts_by_key(texts, by_name=bool(left) or is_changed)
-    of_tilts = keys.position if name == TRAJECTORIES else None
+    is_renumbered = _is_renumbered(dataset, manifest, stored, keys, left)
     names: list[str] = []
     data, tables = [], []
-    for whole in _parts(stored, [*labels], keys):
-        part = whole.take(pa.array(left.rows(whole, of_tilts))) if left else whole
+    for part in _parts(stored, [*labels], keys, left):
         rows = part.select(list(labels)).rename_columns(list(labels.values()))
         leaves = list(_leaves(part, rows.schema, keys, texts_of, len(names)))
+        if is_renumbered:
+            leaves = [replace(leaf, name=str(i)) for i, leaf in enumerate(leaves, len(names))]
         texts_of_part = {i: text for i, text, _ in render_part(leaves, rows, new)}
         data += [texts_of_part[i] for i in range(len(leaves))]
         tables.append(rows)
@@ -87,43 +91,87 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
 
 
 def _keys_of(stored: Stored, table: str) -> _Keys:
-    position = TILT_INDEX if table == TRAJECTORIES else ROW_INDEX
-    name = next((column for column in (BLOCK, PARTICLE_NAME, NAME) if column in stored.columns), None)
+    if table == TRAJECTORIES:
+        position, names = TILT_INDEX, [BLOCK, PARTICLE_NAME]
+    else:
+        position, names = ROW_INDEX, [NAME]
+    name = next((column for column in names if column in stored.columns), None)
     if name is None or position not in stored.columns:
         raise DatasetError(
             f"the table {table} does not say which block and row each of its rows is",
             place=Place(str(stored.folder)),
-            expected=f"the columns {PARTICLE_NAME if table == TRAJECTORIES else NAME} and {position}",
+            expected=f"the columns {names[-1]} and {position}",
         )
     return _Keys(name, position)
 
 
-def _parts(stored: Stored, columns: list[str], keys: _Keys) -> Iterator[pa.Table]:
-    """The rows of whole blocks, many blocks at a time."""
+def _is_renumbered(dataset: Path, manifest: dict[str, Any], stored: Stored, keys: _Keys, left: Left) -> bool:
+    """Whether numbered trajectories are to be numbered again, as some may be gone.
+
+    Raises
+    ------
+    DatasetError
+        They are not in the order of the particles any more, which alone links them
+        (``src/jaz/tomography/motion/trajectory.cpp``: Trajectory::read).
+    """
+    if keys.name != BLOCK or PARTICLES not in manifest["tables"]:
+        return False
+    particles = open_table(dataset, PARTICLES, manifest)
+    if not left and not stored.is_changed(manifest) and not particles.is_changed(manifest):
+        return False
+    table = particles.read([PARTICLE_NAME, NAME])
+    blocks = [
+        name
+        for part in _parts(stored, [PARTICLE_NAME], keys, left)
+        for name in part.column(PARTICLE_NAME).take(pa.array(_starts(part, keys))).to_pylist()
+    ]
+    known = table.column(PARTICLE_NAME).to_pylist() if PARTICLE_NAME in table.column_names else [None] * table.num_rows
+    names = [known[row] for row in left.rows(table).tolist()]
+    if any(name is None or name != block for name, block in zip(names, blocks, strict=False)):
+        raise DatasetError(
+            f"numbered trajectories are not in the order of the particles, which have other rows or no {PARTICLE_NAME}",
+            place=Place(str(stored.folder)),
+            remedy=f"change both tables alike; or drop the column {BLOCK}, and blocks are named as their particles",
+        )
+    return True
+
+
+def _parts(stored: Stored, columns: list[str], keys: _Keys, left: Left) -> Iterator[pa.Table]:
+    """The rows of whole blocks that are left, many blocks at a time."""
+    of_tilts = keys.position if keys.position == TILT_INDEX else None
     wanted = list(dict.fromkeys([NAME, keys.name, keys.position, *columns]))
     begin, most = 0, _ROWS_AT_A_TIME
     while begin < stored.rows:
-        table = stored.read(wanted, begin, min(begin + most, stored.rows))
+        table = _with_keys(stored.read(wanted, begin, min(begin + most, stored.rows)), keys, stored)
         if begin + table.num_rows < stored.rows:
-            last = int(_starts(table, keys, stored)[-1])
+            last = int(_starts(table, keys)[-1])
             if not last:
                 most *= 2
                 continue
             table = table.slice(0, last)
-        yield table
         begin += table.num_rows
+        yield table.take(pa.array(left.rows(table, of_tilts))) if left else table
 
 
-def _starts(table: pa.Table, keys: _Keys, stored: Stored | None = None) -> NDArray[np.int64]:
+def _with_keys(table: pa.Table, keys: _Keys, stored: Stored) -> pa.Table:
+    """Rows whose keys are as they must be, whatever other tools made of them."""
+    place = Place(str(stored.folder))
+    names = table.column(keys.name)
+    text = names.type.value_type if pa.types.is_dictionary(names.type) else names.type
+    if not (pa.types.is_string(text) or pa.types.is_large_string(text) or pa.types.is_null(text)):
+        raise DatasetError(f"{keys.name} is {text}, which cannot name blocks", place=place, expected="text")
+    positions = integers(table.column(keys.position), keys.position, stored.folder)
+    if names.null_count or positions.null_count:
+        raise DatasetError(f"rows without {keys.name} or {keys.position}", place=place)
+    return table.set_column(table.column_names.index(keys.position), keys.position, positions)
+
+
+def _starts(table: pa.Table, keys: _Keys) -> NDArray[np.int64]:
     """The rows at which blocks begin: where the name is another, or the position goes back."""
     names = table.column(keys.name)
     names = names if pa.types.is_dictionary(names.type) else names.dictionary_encode()
-    codes = names.unify_dictionaries().combine_chunks().indices
-    positions = table.column(keys.position)
-    if codes.null_count or positions.null_count:
-        where = Place("" if stored is None else str(stored.folder))
-        raise DatasetError(f"rows without {keys.name} or {keys.position}", place=where)
-    code, position = codes.to_numpy(), positions.to_numpy()
+    code = names.unify_dictionaries().combine_chunks().indices.to_numpy()
+    position = table.column(keys.position).to_numpy()
     is_start = np.ones(table.num_rows, bool)
     is_start[1:] = (code[1:] != code[:-1]) | (position[1:] <= position[:-1])
     return np.flatnonzero(is_start)
@@ -145,7 +193,7 @@ def _leaves(
     """The blocks of a part, of which the first has a number, and how each is written."""
     starts = _starts(part, keys)
     names = part.column(keys.name).take(pa.array(starts)).to_pylist()
-    positions = np.asarray(part.column(keys.position).to_numpy(), np.int64)
+    positions = part.column(keys.position).to_numpy()
     evidence = {field.name: evidence_for(field.type) for field in schema}
     usual = texts_of.get(None)
     bounds = pairwise([*starts.tolist(), part.num_rows])

@@ -121,6 +121,8 @@ def write_stack(
 ) -> Iterator[KeptText]:
     """Write the one table of a file into a folder, then give what is kept of its text.
 
+    Where no block has rows there is no table.
+
     Raises
     ------
     TypeGrew
@@ -156,11 +158,15 @@ def write_stack(
         raise_gathered(told(own.errors), "{n} values or labels do not fit:")
         found.notices += merged(own.notices)
         found.rejects += own.rejects
-        if writer is None:
-            raise SchemaError("the file holds no block with rows", place=Place(os.fspath(file.path)))
+    if not n_front and writer is None:
+        raise SchemaError(
+            "the file holds no block", place=Place(os.fspath(file.path)), expected="a STAR file with data"
+        )
+    keys.tell(os.fspath(file.path), found)
+    if writer is None:
+        return
     origins = {label: f"{keys.table}/{label}" for label in labels} | {keys.position: "position"}
     written.add(keys.table, writer.schema, writer.parts, origins | dict.fromkeys(_key_names(writer, origins), BLOCK))
-    keys.tell(os.fspath(file.path), found)
     yield from styles.texts(file.name, keys.table)
 
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ..errors import Place, SchemaError, UsageError
 from ..relion.geometry import Floats, TiltAlignment, projection_matrices, stacked_rows
-from ..relion.mrc import read_mrc_header
 from ..relion.tomogram_set import NAME
+from .deformations import COEFFICIENTS, OF_GLOBAL, Deformation, find_deformations
 from .layout import TILT_INDEX
+from .mrc import read_mrc_header
 from .stored import Stored
 
 Ints = NDArray[np.int64]
@@ -29,7 +30,6 @@ _IMAGE, _STACK = "rlnMicrographName", "rlnTomoTiltSeriesName"
 _PIXEL_SIZE, _HAND, _SLOPE = "rlnTomoTiltSeriesPixelSize", "rlnTomoHand", "rlnTomoDefocusSlope"
 _SIZES = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
-_DEFORMATIONS = "rlnTomoDeformationCoefficients"
 
 #: What is handed on as it stands: of a tilt, and of a tomogram.
 OF_TILT = ("rlnMicrographPreExposure", "rlnDefocusAngle", "rlnCtfScalefactor", "rlnPhaseShift")
@@ -60,6 +60,7 @@ class TiltImages:
         Angstrom of defocus a pixel of depth.
     defocus : dict
         ``rlnDefocusU`` and ``V``: float64[tilts]; NaN where there is none.
+    deformations : tuple of Deformation
     columns : dict
         Of each tilt, as it stands: `OF_TILT`, `OF_TOMOGRAM`.
     """
@@ -74,6 +75,7 @@ class TiltImages:
     is_centred: bool
     depth_to_defocus: Floats
     defocus: dict[str, Floats]
+    deformations: tuple[Deformation, ...]
     columns: dict[str, pl.Series]
 
 
@@ -94,10 +96,10 @@ def read_tilt_images(tilts: Stored, tomograms: Stored, image_size: ImageSize | N
     pixel_sizes = _numbers(globals_, _PIXEL_SIZE)
     of_tilt = np.repeat(np.arange(len(names)), counts)
     has_rows = all(label in rows.columns for label in _ROWS)
+    image_sizes = None if image_size is None else _image_sizes(image_size, rows, globals_, starts, project)
     if has_rows:
         matrices = stacked_rows(*(_vectors(rows[label]) for label in _ROWS))
     else:
-        image_sizes = None if image_size is None else _image_sizes(image_size, rows, globals_, starts, project)
         matrices = _matrices(rows, sizes, pixel_sizes, image_sizes, of_tilt, tilts)
     scale = _numbers(globals_, _HAND) * pixel_sizes * _numbers(globals_, _SLOPE, 1.0)
     faults = _faults(matrices, sizes, pixel_sizes, starts)
@@ -114,20 +116,21 @@ def read_tilt_images(tilts: Stored, tomograms: Stored, image_size: ImageSize | N
         is_centred=not has_rows and image_size is None,
         depth_to_defocus=scale[of_tilt],
         defocus={label: _numbers(rows, label) for label in _DEFOCUS},
+        deformations=find_deformations(rows, globals_, of_tilt, image_sizes),
         columns=columns,
     )
 
 
 def _tilt_rows(tilts: Stored) -> pl.DataFrame:
     """The columns of tilt-series tables that count here, by their labels."""
-    wanted = {*_ANGLES, *_ROWS, *_DEFOCUS, *OF_TILT, _IMAGE, _DEFORMATIONS}
+    wanted = {*_ANGLES, *_ROWS, *_DEFOCUS, *OF_TILT, _IMAGE, COEFFICIENTS}
     labels = {column: label for column, label in tilts.labels("tilt_series").items() if label in wanted}
     return _read(tilts, {NAME: NAME, TILT_INDEX: TILT_INDEX} | labels)
 
 
 def _global_rows(tomograms: Stored, names: list[str]) -> pl.DataFrame:
     """The rows of the global table for some tomograms; null for one that it does not have."""
-    wanted = {_PIXEL_SIZE, _HAND, _SLOPE, *_SIZES, _STACK, *OF_TOMOGRAM}
+    wanted = {_PIXEL_SIZE, _HAND, _SLOPE, *_SIZES, _STACK, *OF_TOMOGRAM, *OF_GLOBAL}
     labels = {column: label for column, label in tomograms.labels("global").items() if label in wanted}
     rows = _read(tomograms, {NAME: NAME} | labels)
     return pl.DataFrame({NAME: names}, schema={NAME: pl.String}).join(rows, on=NAME, how="left", maintain_order="left")

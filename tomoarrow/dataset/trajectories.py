@@ -38,13 +38,15 @@ class ParticleKeys:
     _seen: int = 0
     _is_numbered: bool = False
     _rows: dict[str, int] = field(default_factory=dict)
-    _found: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    _found: NDArray[np.bool_] = field(init=False)
     _odd: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._found = np.zeros(0 if self.names is None else len(self.names), bool)
 
     def columns(self, names: Sequence[str], counts: Sequence[int]) -> dict[str, pa.Array]:
         if not self._seen:
             self._is_numbered = names[0] == "0"
-            self._found = np.zeros(0 if self.names is None else len(self.names), bool)
         blocks = pa.array(names, pa.string())
         rows = self._rows_of(blocks)
         particles, tomograms = self._particles_of(blocks, rows)

@@ -206,6 +206,18 @@ def test_a_file_that_is_no_set_and_findings(tmp_path: Path, opened: Open) -> Non
     assert shown.page.locator("main b, main u, main i").count() == 0
 
 
+def test_findings_of_the_project(project: Path, dataset: Path, tmp_path: Path, opened: Open) -> None:
+    from tomoarrow import validate
+
+    expected = validate(project).findings
+    assert expected
+    shown = opened(write_page(dataset, tmp_path / "r.html", checked=True))
+    texts = shown.page.locator(".findings li").all_text_contents()
+    assert len(texts) == len(expected)
+    for text, each in zip(texts, expected, strict=True):
+        assert text.startswith(f"{each.severity}{each.message} [{each.code}]")
+
+
 def test_particles_per_tomogram(tmp_path: Path, opened: Open) -> None:
     made = make_project(tmp_path / "p", tomograms=3, tilts=5, particles=4)
     assert made.optimisation_set_star is not None

@@ -8,6 +8,7 @@ from html import escape
 
 import polars as pl
 
+from ...relion.validation import validate
 from ..dataset import Dataset
 from .gather import Gathered, spread
 from .metrics import METRICS, units
@@ -106,12 +107,31 @@ def findings(dataset: Dataset) -> list[Finding]:
     return found
 
 
+def project_findings(dataset: Dataset) -> list[Finding]:
+    """What `validate` finds in the STAR files of a dataset, as they are now.
+
+    Raises
+    ------
+    MissingFileError
+        They, or the project directory, are no longer there.
+    """
+    report = validate(dataset.manifest["input"], project=dataset.manifest["project"])
+    return [
+        Finding(
+            each.severity,
+            f"{each.message} [{each.code}]",
+            f"{each.count:,}, first {each.place}" + (f"; to do: {each.remedy}" if each.remedy else ""),
+        )
+        for each in report.findings
+    ]
+
+
 def findings_list(found: Sequence[Finding]) -> str:
     """Findings as HTML."""
     if not found:
         return '<p class="findings">Nothing to report: no warnings, and nothing was left out.</p>'
     items = "".join(
-        f'<li><span class="kind{" error" * (each.kind != "warning")}">{escape(each.kind)}</span>{escape(each.text)}'
+        f'<li><span class="kind{" error" * (each.kind in ("error", "reject"))}">{escape(each.kind)}</span>{escape(each.text)}'
         f'<span class="where">{escape(each.where)}</span></li>'
         for each in found
     )

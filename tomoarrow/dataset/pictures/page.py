@@ -18,7 +18,7 @@ from ...relion.tomogram_set import NAME
 from ...star.sink import open_sink
 from ..dataset import Dataset
 from . import charts
-from .facts import findings, findings_list, made, missing_notes, tiles
+from .facts import findings, findings_list, made, missing_notes, project_findings, tiles
 from .gather import Gathered, bands, gather, histogram, opened, outliers
 from .metrics import Metric, units, with_unit
 from .outliers import FEWEST, LIMIT
@@ -28,7 +28,9 @@ from .packing import packed_floats, script_json
 _COLOURS = charts.Colours(quiet="--quiet", chosen="--chosen", outlier="--outlier", ink="--ink")
 
 
-def write_page(dataset: Dataset | str | os.PathLike[str], out: str | os.PathLike[str] = "report.html") -> Path:
+def write_page(
+    dataset: Dataset | str | os.PathLike[str], out: str | os.PathLike[str] = "report.html", *, checked: bool = False
+) -> Path:
     """Write a page on a dataset: overview, distributions, curves of each tomogram, outliers, findings.
 
     The page is one file with all it needs, for any browser of today; it opens no connection, and refuses to.
@@ -41,6 +43,8 @@ def write_page(dataset: Dataset | str | os.PathLike[str], out: str | os.PathLike
         What `convert` made.
     out : path
         The file to write; one that is there is replaced.
+    checked : bool
+        Whether the STAR files are checked as well, by `validate`: they are read again, which takes its time.
 
     Returns
     -------
@@ -52,17 +56,18 @@ def write_page(dataset: Dataset | str | os.PathLike[str], out: str | os.PathLike
     DatasetError
         The folder is no dataset.
     MissingFileError
-        The file cannot be written.
+        The file cannot be written; or the STAR files, which are to be checked, are not there.
     """
     # Names of files may hold bytes that are no UTF-8, which Python has as lone surrogates.
-    text = page(opened(dataset)).encode("utf-8", "backslashreplace")
+    text = page(opened(dataset), checked=checked).encode("utf-8", "backslashreplace")
     with open_sink(out) as write:
         write(text)
     return Path(out)
 
 
-def page(dataset: Dataset) -> str:
+def page(dataset: Dataset, *, checked: bool) -> str:
     """The page as HTML."""
+    found = [*findings(dataset), *(project_findings(dataset) if checked else [])]
     gathered = gather(dataset)
     unusual = outliers(gathered)
     name = dataset.path.resolve().name
@@ -72,7 +77,7 @@ def page(dataset: Dataset) -> str:
         made=made(dataset),
         hint=escape(_hint(gathered)),
         tiles=tiles(dataset, gathered, _unusual_rows(unusual)),
-        findings=findings_list(findings(dataset)),
+        findings=findings_list(found),
         body=_body(dataset, gathered),
         footer=_footer(),
         css=_resource("page.css"),

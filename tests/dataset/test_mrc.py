@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tomoarrow as ta
-from tomoarrow.relion.mrc import file_of_image, read_mrc_header
+from tomoarrow.dataset.mrc import file_of_image, read_mrc_header
 
 NAMES = [
     ("frames/a.mrc", "frames/a.mrc"),
