@@ -131,7 +131,8 @@ def findings_list(found: Sequence[Finding]) -> str:
     if not found:
         return '<p class="findings">Nothing to report: no warnings, and nothing was left out.</p>'
     items = "".join(
-        f'<li><span class="kind{" error" * (each.kind in ("error", "reject"))}">{escape(each.kind)}</span>{escape(each.text)}'
+        f'<li><span class="kind{" error" * (each.kind in ("error", "reject"))}">{escape(each.kind)}</span>'
+        f"{escape(each.text)}"
         f'<span class="where">{escape(each.where)}</span></li>'
         for each in found
     )
