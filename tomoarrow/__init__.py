@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .dataset.convert import convert
     from .dataset.dataset import Dataset
     from .dataset.export import ExportReport, export
+    from .dataset.pictures import plot_distributions, plot_particles, plot_tilts, plot_tomograms, write_page
     from .dataset.report import Report
     from .dataset.verify import VerifyReport, verify
     from .errors import (
@@ -63,12 +64,17 @@ _HOMES = {
     "WriteReport": "star.writer",
     "convert": "dataset.convert",
     "export": "dataset.export",
+    "plot_distributions": "dataset.pictures",
+    "plot_particles": "dataset.pictures",
+    "plot_tilts": "dataset.pictures",
+    "plot_tomograms": "dataset.pictures",
     "read_star": "relion.reading",
     "read_table": "relion.reading",
     "open_star": "relion.reading",
     "scan_star": "relion.lazy",
     "validate": "relion.validation",
     "verify": "dataset.verify",
+    "write_page": "dataset.pictures",
     "write_star": "relion.writing",
 }
 
@@ -98,11 +104,16 @@ __all__ = [
     "convert",
     "export",
     "open_star",
+    "plot_distributions",
+    "plot_particles",
+    "plot_tilts",
+    "plot_tomograms",
     "read_star",
     "read_table",
     "scan_star",
     "validate",
     "verify",
+    "write_page",
     "write_star",
 ]
 

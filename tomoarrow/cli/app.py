@@ -244,6 +244,32 @@ app.command()(query)
 
 
 @app.command()
+def report(
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", "--o", metavar="FILE", help="The page; one that is there is replaced.")
+    ] = Path("report.html"),
+    checked: Annotated[
+        bool, typer.Option("--validate", help="Check the STAR files as well, and list what validate finds.")
+    ] = False,
+) -> None:
+    """Write a page for the browser: overview, distributions, curves of each tomogram, outliers, findings."""
+    dataset = dataset_option or dataset
+    with errors_told():
+        if dataset is None:
+            raise UsageError("DATASET is needed", expected="tomoarrow report DATASET -o report.html")
+        if checked:
+            from .progress import compile_kernels
+
+            compile_kernels(to_convert=True)
+        from ..dataset.pictures import write_page
+
+        path = write_page(dataset, out, checked=checked)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in any browser, without network")
+
+
+@app.command()
 def example(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     tomograms: Annotated[int, typer.Option(min=1, help="How many tomograms.")] = 5,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -20,6 +21,9 @@ from .report import WarningSummary
 from .splitting import Split, split_groups
 from .stored import Stored, open_table
 from .tilt_images import ImageSize
+
+if TYPE_CHECKING:
+    import altair as alt
 
 #: The tables that say how files were written, or what was left out of them: nothing to ask of.
 _INNER = ("star", "rejects")
@@ -248,6 +252,30 @@ class Dataset:
         trajectories = self._open("trajectories") if "trajectories" in self.manifest["tables"] else None
         home = Path(self.manifest["project"] if project is None else project)
         return scan_particle_tilts(**tables, trajectories=trajectories, image_size=image_size, project=home)
+
+    def plot_tilts(self, name: str, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
+        """Draw one tomogram's defocus, resolution, motion and so on against the tilt angle; see `ta.plot_tilts`."""
+        from .pictures import plot_tilts  # noqa: PLC0415  (takes an extra)
+
+        return plot_tilts(self, name, metrics)
+
+    def plot_distributions(self, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
+        """Draw a histogram over all tilts for each metric; see `ta.plot_distributions`."""
+        from .pictures import plot_distributions  # noqa: PLC0415
+
+        return plot_distributions(self, metrics)
+
+    def plot_tomograms(self, metric: str = "defocus") -> alt.Chart:
+        """Draw a point for each tomogram, outliers marked; see `ta.plot_tomograms`."""
+        from .pictures import plot_tomograms  # noqa: PLC0415
+
+        return plot_tomograms(self, metric)
+
+    def plot_particles(self) -> alt.Chart | alt.LayerChart:
+        """Draw how many particles tomograms have; see `ta.plot_particles`."""
+        from .pictures import plot_particles  # noqa: PLC0415
+
+        return plot_particles(self)
 
     def _open(self, name: str) -> Stored:
         self._check(name)
