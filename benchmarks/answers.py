@@ -81,8 +81,9 @@ def with_starfile_rs(question: str, made: Example) -> pl.DataFrame:
     from starfile_rs import read_star
 
     if question not in QUESTIONS:
-        path = made.directory / f"Tomograms/job006/tilt_series/{question}.star"
-        tilts = read_star(path).first().to_polars().with_row_index("tilt_index")
+        tomograms = read_star(made.tomograms_star)["global"].to_polars()
+        path = tomograms.filter(pl.col("rlnTomoName") == question)["rlnTomoTiltSeriesStarFile"][0]
+        tilts = read_star(made.directory / path).first().to_polars().with_row_index("tilt_index")
         return tilts.with_columns(pl.lit(question).alias("rlnTomoName")).select(TILT_COLUMNS)
     if question == "particles":
         assert made.particles_star is not None
