@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from tomoarrow import TomoarrowError
 
-from . import jobs, works
+from . import jobs, questions, works
 from .agree import DisagreementError
 from .measure import ROOT
 from .picture import draw
@@ -49,6 +49,7 @@ WORKS: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "W6": jobs.memory_of_streaming,
     "W7": jobs.growth_of_converting,
     "W8": jobs.start_of_processes,
+    "W9": questions.ask,
 }
 _HERE = Path(__file__).parent
 #: The ratios of a quick run, and by how much a later one may fall short of them.

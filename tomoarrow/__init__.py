@@ -13,7 +13,9 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .dataset.convert import convert
+    from .dataset.dataset import Dataset
     from .dataset.export import ExportReport, export
+    from .dataset.pictures import plot_distributions, plot_particles, plot_tilts, plot_tomograms, write_page
     from .dataset.report import Report
     from .dataset.verify import VerifyReport, verify
     from .errors import (
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
         TomoarrowError,
         UsageError,
     )
+    from .relion.checks.finding import Finding
     from .relion.labels import LABELS
     from .relion.lazy import scan_star
     from .relion.reading import open_star, read_star, read_table
+    from .relion.validation import ValidationReport, validate
     from .relion.writing import write_star
     from .star.columns import Label
     from .star.document import Block, Document, Reject
@@ -44,24 +48,33 @@ _HOMES = {
     "Reject": "star.document",
     "Block": "star.document",
     "BlockNotFoundError": "errors",
+    "Dataset": "dataset.dataset",
     "DatasetError": "errors",
     "Document": "star.document",
     "ExportReport": "dataset.export",
+    "Finding": "relion.checks.finding",
     "MissingFileError": "errors",
     "Report": "dataset.report",
     "SchemaError": "errors",
     "StarSyntaxError": "errors",
     "TomoarrowError": "errors",
     "UsageError": "errors",
+    "ValidationReport": "relion.validation",
     "VerifyReport": "dataset.verify",
     "WriteReport": "star.writer",
     "convert": "dataset.convert",
     "export": "dataset.export",
+    "plot_distributions": "dataset.pictures",
+    "plot_particles": "dataset.pictures",
+    "plot_tilts": "dataset.pictures",
+    "plot_tomograms": "dataset.pictures",
     "read_star": "relion.reading",
     "read_table": "relion.reading",
     "open_star": "relion.reading",
     "scan_star": "relion.lazy",
+    "validate": "relion.validation",
     "verify": "dataset.verify",
+    "write_page": "dataset.pictures",
     "write_star": "relion.writing",
 }
 
@@ -69,9 +82,11 @@ __all__ = [
     "LABELS",
     "Block",
     "BlockNotFoundError",
+    "Dataset",
     "DatasetError",
     "Document",
     "ExportReport",
+    "Finding",
     "Label",
     "MissingFileError",
     "Notice",
@@ -82,16 +97,23 @@ __all__ = [
     "StarSyntaxError",
     "TomoarrowError",
     "UsageError",
+    "ValidationReport",
     "VerifyReport",
     "WriteReport",
     "__version__",
     "convert",
     "export",
     "open_star",
+    "plot_distributions",
+    "plot_particles",
+    "plot_tilts",
+    "plot_tomograms",
     "read_star",
     "read_table",
     "scan_star",
+    "validate",
     "verify",
+    "write_page",
     "write_star",
 ]
 

@@ -85,8 +85,12 @@ def messages(report: ta.Report) -> str:
 # --- particle sets -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("piece_bytes", [1, 100, 4 << 20])
 @pytest.mark.parametrize("order", ["optics first", "optics last"])
-def test_particles_stand_beside_their_optics(tmp_path: Path, order: str) -> None:
+def test_particles_stand_beside_their_optics(
+    tmp_path: Path, order: str, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
     text = GENERAL + (OPTICS + PARTICLES if order == "optics first" else PARTICLES + OPTICS)
     write(tmp_path, {"particles.star": text})
     dataset = tmp_path / "dataset"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 
-from ..errors import TomoarrowError, UsageError
+from ..errors import UsageError
+from .errors import errors_told
+from .query import query
 
 app = typer.Typer(
     name="tomoarrow",
@@ -83,7 +81,7 @@ def convert(
 ) -> None:
     """Convert a set of a RELION project, with all that it names, to one Parquet dataset."""
     source, dataset = source_option or source, dataset_option or dataset
-    with _errors_told(as_json=as_json):
+    with errors_told(as_json=as_json):
         if source is None or dataset is None:
             raise UsageError("INPUT and DATASET are needed", expected="tomoarrow convert tomograms.star DATASET")
         from .progress import compile_kernels, progress_bar
@@ -132,7 +130,7 @@ def export(
 ) -> None:
     """Write the STAR files of a dataset again, byte for byte where its tables were not changed."""
     dataset, directory = dataset_option or dataset, directory_option or directory
-    with _errors_told(as_json=as_json):
+    with errors_told(as_json=as_json):
         if dataset is None or directory is None:
             raise UsageError("DATASET and OUT_DIR are needed", expected="tomoarrow export DATASET OUT_DIR")
         from .progress import compile_kernels, progress_bar
@@ -162,7 +160,7 @@ def verify(
 ) -> None:
     """Read the STAR files of a dataset again and compare, value by value and byte by byte."""
     dataset = dataset_option or dataset
-    with _errors_told(as_json=as_json):
+    with errors_told(as_json=as_json):
         if dataset is None:
             raise UsageError("DATASET is needed", expected="tomoarrow verify DATASET")
         from .progress import compile_kernels, progress_bar
@@ -182,13 +180,57 @@ def verify(
 
 
 @app.command()
+def validate(
+    source: Annotated[
+        Path | None, typer.Argument(metavar="INPUT", help="Any STAR file of a project; best an optimisation set.")
+    ] = None,
+    source_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            help="The project directory, to which paths in STAR files are relative. Found by itself if not given."
+        ),
+    ] = None,
+    files: Annotated[bool, typer.Option("--files", help="Look for the images that the sets name, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    form: Annotated[
+        Literal["table", "json", "sarif", "lines"],
+        typer.Option("--format", help="For people; or for programs: JSON, SARIF 2.1.0, or path:line:column lines."),
+    ] = "table",
+    listed: Annotated[bool, typer.Option("--list", help="Print what is looked for, and check nothing.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Check a project: what RELION would stop at, read as something else, or that looks mixed up."""
+    source, form = source_option or source, "json" if as_json else form
+    with errors_told(as_json=form == "json"):
+        from ..relion.checks import CHECKS
+        from .findings import show_checks, show_findings
+
+        report = None
+        if not listed:
+            if source is None:
+                raise UsageError("INPUT is needed", expected="tomoarrow validate optimisation_set.star")
+            from .progress import compile_kernels
+
+            compile_kernels(to_convert=True, quiet=form != "table")
+            from ..relion.validation import validate as run
+
+            report = run(source, project=project, files=files, strict=strict)
+    if report is None:
+        show_checks(CHECKS, form)
+    else:
+        show_findings(report, form, CHECKS)
+        raise typer.Exit(report.exit_code)
+
+
+@app.command()
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")],
     dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
     as_json: _Json = False,
 ) -> None:
     """Show what a STAR file, a project or a dataset holds: sets and what they refer to, blocks, columns, rows."""
-    with _errors_told(as_json=as_json):
+    with errors_told(as_json=as_json):
         from .show import describe, show_description
 
         description = describe(path, dialect)
@@ -196,6 +238,35 @@ def inspect(
             print(json.dumps(description, allow_nan=False))
         else:
             show_description(description)
+
+
+app.command()(query)
+
+
+@app.command()
+def report(
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", "--o", metavar="FILE", help="The page; one that is there is replaced.")
+    ] = Path("report.html"),
+    checked: Annotated[
+        bool, typer.Option("--validate", help="Check the STAR files as well, and list what validate finds.")
+    ] = False,
+) -> None:
+    """Write a page for the browser: overview, distributions, curves of each tomogram, outliers, findings."""
+    dataset = dataset_option or dataset
+    with errors_told():
+        if dataset is None:
+            raise UsageError("DATASET is needed", expected="tomoarrow report DATASET -o report.html")
+        if checked:
+            from .progress import compile_kernels
+
+            compile_kernels(to_convert=True)
+        from ..dataset.pictures import write_page
+
+        path = write_page(dataset, out, checked=checked)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in any browser, without network")
 
 
 @app.command()
@@ -207,7 +278,7 @@ def example(
     seed: Annotated[int, typer.Option(help="The same seed gives the same project.")] = 1,
 ) -> None:
     """Write a made-up but realistic RELION project."""
-    with _errors_told():
+    with errors_told():
         from .progress import compile_kernels
 
         compile_kernels(to_write=True)
@@ -224,7 +295,7 @@ def example(
 @app.command()
 def demo() -> None:
     """Make an example project, convert it, and ask one question: what to run first."""
-    with _errors_told():
+    with errors_told():
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, to_write=True)
@@ -251,45 +322,10 @@ def warmup(
     """Compile the kernels ahead of time, for container images and job prologues."""
     if cache_dir is not None:
         os.environ["NUMBA_CACHE_DIR"] = str(cache_dir)
-    with _errors_told():
+    with errors_told():
         import time
 
         started = time.perf_counter()
         from ..kernels.warmup import prepare
 
         print(f"{prepare('all')} kernels ready in {time.perf_counter() - started:.1f} s")
-
-
-@contextmanager
-def _errors_told(*, as_json: bool = False) -> Iterator[None]:
-    """Print errors for people, or as JSON, and leave with their exit code."""
-    try:
-        yield
-    except TomoarrowError as error:
-        _fail(error, as_json=as_json)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(TomoarrowError(f"{where}{error.strerror or error}"), as_json=as_json)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise typer.Exit(130) from None
-    except Exception:
-        # Python's own exit code for this would be 1, which here means that something was left out.
-        traceback.print_exc()
-        print("tomoarrow: this is a bug, please report it", file=sys.stderr)
-        raise typer.Exit(3) from None
-
-
-def _fail(error: TomoarrowError, *, as_json: bool) -> NoReturn:
-    if as_json:
-        kind = type(error).__name__
-        single = [
-            {"type": type(e).__name__, "message": e.problem, "path": e.place.path, "line": e.place.line}
-            | {"column": e.place.column, "block": e.place.block, "label": e.place.label, "found": e.place.text}
-            | {"expected": e.expected, "remedy": e.remedy}
-            for e in error.errors
-        ]
-        print(json.dumps({"error": kind, "exit_code": error.exit_code, "errors": single}))
-    else:
-        print(f"tomoarrow: {error}", file=sys.stderr)
-    raise typer.Exit(error.exit_code)

@@ -25,7 +25,7 @@ from ..star.threads import cores
 from .contents import Contents, Progress
 from .layout import write_table
 from .manifest import Manifest, TableInfo, column_infos, write_manifest
-from .members import check_members, find_members, write_members
+from .members import Request, check_members, find_members, write_members
 from .paths import told
 from .report import Report, WarningSummary, summarise
 from .staging import check_target, staged
@@ -95,8 +95,8 @@ def convert(
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
         home = None if project is None else Path(project)
         options = Options(LABELS, {}, on_bad_value)
-        members = find_members(path, again, home, missing, options, threads or cores(), found)
-        members = check_members(members, partition_by)
+        request = Request(path, again, home, missing, options, threads or cores())
+        members = check_members(find_members(request, found), partition_by)
         stack.enter_context(told(target))
         staging = stack.enter_context(staged(target, force=force))
         contents = write_members(members, staging, found=found, progress=progress)

@@ -9,14 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
-
 from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
 from ..star.guess import is_text
 from ..star.sink import open_sink
+from .conditions import rows_where
 from .contents import Progress
 from .files import Files, open_files
 from .manifest import read_manifest
@@ -241,22 +238,4 @@ def _selection(
                 expected=f"some of: {', '.join(sorted(filter(None, there))[:10])}{', ...' if len(there) > 10 else ''}",
             )
     names = None if tomograms is None else frozenset(tomograms)
-    return Selection(names, None if where is None else _where(dataset, where, manifest))
-
-
-def _where(dataset: Path, where: str, manifest: dict[str, Any]) -> NDArray[np.bool_]:
-    """The rows of tilts for which an SQL expression is true."""
-    tilts = open_table(dataset, "tilts", manifest)
-    frame = pl.scan_parquet(list(tilts.files), hive_partitioning=True)
-    try:
-        # In parentheses, because some versions take the first of two expressions and say nothing of the second.
-        found = frame.select(pl.sql_expr(f"({where})").alias("chosen")).collect()["chosen"]
-    except pl.exceptions.PolarsError as error:
-        raise UsageError(
-            f"where={where!r}: {str(error).splitlines()[0]}",
-            expected=f"an SQL expression over the columns of tilts, such as: {', '.join(tilts.columns[:5])}",
-            remedy="for example: rlnDefocusU < 50000 AND rlnTomoName = 'TS_01'",
-        ) from error
-    if found.dtype != pl.Boolean or len(found) != tilts.rows:
-        raise UsageError(f"where={where!r} is not true or false for each tilt", expected="a condition")
-    return found.fill_null(value=False).to_numpy()
+    return Selection(names, None if where is None else rows_where(open_table(dataset, "tilts", manifest), where))

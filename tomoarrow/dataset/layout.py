@@ -28,7 +28,7 @@ FILE_ROWS = 32 * ROW_GROUP_ROWS
 TILT_INDEX = "tilt_index"
 
 #: What Hive calls the folder of a missing value.
-_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 #: The longest name of a file or folder, in bytes, on all file systems in use.
 _LONGEST_NAME = 255
@@ -59,9 +59,9 @@ def partition_folder(label: str, value: object) -> str:
     UsageError
         The value is too long for the name of a folder, or is what Hive calls a missing one.
     """
-    if value == _HIVE_NULL:
+    if value == HIVE_NULL:
         raise UsageError(f"{label} has the value {value}, which Hive takes for a missing one")
-    text = _HIVE_NULL if value is None else str(value)
+    text = HIVE_NULL if value is None else str(value)
     name = f"{quote(label, safe='')}={quote(text, safe=' ')}"
     if len(name) > _LONGEST_NAME:
         raise UsageError(f"a value of {label} is too long to name a folder", expected=f"{_LONGEST_NAME} bytes at most")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -40,12 +40,39 @@ from .trajectories import ParticleKeys
 
 _TOMOGRAM_SETS = ("tomogram set", "RELION 4 tomogram set")
 
-#: The sets that an optimisation set names besides its tomogram set, in the order in which they are written.
-_KINDS: Mapping[str, Kind] = {
+#: The sets that are written behind the tomogram set, in this order.
+_KINDS: dict[str, Kind] = {
     PARTICLES_FILE: "particle set",
     TRAJECTORIES_FILE: "trajectory set",
     MANIFOLDS_FILE: "manifold set",
 }
+
+_ABSENT = "{n} of the files that the optimisation set names are not there:"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be converted, and how.
+
+    Attributes
+    ----------
+    path : Path
+        The file that was given.
+    source : Path, Held or Stream
+        What to read it from.
+    project : Path or None
+        The project directory, where the caller knows it.
+    missing : "error" or "skip"
+    options : Options
+    threads : int
+    """
+
+    path: Path
+    source: Path | Held | Stream
+    project: Path | None
+    missing: OnMissing
+    options: Options
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +101,7 @@ class Members:
     threads: int
 
 
-def find_members(
-    path: Path,
-    source: Path | Held | Stream,
-    project: Path | None,
-    missing: OnMissing,
-    options: Options,
-    threads: int,
-    found: Findings,
-) -> Members:
+def find_members(request: Request, found: Findings) -> Members:
     """Find out what a file is, and which files belong to it.
 
     Raises
@@ -90,6 +109,7 @@ def find_members(
     TomoarrowError
         A file is missing or malformed, or its tomogram set is no such thing.
     """
+    path, source, options, threads = request.path, request.source, request.options, request.threads
     kind = kind_of(source.front if isinstance(source, Stream) else source)
     given = StarFile(path.name, path, source)
     if isinstance(source, Stream) and kind in ("optimisation set", *_TOMOGRAM_SETS):
@@ -100,11 +120,11 @@ def find_members(
             remedy="write it to a file first",
         )
     if kind == "optimisation set":
-        return _of_optimisation_set(path, source, project, missing, options, threads, found)
+        return _of_optimisation_set(request, found)
     if kind in _TOMOGRAM_SETS:
-        job = prepare(given, kind, project, options, missing, found)
+        job = prepare(given, kind, request.project, options, request.missing, found)
         named = replace(job.file, name=name_in(job.project.directory, path))
-        return Members(kind, job.project, replace(job, file=named, threads=threads), (), options, threads)
+        return Members(kind, job.project, replace(job, file=named), (), options, threads)
     return Members(kind, home_of(given, None), None, ((kind, given),), options, threads)
 
 
@@ -115,38 +135,33 @@ def name_in(directory: Path, path: Path) -> str:
     return os.path.basename(real) if inside.split(os.sep)[0] == os.pardir else inside
 
 
-def _of_optimisation_set(
-    path: Path,
-    source: Path | Held | Stream,
-    project: Path | None,
-    missing: OnMissing,
-    options: Options,
-    threads: int,
-    found: Findings,
-) -> Members:
+def _of_optimisation_set(request: Request, found: Findings) -> Members:
+    path, source, options, missing = request.path, request.source, request.options, request.missing
     assert not isinstance(source, Stream)
-    document = read_star(source, labels=LABELS)
-    named = optimisation_set(os.fspath(path), document).members
-    home = find_project(path, list(named.values()), project)
+    named = optimisation_set(os.fspath(path), read_star(source, labels=LABELS)).members
+    home = find_project(path, list(named.values()), request.project)
     _check_files(path, home, named)
-    absent = [_absent(path, home, label, named[label]) for label in _at(named, home.missing)]
+    files = {label: StarFile(name, home.directory / name, home.directory / name) for label, name in named.items()}
+    for label in [[*named][i] for i in home.missing]:
+        del files[label]
+    absent = {label: _absent(path, home, label, named[label]) for label in named if label not in files}
     job = None
-    set_file = home.directory / named[TOMOGRAMS_FILE] if TOMOGRAMS_FILE in _there(named, home) else None
-    if set_file is not None:
-        file = StarFile(named[TOMOGRAMS_FILE], set_file, set_file)
-        kind: Kind = "RELION 4 tomogram set" if kind_of(set_file) == "RELION 4 tomogram set" else "tomogram set"
-        job = replace(_prepared(file, kind, home, options, missing, found, absent), threads=threads)
-    elif missing == "error":
-        raise_gathered(absent, "{n} of the files that the optimisation set names are not there:")
-    for error, label in zip(absent, _at(named, home.missing), strict=False):
-        found.rejects.append(Reject(Place(os.fspath(path), label=label), label, named[label], error.problem))
-    files: list[tuple[Kind, StarFile]] = [("STAR file", StarFile(name_in(home.directory, path), path, source))]
-    for label, kind in _KINDS.items():
-        if label in _there(named, home):
-            file = StarFile(named[label], home.directory / named[label], home.directory / named[label])
-            _check_kind(label, kind, file, found)
-            files.append((kind, file))
-    return Members("optimisation set", home, job, tuple(files), options, threads)
+    try:
+        if TOMOGRAMS_FILE in files:
+            kind = kind_of(files[TOMOGRAMS_FILE].path)
+            kind = kind if kind in _TOMOGRAM_SETS else "tomogram set"
+            job = prepare(files.pop(TOMOGRAMS_FILE), kind, home.directory, options, missing, found)
+    except MissingFileError as error:
+        raise_gathered([*absent.values(), *error.errors], _ABSENT)
+    if missing == "error":
+        raise_gathered([*absent.values()], _ABSENT)
+    for label, each in absent.items():
+        found.rejects.append(Reject(Place(os.fspath(path), label=label), label, named[label], each.problem))
+    given = StarFile(name_in(home.directory, path), path, source)
+    others = [(kind, files[label]) for label, kind in _KINDS.items() if label in files]
+    for label in _KINDS.keys() & files.keys():
+        _check_kind(label, _KINDS[label], files[label], found)
+    return Members("optimisation set", home, job, (("STAR file", given), *others), options, request.threads)
 
 
 def _check_files(path: Path, home: Project, named: dict[str, str]) -> None:
@@ -172,36 +187,6 @@ def _check_kind(label: str, kind: Kind, file: StarFile, found: Findings) -> None
         article = "an" if other.startswith("o") else "a"
         message = f"_{label} names a file that is no {kind} but {article} {other}"
         found.notices.append(Notice("other-kind", message, Place(os.fspath(file.path))))
-
-
-def _at(named: dict[str, str], positions: tuple[int, ...]) -> list[str]:
-    labels = list(named)
-    return [labels[i] for i in positions]
-
-
-def _there(named: dict[str, str], home: Project) -> set[str]:
-    return set(named) - set(_at(named, home.missing))
-
-
-def _prepared(
-    file: StarFile,
-    kind: Kind,
-    home: Project,
-    options: Options,
-    missing: OnMissing,
-    found: Findings,
-    absent: list[MissingFileError],
-) -> Job:
-    """The tomogram set of an optimisation set; all files that are missing are told of together."""
-    summary = "{n} of the files that the optimisation set names are not there:"
-    try:
-        job = prepare(file, kind, home.directory, options, missing, found)
-    except MissingFileError as error:
-        raise_gathered([*absent, *error.errors], summary)
-        raise
-    if missing == "error":
-        raise_gathered(absent, summary)
-    return job
 
 
 def _absent(path: Path, home: Project, label: str, named: str) -> MissingFileError:
@@ -276,7 +261,8 @@ def _texts(
     counts: dict[str, int | None] | None = None
     if members.job is not None:
         optics = OPTICS if not members.files else "tomogram_optics"
-        yield from write_set(members.job, staging, written, found=found, progress=progress, optics=optics)
+        job = replace(members.job, threads=members.threads)
+        yield from write_set(job, staging, written, found=found, progress=progress, optics=optics)
         counts = tilt_counts(written, staging)
     particles: Particles | None = None
     for kind, file in members.files:

@@ -39,6 +39,7 @@ class Particles:
     tomograms: list[pa.ChunkedArray] = field(default_factory=list)
     _optics: list[pa.Table] = field(default_factory=list)
     _is_whole: bool = False
+    _is_alone: bool = False
 
     @staticmethod
     def of(file: StarFile, options: Options, tilt_counts: Mapping[str, int | None] | None) -> Particles:
@@ -76,8 +77,9 @@ class Particles:
             return None
         if not self._optics and not self._is_whole:
             self._optics += self._read_optics()
+            self._is_alone = not self._optics and not reads_again(self.file.source)
         self._is_whole = True
-        return pa.concat_tables(self._optics) if self._optics else None
+        return pa.concat_tables(self._optics, promote_options="permissive") if self._optics else None
 
     def _read_optics(self) -> list[pa.Table]:
         if not reads_again(self.file.source) or isinstance(self.file.source, Stream):
@@ -94,6 +96,6 @@ class Particles:
         """Add what is to be told of the particles, when all are written."""
         place = str(self.file.path)
         found.notices += self.mismatches.notices(place)
-        if not self._optics and not reads_again(self.file.source):
+        if self._is_alone:
             message = "no optics table before the particles of a source that is read once: they are not joined with one"
             found.notices.append(Notice("no-optics", message, Place(place, block=PARTICLES)))

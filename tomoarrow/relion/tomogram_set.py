@@ -79,7 +79,7 @@ def global_table(path: Path, document: Document, *, has_series: bool = False) ->
     SchemaError
         It is no tomogram set, or the name of a tomogram repeats.
     """
-    block = _global_block(str(path), document, has_series=has_series)
+    block = global_block(str(path), document, has_series=has_series)
     table = block.table
     assert table is not None
     if block.pairs:
@@ -98,7 +98,7 @@ def global_table(path: Path, document: Document, *, has_series: bool = False) ->
             expected="each rlnTomoName once",
             remedy="remove or rename the rows that repeat",
         )
-    optics = _optics(document)
+    optics = optics_block(document)
     others = tuple(other for other in document if other is not block and other is not optics)
     text, text_tables = _text(document, block, optics)
     paths = () if has_series else tuple(table.column(SERIES_FILE).to_pylist())
@@ -108,11 +108,12 @@ def global_table(path: Path, document: Document, *, has_series: bool = False) ->
 def text_of_global(data: bytes, options: Options, *, has_series: bool) -> FileText:
     """How the global file is written, given its bytes; never the bytes themselves."""
     document = read_star(data, labels=options.labels, on_bad_value="null")
-    block = _global_block("", document, has_series=has_series)
-    return _text(document, block, _optics(document), whole=False)[0]
+    block = global_block("", document, has_series=has_series)
+    return _text(document, block, optics_block(document), whole=False)[0]
 
 
-def _optics(document: Document) -> Block | None:
+def optics_block(document: Document) -> Block | None:
+    """The optics groups, which older imports keep in the global file."""
     return next((b for b in document if b.name == "optics" and len(b.loops) == 1 and not b.pairs), None)
 
 
@@ -133,8 +134,14 @@ def _text(
     )
 
 
-def _global_block(path: str, document: Document, *, has_series: bool) -> Block:
-    """The block with a row a tomogram: ``data_global``, else the one that points to tilt series."""
+def global_block(path: str, document: Document, *, has_series: bool) -> Block:
+    """The block with a row a tomogram: ``data_global``, else the one that points to tilt series.
+
+    Raises
+    ------
+    SchemaError
+        There is none, or there are several.
+    """
     needed = {NAME} if has_series else {NAME, SERIES_FILE}
     fitting = [block for block in document if len(block.loops) == 1 and needed <= set(block.loops[0].column_names)]
     named = [block for block in fitting if block.name == "global"]

@@ -1,0 +1,129 @@
+"""A dataset as an object: its tables, one tomogram of it, and what it tells of itself."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import tomoarrow as ta
+from tomoarrow.dataset.lookup import find_tomogram, row_groups
+from tomoarrow.example import Example, make_project
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    return make_project(tmp_path_factory.mktemp("dataset") / "project", tomograms=12, tilts=5, particles=3)
+
+
+@pytest.fixture(scope="module")
+def dataset(made: Example) -> ta.Dataset:
+    assert made.optimisation_set_star is not None
+    ta.convert(made.optimisation_set_star, made.directory.parent / "dataset")
+    return ta.Dataset(made.directory.parent / "dataset")
+
+
+def test_its_tables(dataset: ta.Dataset) -> None:
+    heights = {name: frame.collect().height for name, frame in dataset.tables.items()}
+    assert heights == {"tilts": 60, "tomograms": 12, "optics": 2, "particles": 36, "trajectories": 180, "pairs": 5}
+    assert dataset["tilts"].collect().equals(dataset.tilts.collect())
+    assert dataset.particles.collect().height == 36
+    assert dataset.trajectories.collect().height == 180
+    with pytest.raises(ta.DatasetError, match="no table manifolds"):
+        dataset["manifolds"]
+
+
+def test_what_it_tells(dataset: ta.Dataset, made: Example) -> None:
+    assert repr(dataset).splitlines()[1:] == [
+        "  tilts: 60 rows",
+        "  tomograms: 12 rows",
+        "  optics: 2 rows",
+        "  particles: 36 rows",
+        "  trajectories: 180 rows",
+        "  pairs: 5 rows>",
+    ]
+    units = {row["column"]: row["unit"] for row in dataset.schema().iter_rows(named=True) if row["table"] == "tilts"}
+    assert units["rlnDefocusU"] == "angstrom"
+    assert units["rlnTomoYTilt"] == "degree"
+    origins = dict(dataset.schema().filter(table="particles").select("column", "origin").iter_rows())
+    assert origins["rlnVoltage"] == "optics/rlnVoltage"
+    assert origins["rlnTomoName"] == "particles/rlnTomoName"
+    assert len(dataset.sources) == 12 + 4
+    assert {Path(source.path).name for source in dataset.sources} >= {"particles.star", "motion.star", "TS_01.star"}
+    assert dataset.warnings == []
+    assert dataset.rejects.collect().height == 0
+
+
+class _Tags(HTMLParser):
+    """Which tags open, and all text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.opened.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_what_a_notebook_shows(tmp_path: Path) -> None:
+    star = tmp_path / "<script>x.star"
+    star.write_text("data_a\nloop_\n_n\n1\n\n2\n")
+    ta.convert(star, tmp_path / "d")
+    shown = _Tags()
+    shown.feed(ta.Dataset(tmp_path / "d")._repr_html_())
+    assert "script" not in shown.opened
+    assert "<script>x.star" in shown.text
+    assert "blank line" in shown.text
+
+
+@pytest.mark.parametrize("partition_by", [None, "rlnOpticsGroupName"])
+@pytest.mark.parametrize("rows", [1, 7, 8192])
+def test_one_tomogram(
+    made: Example, tmp_path: Path, partition_by: str | None, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tomoarrow.dataset.layout.ROW_GROUP_ROWS", rows)
+    monkeypatch.setattr("tomoarrow.dataset.layout.FILE_ROWS", 3 * rows)
+    ta.convert(made.tomograms_star, tmp_path / "d", partition_by=partition_by)
+    opened = ta.Dataset(tmp_path / "d")
+    for name in ("TS_01", "TS_07", "TS_12"):
+        expected = opened.tilts.filter(pl.col("rlnTomoName").cast(pl.String) == name).collect()
+        assert expected.height == 5
+        assert opened.tomogram(name).equals(expected)
+    with pytest.raises(ta.UsageError, match="no tomogram 'TS_99'"):
+        opened.tomogram("TS_99")
+
+
+def test_one_tomogram_of_an_edited_dataset(made: Example, tmp_path: Path) -> None:
+    ta.convert(made.tomograms_star, tmp_path / "d")
+    path = next((tmp_path / "d" / "tilts").glob("*.parquet"))
+    pl.read_parquet(path).sort("rlnMicrographPreExposure", "rlnTomoName").write_parquet(path, row_group_size=7)
+    found = ta.Dataset(tmp_path / "d").tomogram("TS_03")
+    assert found["tilt_index"].to_list() == [0, 1, 2, 3, 4]
+    assert found["rlnTomoName"].cast(pl.String).to_list() == ["TS_03"] * 5
+    assert len(find_tomogram(row_groups([path]), "TS_03")) == 5
+
+
+def test_a_tomogram_without_tilts(tmp_path: Path) -> None:
+    (tmp_path / "t.star").write_text(
+        "data_global\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesStarFile\nA a.star\nB b.star\n"
+    )
+    (tmp_path / "a.star").write_text("data_A\nloop_\n_rlnTomoYTilt\n1\n")
+    ta.convert(tmp_path / "t.star", tmp_path / "d", missing="skip")
+    opened = ta.Dataset(tmp_path / "d")
+    assert opened.tomogram("A").height == 1
+    assert opened.tomogram("B").height == 0
+    assert opened.tomogram("B").columns == opened.tomogram("A").columns
+    assert opened.rejects.collect()["text"].to_list() == ["b.star"]
+
+
+def test_parts_for_training(dataset: ta.Dataset) -> None:
+    parts = dataset.split(fractions=(0.5, 0.5), seed=3)
+    names = [name for part in parts for name in part.names]
+    assert sorted(names) == [f"TS_{number:02d}" for number in range(1, 13)]
+    assert sum(dataset.tilts.filter(part.filter).collect().height for part in parts) == 60

@@ -1,0 +1,49 @@
+"""What a command says when something goes wrong, and the exit code that it leaves with."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+from ..errors import TomoarrowError
+
+
+@contextmanager
+def errors_told(*, as_json: bool = False) -> Iterator[None]:
+    """Print errors for people, or as JSON, and leave with their exit code."""
+    try:
+        yield
+    except TomoarrowError as error:
+        _fail(error, as_json=as_json)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(TomoarrowError(f"{where}{error.strerror or error}"), as_json=as_json)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except Exception:
+        # Python's own exit code for this would be 1, which here means that something was left out.
+        traceback.print_exc()
+        print("tomoarrow: this is a bug, please report it", file=sys.stderr)
+        raise typer.Exit(3) from None
+
+
+def _fail(error: TomoarrowError, *, as_json: bool) -> NoReturn:
+    if as_json:
+        kind = type(error).__name__
+        single = [
+            {"type": type(e).__name__, "message": e.problem, "path": e.place.path, "line": e.place.line}
+            | {"column": e.place.column, "block": e.place.block, "label": e.place.label, "found": e.place.text}
+            | {"expected": e.expected, "remedy": e.remedy}
+            for e in error.errors
+        ]
+        print(json.dumps({"error": kind, "exit_code": error.exit_code, "errors": single}))
+    else:
+        print(f"tomoarrow: {error}", file=sys.stderr)
+    raise typer.Exit(error.exit_code)
