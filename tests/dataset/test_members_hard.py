@@ -13,7 +13,20 @@ import pytest
 
 import tomoarrow as ta
 
-from .test_members import GLOBAL, MANIFOLDS, OPTICS, PARTICLES, SET, codes, exported, motion, project, rows, write
+from .test_members import (
+    GLOBAL,
+    MANIFOLDS,
+    OPTICS,
+    PARTICLES,
+    SET,
+    codes,
+    exported,
+    motion,
+    project,
+    rows,
+    sources,
+    write,
+)
 
 
 def edit(dataset: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
@@ -472,3 +485,46 @@ def test_blocks_without_rows_are_no_difference(tmp_path: Path, odd: str, positio
     assert (verified.differences, verified.values_equal, verified.bytes_equal) == ([], 1, 1)
     edit(tmp_path / "dataset", "trajectories", lambda frame: frame.with_columns(rlnOriginYAngst=pl.lit(0.25)))
     assert [each.kind for each in ta.verify(tmp_path / "dataset").differences] == ["bytes", "values"]
+
+
+def as_names(**columns: object) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    return lambda frame: frame.with_columns(**{name: pl.lit(value) for name, value in columns.items()})
+
+
+UNFIT: list[tuple[str, Callable[[pl.DataFrame], pl.DataFrame], str]] = [
+    ("tomograms", as_names(rlnTomoName=1.5), "rlnTomoName"),
+    ("tomograms", lambda frame: frame.rename({"rlnTomoName": "name"}), "rlnTomoName"),
+    ("tomograms", as_names(rlnTomoTiltSeriesStarFile=7), "rlnTomoTiltSeriesStarFile"),
+    ("tomograms", as_names(tilt_count="x"), "tilt_count"),
+    ("particles", as_names(rlnTomoVisibleFrames="[1,1]"), "rlnTomoVisibleFrames"),
+]
+
+
+@pytest.mark.parametrize(("table", "change", "label"), UNFIT)
+@pytest.mark.parametrize("selection", [{"tomograms": ["T1"]}, {"where": "tilt_index <> 1"}])
+def test_columns_of_types_that_make_no_files_are_refused(
+    tmp_path: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFrame], label: str, selection: dict[str, Any]
+) -> None:
+    ta.convert(project(tmp_path / "project"), tmp_path / "dataset")
+    edit(tmp_path / "dataset", table, change)
+    if table == "particles" and "tomograms" in selection:
+        ta.export(tmp_path / "dataset", tmp_path / "out", **selection)
+        return
+    with pytest.raises(ta.DatasetError, match=label):
+        ta.export(tmp_path / "dataset", tmp_path / "out", **selection)
+
+
+@pytest.mark.parametrize("count", [None, float("nan"), "3", 3.0])
+def test_counts_of_tilts_may_have_another_type(tmp_path: Path, count: object) -> None:
+    home = tmp_path / "project"
+    ta.convert(project(home), tmp_path / "dataset")
+    edit(tmp_path / "dataset", "tomograms", as_names(tilt_count=count))
+    assert exported(tmp_path / "dataset") == sources(home)
+
+
+@pytest.mark.parametrize(("table", "label"), [("particles", "rlnVoltage"), ("trajectories", "rlnOriginXAngst")])
+def test_a_column_of_nulls_has_the_values_of_its_file(tmp_path: Path, table: str, label: str) -> None:
+    ta.convert(project(tmp_path / "project"), tmp_path / "dataset")
+    edit(tmp_path / "dataset", table, as_names(**{label: None}))
+    ta.export(tmp_path / "dataset", tmp_path / "out")
+    assert ta.verify(tmp_path / "dataset", against=tmp_path / "out").differences == []

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
+from ..star.guess import is_text
 from ..star.sink import open_sink
 from .conditions import rows_where
 from .contents import Progress
@@ -227,7 +228,9 @@ def _selection(
 ) -> Selection:
     if tomograms is not None:
         stored = open_table(dataset, "tomograms", manifest)
-        there = set(stored.read([NAME]).column(0).to_pylist())
+        names = stored.read([NAME])
+        # Where there are no names, it is not the selection that is at fault.
+        there = set(names.column(0).to_pylist()) if names.num_columns and is_text(names.column(0).type) else tomograms
         missing = [name for name in tomograms if name not in there]
         if missing:
             raise UsageError(

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..errors import DatasetError
 from ..relion.particle_set import VISIBLE_FRAMES
 from ..relion.tomogram_set import NAME
 from .rendering import Plan
@@ -52,6 +53,11 @@ class Left:
         """A table of particles whose visible frames are those of the tilts that are left."""
         if not self.tilts or not {NAME, VISIBLE_FRAMES} <= set(table.column_names):
             return table
+        type_ = table.schema.field(VISIBLE_FRAMES).type
+        if pa.types.is_null(type_):
+            return table
+        if not (pa.types.is_list(type_) or pa.types.is_large_list(type_)):
+            raise DatasetError(f"{VISIBLE_FRAMES} is {type_}, of which no tilts can be taken out", expected="lists")
         names = _encoded(table.column(NAME))
         codes = np.asarray(names.indices.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
         tilts, begins, sizes = self._flat(names.dictionary.to_pylist())

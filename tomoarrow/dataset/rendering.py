@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place
@@ -20,11 +19,12 @@ from ..relion.tomogram_set import NAME, SERIES_FILE, text_of_global
 from ..star.columns import evidence_for
 from ..star.convention import check_labels, check_name
 from ..star.files import Leaf, render_leaves, render_tables
+from ..star.guess import is_text
 from ..star.reread import equal_values
 from ..star.tables import Options
 from ..star.texts import FileText
 from .layout import TILT_INDEX
-from .stored import Stored, open_table, rows_by_name
+from .stored import Stored, integers, open_table, rows_by_name
 from .texts import KeptText
 
 #: Tilt series are rendered so many rows at a time.
@@ -220,11 +220,16 @@ def _tomograms(dataset: Path, manifest: dict[str, Any], *, is_one_file: bool) ->
             raise DatasetError(f"the table tomograms has no column {needed}", place=Place(str(stored.folder)))
     check_new_labels(stored, "global")
     table = stored.read(list(labels)).rename_columns(list(labels.values()))
+    for label in (NAME, SERIES_FILE):
+        if label in table.column_names and not is_text(table.column(label).type):
+            problem = f"{label} is {table.column(label).type}"
+            raise DatasetError(problem, place=Place(str(stored.folder)), expected="text")
     _check_names(table.column(NAME).to_pylist(), stored.folder)
     count = next((column for column, origin in stored.origins.items() if origin == "count"), None)
     if count is None or count not in stored.columns:
         return table, np.full(table.num_rows, -1, np.int64)
-    return table, np.asarray(stored.read([count]).column(0).fill_null(0).to_numpy(), np.int64)
+    counts = integers(stored.read([count]).column(0), count, stored.folder)
+    return table, np.asarray(counts.fill_null(0).to_numpy(), np.int64)
 
 
 def check_new_labels(stored: Stored, origin: str) -> None:
@@ -250,22 +255,6 @@ def _check_names(names: Sequence[str | None], folder: Path) -> None:
 def _index(column: pa.ChunkedArray, folder: Path) -> NDArray[np.int64]:
     """The row of its file that each tilt was; new ones come last."""
     return np.asarray(integers(column, TILT_INDEX, folder).fill_null(np.iinfo(np.int64).max).to_numpy(), np.int64)
-
-
-def integers(column: pa.ChunkedArray, name: str, folder: Path) -> pa.ChunkedArray:
-    """A column as int64, whatever other tools made of it.
-
-    Raises
-    ------
-    DatasetError
-    """
-    try:
-        # Other tools may make floats of them, and nan of what is missing.
-        if pa.types.is_floating(column.type):
-            column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-        return column.cast(pa.int64())
-    except pa.ArrowException as error:
-        raise DatasetError(f"{name} holds what is no integer: {error}", place=Place(str(folder))) from error
 
 
 def _check_keys(keys: pa.Table, folder: Path) -> None:

@@ -26,9 +26,9 @@ from .layout import TILT_INDEX
 from .left import Left
 from .particles import PARTICLES
 from .plain_text import pairs_of, values_by_block, with_values
-from .rendering import Rendered, check_new_labels, integers, render_part
+from .rendering import Rendered, check_new_labels, render_part
 from .stacks import BLOCK, ROW_INDEX, TRAJECTORIES
-from .stored import Stored, open_table
+from .stored import Stored, integers, open_table
 from .texts import KeptText
 
 #: The list in front of trajectories says how many there are.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -115,3 +116,19 @@ def rows_by_name(names: pa.ChunkedArray, order: Sequence[str]) -> NDArray[np.int
     at = {name: i for i, name in enumerate(order)}
     of_code = np.array([*(at.get(name, -1) for name in codes.dictionary.to_pylist()), -1], np.int64)
     return np.asarray(of_code[codes.indices.fill_null(-1).to_numpy()], np.int64)
+
+
+def integers(column: pa.ChunkedArray, name: str, folder: Path) -> pa.ChunkedArray:
+    """A column as int64, whatever other tools made of it.
+
+    Raises
+    ------
+    DatasetError
+    """
+    try:
+        # Other tools may make floats of them, and nan of what is missing.
+        if pa.types.is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+        return column.cast(pa.int64())
+    except pa.ArrowException as error:
+        raise DatasetError(f"{name} holds what is no integer: {error}", place=Place(str(folder))) from error

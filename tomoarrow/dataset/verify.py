@@ -300,6 +300,8 @@ def _first_value(source: pa.Table, table: pa.Table) -> str:
         if label not in source.column_names:
             return f"label {label} is not in the file"
         mine, theirs = (as_plain(each.column(label)).combine_chunks() for each in (table, source))
+        if pa.types.is_null(mine.type):
+            mine = mine.cast(theirs.type)
         try:
             theirs = theirs.cast(mine.type)
         except pa.ArrowException:
