@@ -528,3 +528,13 @@ def test_a_column_of_nulls_has_the_values_of_its_file(tmp_path: Path, table: str
     edit(tmp_path / "dataset", table, as_names(**{label: None}))
     ta.export(tmp_path / "dataset", tmp_path / "out")
     assert ta.verify(tmp_path / "dataset", against=tmp_path / "out").differences == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("file", 1.5), ("label", 2), ("value", True), ("value", ["a"]), ("block_index", "x")]
+)
+def test_pairs_of_other_types_are_refused(tmp_path: Path, column: str, value: object) -> None:
+    ta.convert(project(tmp_path / "project"), tmp_path / "dataset")
+    edit(tmp_path / "dataset", "pairs", as_names(**{column: value}))
+    with pytest.raises(ta.DatasetError, match=column):
+        ta.export(tmp_path / "dataset", tmp_path / "out")

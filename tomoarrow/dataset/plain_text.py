@@ -17,6 +17,7 @@ from ..relion.labels import LABELS
 from ..star.convention import check_labels
 from ..star.files import render_tables
 from ..star.forms import Form
+from ..star.guess import is_text
 from ..star.named import new_pairs, pair_text
 from ..star.reader import read_star
 from ..star.style import FileStyle, Loop, Pair
@@ -24,7 +25,7 @@ from ..star.texts import FileText, text_of_document
 from .left import Left
 from .plain import PAIR_COLUMNS, PAIRS, own_items, pair_values
 from .rendering import Rendered, check_new_labels
-from .stored import Stored, open_table
+from .stored import Stored, integers, open_table
 from .texts import KeptText, portable
 
 
@@ -60,8 +61,11 @@ def pairs_of(dataset: Path, manifest: dict[str, Any], file: str) -> pa.Table | N
     """The pairs of a file; None where no file has any."""
     if PAIRS not in manifest["tables"]:
         return None
-    pairs = open_table(dataset, PAIRS, manifest).read(PAIR_COLUMNS)
+    stored = open_table(dataset, PAIRS, manifest)
+    pairs = stored.read(PAIR_COLUMNS)
     _check_columns(pairs)
+    at = pairs.column_names.index("block_index")
+    pairs = pairs.set_column(at, "block_index", integers(pairs.column("block_index"), "block_index", stored.folder))
     return pairs.filter(pc.equal(pairs.column("file"), portable(file)))
 
 
@@ -116,6 +120,10 @@ def _render(text: FileText, tables: list[_Table], left: Left, *, goes_on: bool) 
 def _check_columns(pairs: pa.Table) -> None:
     if not set(PAIR_COLUMNS) <= set(pairs.column_names):
         raise DatasetError(f"the table {PAIRS} lacks columns", expected=f"the columns {', '.join(PAIR_COLUMNS)}")
+    for name in ("file", "label", "value"):
+        type_ = pairs.column(name).type
+        if not (is_text(type_) or pa.types.is_null(type_)):
+            raise DatasetError(f"the column {name} of the table {PAIRS} is {type_}", expected="text")
 
 
 def _check_blocks(pairs: pa.Table, n_blocks: int) -> None:
