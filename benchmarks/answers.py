@@ -23,6 +23,9 @@ def with_pandas(question: str, csv: dict[str, Path]) -> Any:
         tilts = pd.read_csv(csv["tilts"], usecols=list(TILT_COLUMNS))
         return tilts[tilts["rlnTomoName"] == question][list(TILT_COLUMNS)]
     ((table, columns),) = QUESTIONS[question].needs.items()
+    if question == "missing":
+        # Who has one table of all tilts counts them.
+        table, columns = "tilts", ()
     keys = ["rlnTomoName"] + ["tilt_index"] * (table == "tilts")
     frame = pd.read_csv(csv[table], usecols=list(dict.fromkeys([*keys, *columns])))
     return _ANSWERS[question](frame)
