@@ -33,7 +33,7 @@ def ask(settings: Settings) -> Iterator[Result]:
     size = f"{made.tomograms:,} tomograms, {made.tilts:,} tilts, {made.particles:,} particles"
     most = 0.0
     for name, question in QUESTIONS.items():
-        ours = Contestant("tomoarrow", lambda sql=question.sql: Dataset(dataset).sql(sql).collect(), _sorted)  # type: ignore[misc]
+        ours = Contestant("tomoarrow", lambda sql=question.sql: opened.sql(sql).collect(), _sorted)  # type: ignore[misc]
         result = hold(_contest(f"query {name}: {question.title}", size, ours, name, csv, made), settings.rounds)
         most = max(most, result.ours_s or 0.0)
         yield result

@@ -22,6 +22,11 @@ from ..errors import UsageError
 #: large enough to scan.
 ROW_GROUP_ROWS = 8192
 
+#: A page has so many rows: who looks for one tomogram unpacks no more than a few pages of each column.
+PAGE_ROWS = 2048
+
+_LEAST_PAGE_BYTES = 4096
+
 #: A file ends with the row group that reaches this many rows.
 FILE_ROWS = 32 * ROW_GROUP_ROWS
 
@@ -153,6 +158,9 @@ class PartWriter:
             use_dictionary=True if len(self.schema) == 0 else repeating,
             write_statistics=True,
             write_page_index=True,
+            # A page ends with the batch that makes it longer than so many bytes, which each does.
+            data_page_size=_LEAST_PAGE_BYTES,
+            write_batch_size=PAGE_ROWS,
         )
         self._rows_in_file = 0
 
