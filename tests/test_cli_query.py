@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 import tomoarrow as ta
@@ -38,7 +37,7 @@ def test_what_there_is_to_ask(made: Example) -> None:
 
 @pytest.mark.parametrize(
     ("sql", "shown"),
-    [("SELECT COUNT(*) AS n FROM trajectories", "30"), ("particles", "TS_02"), ("SELECT NULL AS x FROM tilts", "x")],
+    [("SELECT COUNT(*) AS n, NULL AS x FROM trajectories", "30"), ("particles", "TS_02")],
 )
 def test_answers_on_the_terminal(made: Example, sql: str, shown: str) -> None:
     done = run("query", made.directory.parent / "dataset", sql)
@@ -51,12 +50,7 @@ def test_answers_as_files(made: Example, tmp_path: Path) -> None:
     expected = [("TS_01", 5), ("TS_02", 5), ("TS_03", 5)]
     csv = run("query", dataset, sql, "--format", "csv")
     assert csv.stdout == "rlnTomoName,tilt_count\nTS_01,5\nTS_02,5\nTS_03,5\n"
-    lines = run("query", dataset, sql, "--format", "jsonl").stdout.splitlines()
-    assert [tuple(json.loads(line).values()) for line in lines] == expected
-    for name in ("a.parquet", "a.arrow", "a.star"):
-        assert run("query", dataset, sql, "-o", tmp_path / name).returncode == 0
-    assert pl.read_parquet(tmp_path / "a.parquet").cast({"rlnTomoName": pl.String}).rows() == expected
-    assert pl.read_ipc(tmp_path / "a.arrow").cast({"rlnTomoName": pl.String}).rows() == expected
+    assert run("query", dataset, sql, "-o", tmp_path / "a.star").returncode == 0
     table = ta.read_table(tmp_path / "a.star")
     assert list(zip(*table.to_pydict().values(), strict=True)) == expected
 
@@ -66,7 +60,6 @@ def test_answers_as_files(made: Example, tmp_path: Path) -> None:
     [
         (["SELECT nope FROM tilts"], 2, "nope"),
         (["SELECT * FROM read_csv('/etc/hostname')"], 2, "outside of the dataset"),
-        (["SELECT 1 FROM tilts", "-o", "x.xls"], 2, "names no format"),
     ],
 )
 def test_what_cannot_be_answered(made: Example, arguments: list[str], code: int, message: str) -> None:

@@ -132,6 +132,7 @@ def test_workers_share_the_rows(dataset: Path, workers: int) -> None:
     assert sorted(keys(batches)) == sorted((f"TS_{name:02d}", index) for name in range(1, 24) for index in range(7))
 
 
+@pytest.mark.slow
 def test_workers_that_are_spawned_share_the_rows_of_their_rank(dataset: Path) -> None:
     found = []
     for rank in range(2):

@@ -78,7 +78,7 @@ def all_of(ranks: list[dict[str, Any]], epoch: str) -> list[tuple[str, int]]:
     return [tuple(row) for rank in ranks for batch in rank[epoch] for row in batch]
 
 
-@pytest.mark.parametrize("kind", ["rows", "series"])
+@pytest.mark.parametrize("kind", ["rows", pytest.param("series", marks=pytest.mark.slow)])
 def test_each_row_comes_exactly_once_in_an_order_that_follows_from_the_seed(
     dataset: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -91,7 +91,7 @@ def test_each_row_comes_exactly_once_in_an_order_that_follows_from_the_seed(
         assert run(dataset, tmp_path / "again", kind, "uneven") == ranks
 
 
-@pytest.mark.parametrize(("lengths", "rows"), [("drop", 80), ("repeat", 81)])
+@pytest.mark.parametrize(("lengths", "rows"), [pytest.param("drop", 80, marks=pytest.mark.slow), ("repeat", 81)])
 def test_ranks_take_equally_many_steps(dataset: Path, tmp_path: Path, lengths: str, rows: int) -> None:
     ranks = run(dataset, tmp_path / "store", "rows", lengths)
     for epoch in ("0", "1"):

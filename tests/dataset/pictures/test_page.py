@@ -229,6 +229,7 @@ def test_particles_per_tomogram(tmp_path: Path, opened: Open) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_five_thousand_tomograms(tmp_path: Path, opened: Open) -> None:
     made = make_project(tmp_path / "p", tomograms=5000, tilts=41)
     convert(made.tomograms_star, tmp_path / "ds")
