@@ -87,7 +87,7 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
             data.insert(len(names) if left or is_changed else kept.rows[0], render_tables(kept.text, [], [], LABELS))
     front = _front(dataset, manifest, texts, len(names) if is_changed or left else None)
     nothing = stored.read(list(labels), 0, 0).rename_columns(list(labels.values()))
-    return Rendered(texts[0].file, front + b"".join(data), {name: pa.concat_tables(tables or [nothing])})
+    return Rendered(texts[0].file, b"".join([front, *data]), {name: pa.concat_tables(tables or [nothing])})
 
 
 def _keys_of(stored: Stored, table: str) -> _Keys:
