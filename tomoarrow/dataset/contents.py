@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +36,3 @@ class Contents:
     tables: dict[str, TableInfo]
     sources: list[SourceInfo]
     missing: int = 0
-
-
-def source_info(name: str, path: str | Path) -> SourceInfo:
-    """What the manifest says of a file."""
-    status = os.stat(path)
-    return SourceInfo(name, status.st_size, status.st_mtime_ns)

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
-import pyarrow as pa
-
 from .._version import __version__
 from ..errors import UsageError, check_choice
 from ..relion.labels import LABELS
 from ..relion.tomogram_set import MOST_HELD
-from ..star.document import Reject
 from ..star.faults import refuse
 from ..star.source import held_or_open, reads_again
 from ..star.tables import Findings, OnBadValue, Options
 from ..star.threads import cores
 from .contents import Contents, Progress
-from .layout import write_table
-from .manifest import Manifest, TableInfo, column_infos, write_manifest
+from .manifest import Manifest
 from .members import Request, check_members, find_members, write_members
+from .noticed import NOTICES, REJECTS, write_notices, write_rejects
 from .paths import told
-from .report import Report, WarningSummary, summarise
-from .staging import check_target, staged
+from .report import INNER_TABLES, Report, WarningSummary, summarise
+from .sources import SOURCES, write_sources
+from .staging import check_target, commit, staged
 from .tomogram_sets import OnMissing
 
 
@@ -99,21 +96,20 @@ def convert(
         members = check_members(find_members(request, found), partition_by)
         stack.enter_context(told(target))
         staging = stack.enter_context(staged(target, force=force))
-        contents = write_members(members, staging, found=found, progress=progress)
+        contents = write_members(members, staging.folder, found=found, progress=progress)
         if strict:
             refuse(found.notices)
-        warnings = summarise(found.notices)
-        manifest = _manifest(path, contents, warnings, found, staging)
-        write_manifest(manifest, staging)
+        manifest = commit(staging, _manifest(path, contents, found, staging.folder))
     return _report(os.fspath(dataset), manifest, contents, time.perf_counter() - started)
 
 
-def _manifest(
-    path: Path, contents: Contents, warnings: list[WarningSummary], found: Findings, staging: Path
-) -> Manifest:
+def _manifest(path: Path, contents: Contents, found: Findings, staging: Path) -> Manifest:
     tables = dict(contents.tables)
+    tables[SOURCES] = write_sources(contents.sources, staging)
+    if found.notices:
+        tables[NOTICES] = write_notices(found.notices, staging)
     if found.rejects:
-        tables["rejects"] = _write_rejects(found.rejects, staging)
+        tables[REJECTS] = write_rejects(found.rejects, staging)
     return Manifest(
         written_by=f"tomoarrow {__version__}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -121,15 +117,14 @@ def _manifest(
         input=os.path.abspath(path),
         project=str(contents.project),
         tables=tables,
-        sources=contents.sources,
-        warnings=[asdict(warning) for warning in warnings],
+        warnings=[asdict(warning) for warning in summarise(found.notices)],
         rejects=len(found.rejects),
     )
 
 
 def _report(dataset: str, manifest: Manifest, contents: Contents, seconds: float) -> Report:
     files = [part for table in manifest.tables.values() for part in table.files]
-    rows = {name: table.rows for name, table in manifest.tables.items() if name not in ("star", "rejects")}
+    rows = {name: table.rows for name, table in manifest.tables.items() if name not in INNER_TABLES}
     return Report(
         dataset=dataset,
         kind=manifest.kind,
@@ -145,29 +140,3 @@ def _report(dataset: str, manifest: Manifest, contents: Contents, seconds: float
         rejects=manifest.rejects,
         warnings=[WarningSummary(**warning) for warning in manifest.warnings],
     )
-
-
-def _write_rejects(rejects: Sequence[Reject], staging: Path) -> TableInfo:
-    table = pa.table(
-        {
-            "file": [reject.place.path for reject in rejects],
-            "line": [reject.place.line or None for reject in rejects],
-            "column": [reject.place.column or None for reject in rejects],
-            "block": [reject.place.block for reject in rejects],
-            "label": [reject.label for reject in rejects],
-            "text": [reject.text for reject in rejects],
-            "reason": [reject.reason for reject in rejects],
-        },
-        schema=pa.schema(
-            [
-                ("file", pa.string()),
-                ("line", pa.int64()),
-                ("column", pa.int64()),
-                ("block", pa.string()),
-                ("label", pa.string()),
-                ("text", pa.string()),
-                ("reason", pa.string()),
-            ]
-        ),
-    )
-    return TableInfo(table.num_rows, column_infos(table.schema, {}), write_table(table, staging / "rejects", staging))

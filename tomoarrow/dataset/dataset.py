@@ -14,19 +14,19 @@ import polars as pl
 from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
 from .lookup import RowGroup, find_tomogram, row_groups
-from .manifest import SourceInfo, read_manifest
+from .manifest import SourceInfo
 from .particle_tilts import scan_particle_tilts
 from .query import run_sql
-from .report import WarningSummary
+from .report import INNER_TABLES, WarningSummary
+from .scanning import scan_files
+from .snapshot import open_snapshot
+from .sources import read_sources
 from .splitting import Split, split_groups
 from .stored import Stored, open_table
 from .tilt_images import ImageSize
 
 if TYPE_CHECKING:
     import altair as alt
-
-#: The tables that say how files were written, or what was left out of them: nothing to ask of.
-_INNER = ("star", "rejects")
 
 
 class Dataset:
@@ -51,7 +51,8 @@ class Dataset:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.manifest = read_manifest(self.path)
+        self._snapshot = open_snapshot(self.path)
+        self.manifest = self._snapshot.manifest
         self._groups: list[RowGroup] = []
 
     def __repr__(self) -> str:
@@ -76,12 +77,12 @@ class Dataset:
         )
 
     def _rows(self) -> dict[str, int]:
-        return {name: table["rows"] for name, table in self.manifest["tables"].items() if name != "star"}
+        return {name: table["rows"] for name, table in self.manifest["tables"].items() if name not in INNER_TABLES}
 
     @property
     def tables(self) -> dict[str, pl.LazyFrame]:
         """All tables with the values of STAR files, by name."""
-        return {name: self._scan(name) for name in self.manifest["tables"] if name not in _INNER}
+        return {name: self._scan(name) for name in self.manifest["tables"] if name not in INNER_TABLES}
 
     def __getitem__(self, name: str) -> pl.LazyFrame:
         return self._scan(name)
@@ -122,7 +123,7 @@ class Dataset:
         if not self._groups:
             self._groups.extend(row_groups(self._open("tilts").files))
         found = [
-            pl.scan_parquet(run.path, hive_partitioning=True).slice(run.first, run.rows)
+            scan_files([run.file], self.manifest["tables"]["tilts"]).slice(run.first, run.rows)
             for run in find_tomogram(self._groups, name)
         ]
         if found:
@@ -141,7 +142,7 @@ class Dataset:
         rows = [
             (name, *(column[key] for key in names))
             for name, table in self.manifest["tables"].items()
-            if name not in _INNER
+            if name not in INNER_TABLES
             for column in table["columns"]
         ]
         return pl.DataFrame(rows, schema=["table", "column", *names[1:]], orient="row")
@@ -149,7 +150,7 @@ class Dataset:
     @property
     def sources(self) -> list[SourceInfo]:
         """The STAR files that were converted."""
-        return [SourceInfo(**source) for source in self.manifest["sources"]]
+        return read_sources(self._snapshot)
 
     @property
     def warnings(self) -> list[WarningSummary]:
@@ -176,7 +177,9 @@ class Dataset:
         --------
         >>> ds.sql("SELECT rlnTomoName, AVG(rlnDefocusU) FROM tilts GROUP BY rlnTomoName").collect()  # doctest: +SKIP
         """
-        return run_sql(sql, {name: partial(self._scan, name) for name in self.manifest["tables"] if name not in _INNER})
+        return run_sql(
+            sql, {name: partial(self._scan, name) for name in self.manifest["tables"] if name not in INNER_TABLES}
+        )
 
     def split(self, by: str = NAME, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> tuple[Split, ...]:
         """Parts for training, validation and test, of whole groups: see `tomoarrow.dataset.splitting.split_groups`.
@@ -279,7 +282,7 @@ class Dataset:
 
     def _open(self, name: str) -> Stored:
         self._check(name)
-        return open_table(self.path, name, self.manifest)
+        return open_table(self._snapshot, name)
 
     def _check(self, name: str) -> None:
         if name not in self.manifest["tables"]:
@@ -292,7 +295,4 @@ class Dataset:
 
     def _scan(self, name: str) -> pl.LazyFrame:
         self._check(name)
-        files = sorted((self.path / name).rglob("*.parquet"))
-        if not files:
-            raise DatasetError(f"the files of the table {name} are gone", place=Place(os.fspath(self.path / name)))
-        return pl.scan_parquet(files, hive_partitioning=True)
+        return scan_files(self._snapshot.tables[name], self.manifest["tables"][name])

@@ -16,9 +16,9 @@ from ..star.sink import open_sink
 from .conditions import rows_where
 from .contents import Progress
 from .files import Files, open_files
-from .manifest import read_manifest
 from .paths import inside, told
 from .rendering import Plan, Rendered, Selection
+from .snapshot import Snapshot, open_snapshot
 from .stored import open_table
 
 
@@ -102,10 +102,11 @@ def export(
     started = time.perf_counter()
     source, target = Path(dataset), Path(os.path.abspath(directory))
     _check_target(target, source, force=force)
-    manifest = read_manifest(source)
+    snapshot = open_snapshot(source)
+    manifest = snapshot.manifest
     if (tomograms is not None or where is not None) and "tomograms" not in manifest["tables"]:
         raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
-    files = open_files(source, manifest, _selection(source, tomograms, where, manifest))
+    files = open_files(snapshot, _selection(snapshot, tomograms, where))
     planned = files.plan
     orphans, differing_optics = files.orphans(), files.differing_optics()
     warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
@@ -171,7 +172,7 @@ def _warnings(files: Files, where: str | None, orphans: dict[str, int]) -> list[
         rows = ", ".join(f"{count} rows of {name}" for name, count in orphans.items())
         gone = _shown(sorted(planned.removed))
         warnings.append(f"{rows} whose tomogram is not in the table tomograms any more: left out ({gone})")
-    if files.left.tilts and "particles" in files.manifest["tables"]:
+    if files.left.tilts and "particles" in files.snapshot.tables:
         warnings.append(
             f"{len(files.left.tilts)} tomograms have lost tilts: visible frames and trajectories of their particles "
             "were shortened, and image stacks of particles do not fit any more"
@@ -223,11 +224,9 @@ def _check_target(target: Path, dataset: Path, *, force: bool) -> None:
         )
 
 
-def _selection(
-    dataset: Path, tomograms: Sequence[str] | None, where: str | None, manifest: dict[str, Any]
-) -> Selection:
+def _selection(snapshot: Snapshot, tomograms: Sequence[str] | None, where: str | None) -> Selection:
     if tomograms is not None:
-        stored = open_table(dataset, "tomograms", manifest)
+        stored = open_table(snapshot, "tomograms")
         names = stored.read([NAME])
         # Where there are no names, it is not the selection that is at fault.
         there = set(names.column(0).to_pylist()) if names.num_columns and is_text(names.column(0).type) else tomograms
@@ -238,4 +237,4 @@ def _selection(
                 expected=f"some of: {', '.join(sorted(filter(None, there))[:10])}{', ...' if len(there) > 10 else ''}",
             )
     names = None if tomograms is None else frozenset(tomograms)
-    return Selection(names, None if where is None else rows_where(open_table(dataset, "tilts", manifest), where))
+    return Selection(names, None if where is None else rows_where(open_table(snapshot, "tilts"), where))

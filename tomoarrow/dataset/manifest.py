@@ -1,7 +1,11 @@
-"""``manifest.json``: what a dataset holds, where it came from, and what was noticed on the way."""
+"""``manifest.json``: what a dataset holds, where it came from, and what was noticed on the way.
+
+Its last line has the SHA-256 of all that stands before.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
@@ -15,7 +19,10 @@ from .layout import Part
 
 FILE_NAME = "manifest.json"
 FORMAT = "tomoarrow dataset"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+#: What datasets of version 1 do not say.
+_SINCE_2: dict[str, Any] = {"version": 1, "retired": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +48,21 @@ class TableInfo:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """One STAR file that was read."""
+    """One STAR file that was read; its checksum is not known of datasets of version 1."""
 
     path: str
     bytes: int
     mtime_ns: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What ``manifest.json`` holds."""
+    """What ``manifest.json`` holds.
+
+    `version` counts how often the dataset was written; `retired` are the files of the version before that are not of
+    this one.
+    """
 
     written_by: str
     created: str
@@ -58,9 +70,10 @@ class Manifest:
     input: str
     project: str
     tables: dict[str, TableInfo]
-    sources: list[SourceInfo]
     warnings: list[dict[str, Any]] = field(default_factory=list)
     rejects: int = 0
+    version: int = 1
+    retired: list[str] = field(default_factory=list)
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
 
@@ -86,16 +99,19 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest and flush it to disk."""
     plain = {each.name: getattr(manifest, each.name) for each in fields(manifest)}
     plain["tables"] = {name: asdict(table) for name, table in manifest.tables.items()}
-    plain["sources"] = [
-        {"path": source.path, "bytes": source.bytes, "mtime_ns": source.mtime_ns} for source in manifest.sources
-    ]
-    # One line each: with indents, Python's encoder takes as long for thousands of sources as reading them.
     lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items()]
     # Paths may hold bytes that are no UTF-8, which Python has as lone surrogates: written as JSON escapes.
-    with (folder / FILE_NAME).open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write("{\n" + ",\n".join(lines) + "\n}\n")
+    text = ("{\n" + ",\n".join(lines) + ",\n").encode("utf-8", "backslashreplace")
+    with (folder / FILE_NAME).open("wb") as file:
+        file.write(text + f'"sha256": "{hashlib.sha256(text).hexdigest()}"\n}}\n'.encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def is_sound(data: bytes) -> bool:
+    """Whether the bytes of a manifest are those that were written; of version 1 that is not known."""
+    text, _, last = data.rpartition(b'"sha256": ')
+    return last == f'"{hashlib.sha256(text).hexdigest()}"\n}}\n'.encode()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -119,6 +135,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise DatasetError(f"the manifest cannot be read: {error}", place=Place(str(path))) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DatasetError("not the manifest of a tomoarrow dataset", place=Place(str(path)))
+    if manifest.get("format_version") == 1:
+        manifest |= _SINCE_2
     missing = {field.name for field in fields(Manifest)} - set(manifest)
     if not isinstance(manifest.get("format_version"), int) or (
         missing and manifest["format_version"] <= FORMAT_VERSION

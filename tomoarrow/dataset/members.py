@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -28,10 +31,11 @@ from ..star.faults import Notice
 from ..star.reader import read_star
 from ..star.source import Held, Stream, reads_again
 from ..star.tables import Findings, Options
-from .contents import Contents, Progress, source_info
-from .manifest import SourceInfo
+from .contents import Contents, Progress
+from .manifest import TableInfo
 from .particles import OPTICS, Particles
 from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
+from .sources import source_info
 from .stacks import TomogramKeys, stack_file_evidence, write_stack
 from .texts import KeptText, write_texts
 from .tilts import Job
@@ -219,6 +223,38 @@ def write_members(members: Members, staging: Path, *, found: Findings, progress:
     Columns of a file have the types that its front asks for. Where more of it asks for others, the file is looked
     through for the evidence, without keeping values, and the work begins again.
     """
+    with ThreadPoolExecutor(1) as pool:
+        others = [(source_info(os.path.abspath(file.path), file.path), file) for _, file in members.files]
+        # Beside the reading, which leaves a core idle now and then.
+        digests = [pool.submit(_digest, file) for _, file in others]
+        written, star = _write_all(members, staging, found, progress)
+        sources = [replace(source, sha256=each.result()) for (source, _), each in zip(others, digests, strict=True)]
+    absent = 0
+    if members.job is not None:
+        known = (replace(each, sha256=written.digests.get(each.path, each.sha256)) for each in members.job.sources)
+        sources += known
+        absent = members.job.table.table.num_rows - len(members.job.present)
+    kind = "tomogram set" if members.kind == "RELION 4 tomogram set" else members.kind
+    tables = written.tables | {"star": star}
+    return Contents(kind, members.project.directory, members.project.how, tables, sources, absent)
+
+
+def _digest(file: StarFile) -> str:
+    """The SHA-256 of a file; empty where it can be read only once."""
+    if isinstance(file.source, Held):
+        return hashlib.sha256(file.source.data).hexdigest()
+    if not isinstance(file.source, str | os.PathLike) or not reads_again(file.source):
+        return ""
+    with suppress(OSError), open(file.source, "rb") as opened:
+        # What is wrong with it is told by who reads it for its values.
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return ""
+
+
+def _write_all(
+    members: Members, staging: Path, found: Findings, progress: Progress | None
+) -> tuple[Written, TableInfo]:
+    """Write the tables of all files, as often as it takes to know the types of their columns."""
     evidence: dict[str, dict[str, int]] = {}
     while True:
         own, written = Findings(), Written()
@@ -235,14 +271,7 @@ def write_members(members: Members, staging: Path, *, found: Findings, progress:
                 shutil.rmtree(folder)
     found.add(own)
     write_pairs(written, staging)
-    sources: list[SourceInfo] = [source_info(os.path.abspath(file.path), file.path) for _, file in members.files]
-    absent = 0
-    if members.job is not None:
-        sources += members.job.sources
-        absent = members.job.table.table.num_rows - len(members.job.present)
-    kind = "tomogram set" if members.kind == "RELION 4 tomogram set" else members.kind
-    tables = written.tables | {"star": star}
-    return Contents(kind, members.project.directory, members.project.how, tables, sources, absent)
+    return written, star
 
 
 def _is_stacked(kind: Kind) -> bool:

@@ -36,6 +36,7 @@ from ..star.tables import (
 from ..star.texts import FileText, file_text, shorter
 from .layout import Part, PartWriter, write_table
 from .manifest import FILE_NAME, TableInfo, column_infos
+from .report import INNER_TABLES
 from .texts import KeptText, portable
 
 PAIRS = "pairs"
@@ -46,7 +47,7 @@ PAIR_COLUMNS = ("file", "block_index", "label", "value")
 _MOST_TABLES = 200
 
 #: Names of tables that mean something else in a dataset.
-_RESERVED = {"star", "rejects", PAIRS, "tilts", "tomograms", "trajectories", "manifolds", FILE_NAME}
+_RESERVED = {*INNER_TABLES, PAIRS, "tilts", "tomograms", "trajectories", "manifolds", FILE_NAME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,14 @@ class Written:
         Their names and others that are not free, in lower case.
     pairs : list of tuple
         The rows of the table of pairs.
+    digests : dict of str
+        The SHA-256 of tilt-series files, by path.
     """
 
     tables: dict[str, TableInfo] = field(default_factory=dict)
     taken: set[str] = field(default_factory=lambda: {name.lower() for name in _RESERVED})
     pairs: list[tuple[str, int, str, str, str]] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, schema: pa.Schema, parts: list[Part], origins: dict[str, str]) -> None:
         """Add a table that is complete."""

@@ -8,6 +8,9 @@ from typing import Any
 
 from ..star.faults import Notice
 
+#: The tables that say how files were written, where they were, and what was noticed of them: nothing to ask of.
+INNER_TABLES = ("star", "sources", "notices", "rejects")
+
 
 @dataclass(frozen=True, slots=True)
 class WarningSummary:

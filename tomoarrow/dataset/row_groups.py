@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ..errors import DatasetError, Place, UsageError
 from .layout import HIVE_NULL
-from .manifest import read_manifest
+from .snapshot import open_snapshot
 from .stored import Stored, open_table
 
 
@@ -96,21 +96,24 @@ def open_groups(dataset: str | os.PathLike[str], name: str) -> GroupedTable:
         The dataset has no such table.
     """
     folder = Path(dataset)
-    manifest = read_manifest(folder)
+    # By path: those who read go on in other processes.
+    snapshot = open_snapshot(folder, hold=False)
+    manifest = snapshot.manifest
     if name not in manifest["tables"]:
         raise UsageError(
             f"the dataset has no table {name}", place=Place(str(folder)), expected=", ".join(manifest["tables"])
         )
-    stored = open_table(folder, name, manifest)
+    stored = open_table(snapshot, name)
     table = manifest["tables"][name]
     groups: list[RowGroup] = []
-    for path, bounds in zip(stored.files, stored.bounds, strict=True):
-        value = _folder_value(path)
+    for file, bounds in zip(stored.files, stored.bounds, strict=True):
+        value = _folder_value(file.place)
         groups += (
-            RowGroup(str(path), number, stop - start, value) for number, (start, stop) in enumerate(pairwise(bounds))
+            RowGroup(str(file.place), number, stop - start, value)
+            for number, (start, stop) in enumerate(pairwise(bounds))
         )
     schema = _schema_of(stored)
-    column = None if table["partition_by"] is None else _folder_column(stored.files[0])
+    column = None if table["partition_by"] is None else _folder_column(stored.files[0].place)
     if column is not None:
         types = {each["name"]: each["type"] for each in table["columns"]}
         schema = schema.append(pa.field(column, _FOLDER_TYPES.get(types.get(column, ""), pa.string())))
@@ -119,12 +122,12 @@ def open_groups(dataset: str | os.PathLike[str], name: str) -> GroupedTable:
 
 def _schema_of(stored: Stored) -> pa.Schema:
     """The schema that all files have."""
-    first, *others = (pq.read_schema(path) for path in stored.files)
-    for path, other in zip(stored.files[1:], others, strict=True):
+    first, *others = (pq.read_schema(file.source) for file in stored.files)
+    for file, other in zip(stored.files[1:], others, strict=True):
         if not other.equals(first):
             raise DatasetError(
                 "the files of a table have other columns or types than its first",
-                place=Place(str(path)),
+                place=Place(str(file.place)),
                 remedy="write all files of the table anew, or convert again",
             )
     return first

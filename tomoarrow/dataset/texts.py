@@ -16,6 +16,7 @@ from ..star.style import FileStyle
 from ..star.texts import FileText, departures_from_json, departures_json, style_from_json, style_json
 from .layout import seal
 from .manifest import TableInfo, column_infos
+from .snapshot import Snapshot
 
 #: Texts of so many bytes wait to be written together.
 _MOST_WAITING = 32 << 20
@@ -151,7 +152,7 @@ def _bare(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(field.name, field.type) for field in schema])
 
 
-def kept_texts(dataset: Path) -> list[KeptText]:
+def kept_texts(snapshot: Snapshot) -> list[KeptText]:
     """Read ``star/``.
 
     Raises
@@ -160,11 +161,11 @@ def kept_texts(dataset: Path) -> list[KeptText]:
         It is not there, or damaged.
     """
     try:
-        return _kept(pq.read_table(dataset / "star"))
+        return _kept(pa.concat_tables([pq.read_table(file.source) for file in snapshot.tables["star"]]))
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise DatasetError(
             f"what it takes to write the STAR files cannot be read: {error}",
-            place=Place(str(dataset / "star")),
+            place=Place(str(snapshot.folder / "star")),
             remedy="convert again, or restore that folder",
         ) from error
 

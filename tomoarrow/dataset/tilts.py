@@ -89,6 +89,8 @@ class Written:
     found : Findings
     texts : list of FileText or None
         How each file is written.
+    digests : list of str
+        The SHA-256 of each file; none where the series are parts of one.
     """
 
     writers: list[PartWriter]
@@ -97,6 +99,7 @@ class Written:
     schema: TiltSchema
     found: Findings
     texts: list[FileText | None]
+    digests: list[str]
 
     @property
     def parts(self) -> list[Part]:
@@ -151,12 +154,14 @@ def _write(
     everything = Findings()
     counts = np.zeros(len(job.files), np.int64)
     texts: list[FileText | None] = []
+    digests: list[str] = []
     writers: dict[str, PartWriter] = {}
     with ExitStack() as stack:
         for slab in stack.enter_context(closing(in_order(pool, read, _slabs(job), job.threads))):
             everything.add(slab.found)
             counts[slab.files.start : slab.files.stop] = slab.series.counts
             texts += slab.series.texts
+            digests += slab.series.digests
             if not everything.errors:
                 schema = schema or slab.schema
                 if not fits(schema, slab.series.table):
@@ -175,7 +180,7 @@ def _write(
         schema = schema or tilt_schema([], job.table.table)
         if not writers:
             writers["tilts"] = stack.enter_context(PartWriter(staging / "tilts", staging, schema.schema, pool))
-    return Written([*writers.values()], int(counts.sum()), counts, schema, everything, texts)
+    return Written([*writers.values()], int(counts.sum()), counts, schema, everything, texts, digests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,7 @@ class _Slab:
 def _read(job: Job, schema: TiltSchema | None, tomograms: pl.DataFrame, files: range) -> _Slab:
     """Read some files. They are joined here, by many threads: most slabs have the columns of the first."""
     found = Findings()
-    series = read_series([job.files[i] for i in files], job.options, found)
+    series = read_series([job.files[i] for i in files], job.options, found, digests=job.head is None)
     schema = schema or tilt_schema(list(series.table.schema), job.table.table)
     is_sound = not found.errors and fits(schema, series.table)
     return _Slab(files, series, schema, _join(job, files, series, tomograms, schema) if is_sound else None, found)

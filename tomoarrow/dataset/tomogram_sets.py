@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,14 +24,15 @@ from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, global_table
 from ..star.document import Reject
 from ..star.faults import Notice
 from ..star.reader import read_star
-from ..star.source import Held, Stream, read_text
+from ..star.source import Held, Stream, hold, read_text
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
-from .contents import Progress, source_info
+from .contents import Progress
 from .join import free_name
 from .layout import write_table
 from .manifest import TableInfo, column_infos
 from .plain import StarFile, Written
+from .sources import source_info
 from .texts import KeptText
 from .tilts import Job, write_tilts
 
@@ -50,15 +52,18 @@ def prepare(
 ) -> Job:
     """Take the global table, find the project and the tilt series."""
     assert not isinstance(file.source, Stream)
+    source = source_info(os.path.abspath(file.path), file.path)
+    held = hold(file.source)
+    text = read_text(held)
     if kind == "tomogram set":
-        document = read_star(file.source, labels=LABELS, on_bad_value=options.on_bad_value)
+        document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
         table = global_table(file.path, document)
         home = find_project(file.path, table.paths, project)
         files = _series_files(table, home)
         absent = [_absent(file.path, table, home, row) for row in home.missing]
         head = None
     else:
-        parts = split_set(read_text(file.source), str(file.path))
+        parts = split_set(text, str(file.path))
         document = read_star(Held(str(file.path), parts.head), labels=LABELS, on_bad_value=options.on_bad_value)
         table = global_table(file.path, document, has_series=True)
         home = home_of(file, project)
@@ -77,7 +82,7 @@ def prepare(
         place = Place(str(file.path), block=table.names[row], label=SERIES_FILE)
         found.rejects.append(Reject(place, SERIES_FILE, error.place.text, error.problem, row))
     there = [series for series in files if series is not None]
-    sources = [source_info(os.path.abspath(file.path), file.path)]
+    sources = [replace(source, sha256=text.digest(0))]
     if head is None:
         sources += [source_info(series.path, series.file) for series in there]
         sizes = [source.bytes for source in sources[1:]]
@@ -157,6 +162,7 @@ def write_set(
     with ThreadPoolExecutor(job.threads) as pool:
         tilts = write_tilts(job, staging, progress, pool)
         found.add(tilts.found)
+        written.digests |= dict(zip([file.path for file in job.files], tilts.digests, strict=False))
         written.tables["tomograms"] = _write_tomograms(job, tilts.tilt_counts, staging)
         if job.table.optics is not None:
             rows = job.table.optics.loops[0]

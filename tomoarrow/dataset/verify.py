@@ -31,10 +31,10 @@ from ..star.source import read_text
 from ..star.tables import Findings, Options
 from .contents import Progress
 from .files import open_files
-from .manifest import read_manifest
 from .members import name_in
 from .paths import inside
 from .rendering import Rendered, Selection
+from .snapshot import open_snapshot
 from .stacks import STACKED
 
 #: So many tilt-series files are read at a time.
@@ -120,9 +120,10 @@ def verify(
     """
     started = time.perf_counter()
     folder = Path(dataset)
-    manifest = read_manifest(folder)
+    snapshot = open_snapshot(folder)
+    manifest = snapshot.manifest
     at = _In(Path(against)) if against is not None else _In(Path(manifest["project"]), Path(manifest["input"]))
-    everything = open_files(folder, manifest, Selection())
+    everything = open_files(snapshot, Selection())
     total = len({kept.file for kept in everything.texts})
     texts, rendering = everything.texts, everything.render()
     differences: list[Difference] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import stat
@@ -67,6 +68,10 @@ class Text:
     def cut(self, begin: int, end: int) -> str:
         """The characters between two positions."""
         return self.buffer[begin:end].tobytes().decode("utf-8", "replace")
+
+    def digest(self, f: int) -> str:
+        """The SHA-256 of a file, given by its number; of one that was packed, that of what was in it."""
+        return hashlib.sha256(self.buffer[self.begins[f] : self.ends[f]].data).hexdigest()
 
     def place(self, position: int, block: str | None = None, label: str | None = None) -> Place:
         """File, line, column and the text of the line, for a position of the buffer."""

@@ -1,0 +1,47 @@
+"""The files of a table as Polars has them: these very files, whatever takes their places meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import PurePath
+from typing import IO, Any
+from urllib.parse import unquote
+
+import polars as pl
+
+from .layout import HIVE_NULL
+from .snapshot import DataFile
+
+#: What the manifest calls the types of columns that are folders and no text.
+_TYPES: dict[str, type[pl.DataType]] = {
+    "int64": pl.Int64,
+    "int32": pl.Int32,
+    "double": pl.Float64,
+    "bool": pl.Boolean,
+}
+
+
+def scan_files(files: Sequence[DataFile], table: dict[str, Any]) -> pl.LazyFrame:
+    """A frame of some files of a table, given what the manifest says of it.
+
+    Columns that are folders, as Hive has them, come from their names, with the type that the manifest knows.
+    """
+    if any(file.held is None for file in files):
+        return pl.scan_parquet([file.place for file in files], hive_partitioning=True)
+    if not any("=" in file.path for file in files):
+        return pl.scan_parquet(_held(files))
+    types = {column["name"]: _TYPES.get(column["type"], pl.String) for column in table["columns"]}
+    frames = []
+    for folder, own in groupby(files, key=lambda file: PurePath(file.path).parts[1:-1]):
+        values = [
+            pl.lit(None if value == HIVE_NULL else unquote(value)).cast(types.get(unquote(name), pl.String)).alias(name)
+            for name, is_hive, value in (part.partition("=") for part in folder)
+            if is_hive
+        ]
+        frames.append(pl.scan_parquet(_held(own)).with_columns(values))
+    return pl.concat(frames, how="vertical_relaxed")
+
+
+def _held(files: Iterable[DataFile]) -> list[IO[bytes]]:
+    return [file.held.file for file in files if file.held is not None]
