@@ -66,6 +66,10 @@ def convert(
         int | None, typer.Option("--threads", "--j", min=1, help="How many threads read and parse.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Bring a dataset that is there up to date: read only files that have changed."),
+    ] = False,
     missing: Annotated[
         Literal["error", "skip"],
         typer.Option(help="Files that are named and not there: refuse, or leave out and list them."),
@@ -74,6 +78,13 @@ def convert(
         Literal["error", "null"],
         typer.Option(help="Values that do not fit their label's type: refuse, or read as null and list them."),
     ] = "error",
+    on_bad_file: Annotated[
+        Literal["error", "skip"],
+        typer.Option(help="Tilt series and sets that cannot be read: refuse, or leave out and list them."),
+    ] = "error",
+    max_rejects: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Refuse when more than N of those would be left out.")
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what RELION itself would read as something else.")
     ] = False,
@@ -97,8 +108,11 @@ def convert(
                 partition_by=partition_by,
                 threads=threads,
                 force=force,
+                update=update,
                 missing=missing,
                 on_bad_value=on_bad_value,
+                on_bad_file=on_bad_file,
+                max_rejects=max_rejects,
                 strict=strict,
                 progress=progress,
             )

@@ -43,6 +43,10 @@ def show_report(report: Report) -> None:
         f"in {report.seconds:.2f} s",
         markup=False,
     )
+    if report.read_again is not None:
+        n = report.read_again
+        again = f"{n} STAR file{'s have' if n != 1 else ' has'} changed and {'were' if n != 1 else 'was'} read again"
+        console.print(again if n else "up to date: no STAR file has changed", markup=False)
     console.print(f"project directory: {report.project} ({report.project_how})", markup=False)
     for warning in report.warnings:
         where = f"{warning.count} in {warning.files} file{'s' * (warning.files != 1)}, first {warning.first}"

@@ -22,7 +22,7 @@ FORMAT = "tomoarrow dataset"
 FORMAT_VERSION = 2
 
 #: What datasets of version 1 do not say.
-_SINCE_2: dict[str, Any] = {"version": 1, "retired": []}
+_SINCE_2: dict[str, Any] = {"version": 1, "retired": [], "asked": {}, "read_ns": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Manifest:
     """What ``manifest.json`` holds.
 
     `version` counts how often the dataset was written; `retired` are the files of the version before that are not of
-    this one.
+    this one. `asked` are the options of the conversion, `read_ns` is when it began to read.
     """
 
     written_by: str
@@ -74,8 +74,24 @@ class Manifest:
     rejects: int = 0
     version: int = 1
     retired: list[str] = field(default_factory=list)
+    asked: dict[str, Any] = field(default_factory=dict)
+    read_ns: int = 0
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
+
+
+def manifest_of(plain: dict[str, Any]) -> Manifest:
+    """The manifest as it was before it was written."""
+    known = {each.name: plain[each.name] for each in fields(Manifest)}
+    return Manifest(**known | {"tables": {name: table_info(table) for name, table in plain["tables"].items()}})
+
+
+def table_info(described: dict[str, Any]) -> TableInfo:
+    """What the manifest says of a table."""
+    columns = [ColumnInfo(**column) for column in described["columns"]]
+    return TableInfo(
+        described["rows"], columns, [Part(**file) for file in described["files"]], described["partition_by"]
+    )
 
 
 def column_infos(schema: pa.Schema, origins: dict[str, str]) -> list[ColumnInfo]:
