@@ -170,6 +170,9 @@ def verify(
     against: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
     ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Look at the dataset alone: whether its files have their checksums.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Read the STAR files of a dataset again and compare, value by value and byte by byte."""
@@ -177,6 +180,11 @@ def verify(
     with errors_told(as_json=as_json):
         if dataset is None:
             raise UsageError("DATASET is needed", expected="tomoarrow verify DATASET")
+        if fast and against is not None:
+            raise UsageError("--fast looks at the dataset alone", remedy="leave --against out")
+    if fast:
+        _verify_fast(dataset, as_json=as_json)
+    with errors_told(as_json=as_json):
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, to_write=True, quiet=as_json)
@@ -190,6 +198,19 @@ def verify(
         from .show import show_verification
 
         show_verification(report)
+    raise typer.Exit(report.exit_code)
+
+
+def _verify_fast(dataset: Path, *, as_json: bool) -> None:
+    from ..dataset.integrity import verify_files
+    from .show import show_integrity
+
+    with errors_told(as_json=as_json):
+        report = verify_files(dataset)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        show_integrity(report)
     raise typer.Exit(report.exit_code)
 
 

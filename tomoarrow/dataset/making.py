@@ -14,7 +14,6 @@ from ..errors import DatasetError, Place
 from ..star.source import reads_again
 from ..star.tables import Findings
 from .contents import Contents, Progress
-from .manifest import FILE_NAME, is_sound
 from .members import Request, check_members, find_members, write_members
 from .noticed import by_series, read_notices, read_rejects
 from .rewriting import TakesAll
@@ -101,7 +100,6 @@ def renewed(work: Work, old: Snapshot) -> Made | None:
         and manifest["input"] == os.path.abspath(request.path)
         and manifest["asked"] == work.asked
         and (request.project is None or str(request.project.resolve()) == manifest["project"])
-        and is_sound((old.folder / FILE_NAME).read_bytes())
     )
     try:
         then = open_old(old)
