@@ -19,6 +19,9 @@ from .harness import Harm, Outcome, Warm, listing
 #: What is found where a command writes: nothing, what was there before, or what the command makes.
 Found = Literal["nothing", "old", "new"]
 
+#: Where an export has files that are complete, and not at their places yet.
+READY = ".export.ready"
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -172,9 +175,16 @@ def _texts(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def _exported(folder: Path) -> tuple[dict[str, bytes], bool]:
+    """The files of an export, those too that the next run moves to their places; and whether there are such."""
+    ready = _texts(folder / READY)
+    own = _texts(folder)
+    return {name: text for name, text in own.items() if not name.startswith(".export.")} | ready, bool(ready)
+
+
 def _find_export(ground: Ground) -> Found:
     """All files or none."""
-    there = _texts(ground.work / "out")
+    there, _ = _exported(ground.work / "out")
     if not there:
         return "nothing"
     assert there == _texts(ground.kept / "after")
@@ -183,14 +193,12 @@ def _find_export(ground: Ground) -> Found:
 
 def _find_export_among_others(ground: Ground) -> Found:
     """Each file as it was or as it will be, and none lost."""
-    there, old, new = (
-        _texts(folder) for folder in (ground.work / "out", ground.kept / "exported", ground.kept / "after")
-    )
+    there, is_ready = _exported(ground.work / "out")
+    old, new = _texts(ground.kept / "exported"), _texts(ground.kept / "after")
     assert there.pop("notes.txt") == b"mine"
-    there = {name: text for name, text in there.items() if not name.split("/")[0].startswith(".export")}
-    assert old.keys() <= there.keys() <= old.keys() | new.keys()
-    assert all(text in (old.get(name), new.get(name)) for name, text in there.items())
-    return "new" if new.items() <= there.items() else "old"
+    assert there in (old, old | new)
+    assert there == old | new or not is_ready
+    return "new" if there == old | new else "old"
 
 
 CASES = {
@@ -199,6 +207,9 @@ CASES = {
         Case("convert", _convert(place="new/ds"), _nothing, _find_dataset("new/ds")),
         Case("convert, empty folder", _convert(), lambda work, _: (work / "ds").mkdir(), _find_dataset()),
         Case("convert, replace", _convert("--force"), _old_dataset, _find_dataset()),
+        Case("export", _export(), _nothing, _find_export),
+        Case("export, empty folder", _export(), lambda work, _: (work / "out").mkdir(), _find_export),
+        Case("export, among others", _export("--force"), _old_export, _find_export_among_others),
     )
 }
 
@@ -211,3 +222,20 @@ def without_harm(case: Case, ground: Ground, harm: Harm) -> tuple[Outcome, list[
     assert outcome.code == 0, outcome.stderr
     assert case.found(ground) == "new"
     return outcome, before, listing(ground.work)
+
+
+def look(case: Case, ground: Ground, where: str) -> Found:
+    """What is there, which must be whole; `where` says what was done."""
+    try:
+        return case.found(ground)
+    except Exception as error:
+        raise AssertionError(f"{where}: not whole: {listing(ground.work)}") from error
+
+
+def recover(case: Case, ground: Ground, found: Found, where: str, after: list[str]) -> None:
+    """One more run comes to the same end as one that was not harmed."""
+    left = listing(ground.work)
+    again = case.run_again(ground, found)
+    assert again.code == 0, (where, left, again.stderr)
+    assert case.found(ground) == "new", where
+    assert listing(ground.work) == after, (where, left)

@@ -148,7 +148,14 @@ static long ended(int fate, long result) {
 /* ---- Opening and closing ----------------------------------------------------------------------------------------- */
 
 static int opening(int flags) {
-    return NAMES | ((flags & (O_CREAT | O_TRUNC)) || (flags & O_ACCMODE) != O_RDONLY ? SPACE : READS | OPENS);
+    int writes = (flags & (O_CREAT | O_TRUNC)) || (flags & O_ACCMODE) != O_RDONLY;
+    return NAMES | (writes ? SPACE : READS | (flags & O_DIRECTORY ? 0 : OPENS));
+}
+
+/* What is opened to be read is looked at only; so the log has it. */
+static int of_opening(int flags, int folder, const char *path) {
+    int what = opening(flags);
+    return of_path(what & SPACE ? "open" : "look", what, folder, path);
 }
 
 #define MODE                                                                                                          \
@@ -162,21 +169,21 @@ static int opening(int flags) {
 
 #define OPEN(name)                                                                                                    \
     int name(const char *path, int flags, ...) {                                                                      \
-        MODE CALL(of_path("open", opening(flags), AT_FDCWD, path), name, path, flags, mode);                          \
+        MODE CALL(of_opening(flags, AT_FDCWD, path), name, path, flags, mode);                          \
     }
 #define OPENAT(name)                                                                                                  \
     int name(int folder, const char *path, int flags, ...) {                                                          \
-        MODE CALL(of_path("open", opening(flags), folder, path), name, folder, path, flags, mode);                    \
+        MODE CALL(of_opening(flags, folder, path), name, folder, path, flags, mode);                    \
     }
 OPEN(open)
 OPEN(open64)
 OPENAT(openat)
 OPENAT(openat64)
 
-int creat(const char *path, mode_t mode) { CALL(of_path("open", opening(O_CREAT), AT_FDCWD, path), creat, path, mode); }
+int creat(const char *path, mode_t mode) { CALL(of_opening(O_CREAT, AT_FDCWD, path), creat, path, mode); }
 
 static int of_stream(const char *path, const char *mode) {
-    return of_path("open", opening(strpbrk(mode, "wa+") ? O_CREAT : O_RDONLY), AT_FDCWD, path);
+    return of_opening(strpbrk(mode, "wa+") ? O_CREAT : O_RDONLY, AT_FDCWD, path);
 }
 #define FOPEN(name)                                                                                                   \
     FILE *name(const char *path, const char *mode) {                                                                  \

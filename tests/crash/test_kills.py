@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from .cases import CASES, Case, Ground, without_harm
-from .harness import Action, Calls, Harm, listing, state
+from .cases import CASES, Case, Ground, look, recover, without_harm
+from .harness import Action, Calls, Harm, state
 
 KILLS = (Action.KILL_BEFORE, Action.KILL_AFTER, Action.KILL_TORN)
 
@@ -29,21 +29,8 @@ def kill_everywhere(case: Case, ground: Ground, stride: int) -> str:
             left = state(ground.work)
             if left not in seen:
                 seen.add(left)
-                check_recovery(case, ground, where, after)
+                recover(case, ground, look(case, ground, where), where, after)
     return f"{whole.counted} calls, {points} kills, {len(seen)} different states left"
-
-
-def check_recovery(case: Case, ground: Ground, where: str, after: list[str]) -> None:
-    """What is there is whole, and one more run gets to the same end as one that was not killed."""
-    left = listing(ground.work)
-    try:
-        found = case.found(ground)
-    except Exception as error:
-        raise AssertionError(f"{where}: not whole: {left}") from error
-    again = case.run_again(ground, found)
-    assert again.code == 0, (where, left, again.stderr)
-    assert case.found(ground) == "new", where
-    assert listing(ground.work) == after, (where, left)
 
 
 @pytest.mark.parametrize("name", CASES)
