@@ -69,6 +69,10 @@ def convert(
         int | None, typer.Option("--threads", "--j", min=1, help="How many threads read and parse.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Bring a dataset that is there up to date: read only files that have changed."),
+    ] = False,
     missing: Annotated[
         Literal["error", "skip"],
         typer.Option(help="Files that are named and not there: refuse, or leave out and list them."),
@@ -77,6 +81,13 @@ def convert(
         Literal["error", "null"],
         typer.Option(help="Values that do not fit their label's type: refuse, or read as null and list them."),
     ] = "error",
+    on_bad_file: Annotated[
+        Literal["error", "skip"],
+        typer.Option(help="Tilt series and sets that cannot be read: refuse, or leave out and list them."),
+    ] = "error",
+    max_rejects: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Refuse when more than N of those would be left out.")
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what RELION itself would read as something else.")
     ] = False,
@@ -100,8 +111,11 @@ def convert(
                 partition_by=partition_by,
                 threads=threads,
                 force=force,
+                update=update,
                 missing=missing,
                 on_bad_value=on_bad_value,
+                on_bad_file=on_bad_file,
+                max_rejects=max_rejects,
                 strict=strict,
                 progress=progress,
             )
@@ -165,6 +179,9 @@ def verify(
     against: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
     ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Look at the dataset alone: whether its files have their checksums.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Read the STAR files of a dataset again and compare, value by value and byte by byte."""
@@ -172,6 +189,11 @@ def verify(
     with errors_told(as_json=as_json):
         if dataset is None:
             raise UsageError("DATASET is needed", expected="tomoarrow verify DATASET")
+        if fast and against is not None:
+            raise UsageError("--fast looks at the dataset alone", remedy="leave --against out")
+    if fast:
+        _verify_fast(dataset, as_json=as_json)
+    with errors_told(as_json=as_json):
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, to_write=True, quiet=as_json)
@@ -185,6 +207,19 @@ def verify(
         from .show import show_verification
 
         show_verification(report)
+    raise typer.Exit(report.exit_code)
+
+
+def _verify_fast(dataset: Path, *, as_json: bool) -> None:
+    from ..dataset.integrity import verify_files
+    from .show import show_integrity
+
+    with errors_told(as_json=as_json):
+        report = verify_files(dataset)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        show_integrity(report)
     raise typer.Exit(report.exit_code)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from ..dataset.export import ExportReport
+    from ..dataset.integrity import IntegrityReport
     from ..dataset.report import Report
     from ..dataset.verify import VerifyReport
     from ..star.structure import Dialect
@@ -43,6 +44,10 @@ def show_report(report: Report) -> None:
         f"in {report.seconds:.2f} s",
         markup=False,
     )
+    if report.read_again is not None:
+        n = report.read_again
+        again = f"{n} STAR file{'s have' if n != 1 else ' has'} changed and {'were' if n != 1 else 'was'} read again"
+        console.print(again if n else "up to date: no STAR file has changed", markup=False)
     console.print(f"project directory: {report.project} ({report.project_how})", markup=False)
     for warning in report.warnings:
         where = f"{warning.count} in {warning.files} file{'s' * (warning.files != 1)}, first {warning.first}"
@@ -85,6 +90,19 @@ def show_verification(report: VerifyReport) -> None:
     console.print(
         f"{report.dataset} against {report.against}: {report.files} files, values equal in {report.values_equal}, "
         f"bytes equal in {report.bytes_equal}, in {report.seconds:.2f} s",
+        markup=False,
+    )
+
+
+def show_integrity(report: IntegrityReport) -> None:
+    """Print what a comparison with the manifest found."""
+    console = Console(highlight=False, soft_wrap=True)
+    for each in report.damages[:_MOST_DIFFERENCES]:
+        console.print(f"{each.file}: {each.kind}: {each.what}", markup=False)
+    what = "as they were written" if not report.damages else f"{len(report.damages)} of them are not as they were"
+    console.print(
+        f"{report.dataset}, version {report.version}: {report.files} files, {report.bytes / _MB:.1f} MB, {what}, "
+        f"in {report.seconds:.2f} s",
         markup=False,
     )
 

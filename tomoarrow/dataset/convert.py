@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,22 +12,25 @@ from pathlib import Path
 from typing import get_args
 
 from .._version import __version__
-from ..errors import UsageError, check_choice
+from ..errors import SchemaError, UsageError, check_choice
 from ..relion.labels import LABELS
 from ..relion.tomogram_set import MOST_HELD
+from ..star.document import Reject
 from ..star.faults import refuse
 from ..star.source import held_or_open, reads_again
-from ..star.tables import Findings, OnBadValue, Options
+from ..star.tables import OnBadValue, Options
 from ..star.threads import cores
-from .contents import Contents, Progress
-from .manifest import Manifest
-from .members import Request, check_members, find_members, write_members
+from .contents import Progress
+from .making import Made, Work, all_anew, renewed
+from .manifest import FILE_NAME, Manifest, manifest_of
+from .members import Request
 from .noticed import NOTICES, REJECTS, write_notices, write_rejects
 from .paths import told
 from .report import INNER_TABLES, Report, WarningSummary, summarise
+from .snapshot import open_snapshot
 from .sources import SOURCES, write_sources
 from .staging import check_target, commit, staged
-from .tomogram_sets import OnMissing
+from .tomogram_sets import OnBadFile, OnMissing
 
 
 def convert(
@@ -37,8 +41,11 @@ def convert(
     partition_by: str | None = None,
     threads: int | None = None,
     force: bool = False,
+    update: bool = False,
     missing: OnMissing = "error",
     on_bad_value: OnBadValue = "error",
+    on_bad_file: OnBadFile = "error",
+    max_rejects: int | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -61,10 +68,18 @@ def convert(
         How many threads read and parse; by default as many as there are cores for this process.
     force : bool
         Replace a dataset that is there.
+    update : bool
+        Bring a dataset that is there up to date: only files that have changed are read again, by size and time, then
+        by checksum, and only what holds them is written. What comes out has the rows of a new conversion.
     missing : "error" or "skip"
         What to do about files that are named and not there: refuse, or leave out and list.
     on_bad_value : "error" or "null"
         What to do about values that do not fit their label's type: refuse, or read as null and list.
+    on_bad_file : "error" or "skip"
+        What to do about tilt-series files, and sets that an optimisation set names, which cannot be read: refuse, or
+        leave out and list.
+    max_rejects : int, optional
+        Refuse when more than so many values, files and tomograms would be left out.
     strict : bool
         Refuse what RELION's own reader would read as something else, instead of warning.
     progress : callable, optional
@@ -82,47 +97,67 @@ def convert(
     started = time.perf_counter()
     check_choice("missing", missing, get_args(OnMissing))
     check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
+    check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
     if threads is not None and threads < 1:
         raise UsageError(f"threads={threads}", expected="1 or more")
     target = Path(os.path.abspath(dataset))
-    check_target(target, force=force)
-    found = Findings()
-    path = Path(source)
+    check_target(target, force=force or update)
+    path, home = Path(source), None if project is None else Path(project)
+    asked = {"missing": missing, "on_bad_value": on_bad_value, "on_bad_file": on_bad_file, "partition_by": partition_by}
     with ExitStack() as stack:
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
-        home = None if project is None else Path(project)
         options = Options(LABELS, {}, on_bad_value)
-        request = Request(path, again, home, missing, options, threads or cores())
-        members = check_members(find_members(request, found), partition_by)
+        request = Request(path, again, home, missing, on_bad_file, options, threads or cores())
         stack.enter_context(told(target))
-        staging = stack.enter_context(staged(target, force=force))
-        contents = write_members(members, staging.folder, found=found, progress=progress)
+        staging = stack.enter_context(staged(target, force=force or update))
+        work = Work(request, partition_by, staging.folder, asked, progress)
+        old = open_snapshot(target) if update and (target / FILE_NAME).exists() else None
+        made = (None if old is None else renewed(work, old)) or all_anew(work)
         if strict:
-            refuse(found.notices)
-        manifest = commit(staging, _manifest(path, contents, found, staging.folder))
-    return _report(os.fspath(dataset), manifest, contents, time.perf_counter() - started)
+            refuse(made.found.notices)
+        _check_rejects(made.found.rejects, max_rejects)
+        if old is not None and made.is_same:
+            manifest = manifest_of(old.manifest)
+        else:
+            manifest = commit(staging, _manifest(work, made))
+    return _report(os.fspath(dataset), manifest, made, time.perf_counter() - started)
 
 
-def _manifest(path: Path, contents: Contents, found: Findings, staging: Path) -> Manifest:
+def _check_rejects(rejects: Sequence[Reject], most: int | None) -> None:
+    if most is not None and len(rejects) > most:
+        first = rejects[0]
+        raise SchemaError(
+            f"{len(rejects)} rejects, more than {most}: nothing was written",
+            place=first.place,
+            expected=first.reason,
+            remedy="correct the files, or allow more with --max-rejects",
+        )
+
+
+def _manifest(work: Work, made: Made) -> Manifest:
+    contents, found = made.contents, made.found
     tables = dict(contents.tables)
-    tables[SOURCES] = write_sources(contents.sources, staging)
+    tables[SOURCES] = write_sources(contents.sources, work.staging)
     if found.notices:
-        tables[NOTICES] = write_notices(found.notices, staging)
+        tables[NOTICES] = write_notices(found.notices, work.staging)
     if found.rejects:
-        tables[REJECTS] = write_rejects(found.rejects, staging)
+        tables[REJECTS] = write_rejects(found.rejects, work.staging)
     return Manifest(
         written_by=f"tomoarrow {__version__}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         kind=contents.kind,
-        input=os.path.abspath(path),
+        input=os.path.abspath(work.request.path),
         project=str(contents.project),
         tables=tables,
         warnings=[asdict(warning) for warning in summarise(found.notices)],
         rejects=len(found.rejects),
+        asked=work.asked,
+        read_ns=made.read_ns,
     )
 
 
-def _report(dataset: str, manifest: Manifest, contents: Contents, seconds: float) -> Report:
+def _report(dataset: str, manifest: Manifest, made: Made, seconds: float) -> Report:
+    contents = made.contents
     files = [part for table in manifest.tables.values() for part in table.files]
     rows = {name: table.rows for name, table in manifest.tables.items() if name not in INNER_TABLES}
     return Report(
@@ -138,5 +173,7 @@ def _report(dataset: str, manifest: Manifest, contents: Contents, seconds: float
         source_bytes=sum(source.bytes for source in contents.sources),
         seconds=round(seconds, 3),
         rejects=manifest.rejects,
+        version=manifest.version,
+        read_again=made.read_again,
         warnings=[WarningSummary(**warning) for warning in manifest.warnings],
     )

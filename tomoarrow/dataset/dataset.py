@@ -13,6 +13,7 @@ import polars as pl
 
 from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
+from .integrity import IntegrityReport, check_files
 from .lookup import RowGroup, find_tomogram, row_groups
 from .manifest import SourceInfo
 from .particle_tilts import scan_particle_tilts
@@ -255,6 +256,13 @@ class Dataset:
         trajectories = self._open("trajectories") if "trajectories" in self.manifest["tables"] else None
         home = Path(self.manifest["project"] if project is None else project)
         return scan_particle_tilts(**tables, trajectories=trajectories, image_size=image_size, project=home)
+
+    def verify(self) -> IntegrityReport:
+        """Compare all files with the checksums in the manifest, and the manifest with its own: a flipped byte is found.
+
+        Whether the STAR files still say the same is another question: see `tomoarrow.verify`.
+        """
+        return check_files(self._snapshot)
 
     def plot_tilts(self, name: str, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
         """Draw one tomogram's defocus, resolution, motion and so on against the tilt angle; see `ta.plot_tilts`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ..errors import DatasetError, MissingFileError, Place, SchemaError, UsageError, raise_gathered
+from ..errors import DatasetError, MissingFileError, Place, SchemaError, TomoarrowError, UsageError, raise_gathered
 from ..relion.kinds import Kind, kind_of
 from ..relion.labels import LABELS
 from ..relion.optimisation_set import (
@@ -36,10 +36,10 @@ from .manifest import TableInfo
 from .particles import OPTICS, Particles
 from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
 from .sources import source_info
-from .stacks import TomogramKeys, stack_file_evidence, write_stack
+from .stacks import Keys, TomogramKeys, stack_file_evidence, write_stack
 from .texts import KeptText, write_texts
 from .tilts import Job
-from .tomogram_sets import OnMissing, check_partition, home_of, prepare, tilt_counts, write_set
+from .tomogram_sets import OnBadFile, OnMissing, check_partition, home_of, prepare, tilt_counts, write_set
 from .trajectories import ParticleKeys
 
 _TOMOGRAM_SETS = ("tomogram set", "RELION 4 tomogram set")
@@ -66,7 +66,7 @@ class Request:
         What to read it from.
     project : Path or None
         The project directory, where the caller knows it.
-    missing : "error" or "skip"
+    missing, on_bad_file : "error" or "skip"
     options : Options
     threads : int
     """
@@ -75,6 +75,7 @@ class Request:
     source: Path | Held | Stream
     project: Path | None
     missing: OnMissing
+    on_bad_file: OnBadFile
     options: Options
     threads: int
 
@@ -103,6 +104,7 @@ class Members:
     files: tuple[tuple[Kind, StarFile], ...]
     options: Options
     threads: int
+    on_bad_file: OnBadFile = "error"
 
 
 def find_members(request: Request, found: Findings) -> Members:
@@ -127,6 +129,7 @@ def find_members(request: Request, found: Findings) -> Members:
         return _of_optimisation_set(request, found)
     if kind in _TOMOGRAM_SETS:
         job = prepare(given, kind, request.project, options, request.missing, found)
+        job = replace(job, on_bad_file=request.on_bad_file)
         named = replace(job.file, name=name_in(job.project.directory, path))
         return Members(kind, job.project, replace(job, file=named), (), options, threads)
     return Members(kind, home_of(given, None), None, ((kind, given),), options, threads)
@@ -155,6 +158,7 @@ def _of_optimisation_set(request: Request, found: Findings) -> Members:
             kind = kind_of(files[TOMOGRAMS_FILE].path)
             kind = kind if kind in _TOMOGRAM_SETS else "tomogram set"
             job = prepare(files.pop(TOMOGRAMS_FILE), kind, home.directory, options, missing, found)
+            job = replace(job, on_bad_file=request.on_bad_file)
     except MissingFileError as error:
         raise_gathered([*absent.values(), *error.errors], _ABSENT)
     if missing == "error":
@@ -164,8 +168,14 @@ def _of_optimisation_set(request: Request, found: Findings) -> Members:
     given = StarFile(name_in(home.directory, path), path, source)
     others = [(kind, files[label]) for label, kind in _KINDS.items() if label in files]
     for label in _KINDS.keys() & files.keys():
-        _check_kind(label, _KINDS[label], files[label], found)
-    return Members("optimisation set", home, job, (("STAR file", given), *others), options, request.threads)
+        try:
+            _check_kind(label, _KINDS[label], files[label], found)
+        except TomoarrowError:
+            # What is wrong with it is told when it is read, and left out then.
+            if request.on_bad_file == "error":
+                raise
+    in_all: tuple[tuple[Kind, StarFile], ...] = (("STAR file", given), *others)
+    return Members("optimisation set", home, job, in_all, options, request.threads, request.on_bad_file)
 
 
 def _check_files(path: Path, home: Project, named: dict[str, str]) -> None:
@@ -236,7 +246,8 @@ def write_members(members: Members, staging: Path, *, found: Findings, progress:
         absent = members.job.table.table.num_rows - len(members.job.present)
     kind = "tomogram set" if members.kind == "RELION 4 tomogram set" else members.kind
     tables = written.tables | {"star": star}
-    return Contents(kind, members.project.directory, members.project.how, tables, sources, absent)
+    series = [] if members.job is None else [file.path for file in members.job.files]
+    return Contents(kind, members.project.directory, members.project.how, tables, sources, absent, series)
 
 
 def _digest(file: StarFile) -> str:
@@ -294,20 +305,66 @@ def _texts(
         yield from write_set(job, staging, written, found=found, progress=progress, optics=optics)
         counts = tilt_counts(written, staging)
     particles: Particles | None = None
-    for kind, file in members.files:
+    for number, (kind, file) in enumerate(members.files):
         options = replace(members.options, evidence=evidence.get(file.name, {}))
-        if _is_stacked(kind):
-            keys = TomogramKeys() if kind == "manifold set" else _particle_keys(particles, counts)
-            yield from write_stack(file, keys, staging, written, options=options, threads=members.threads, found=found)
-        else:
-            particles_here = Particles.of(file, options, counts) if kind == "particle set" else None
-            shape = as_it_stands if particles_here is None else particles_here.shape
-            yield from write_plain(
-                file, staging, written, options=options, threads=members.threads, found=found, shape=shape
-            )
-            if particles_here is not None:
-                particles_here.tell(found)
-                particles = particles_here
+        here = Particles.of(file, options, counts) if kind == "particle set" else None
+        keys = _keys(kind, particles, counts)
+        own = Findings()
+        texts = _texts_of(file, here, keys, staging, written, options, members.threads, own)
+        # The optimisation set itself, which is the first, is not left out.
+        if members.on_bad_file == "skip" and number:
+            texts = _unless_bad(texts, file, staging, written, own)
+        yield from texts
+        if here is not None and not own.errors:
+            here.tell(own)
+            particles = here
+        own.errors = []
+        found.add(own)
+
+
+def _texts_of(
+    file: StarFile,
+    particles: Particles | None,
+    keys: Keys | None,
+    staging: Path,
+    written: Written,
+    options: Options,
+    threads: int,
+    found: Findings,
+) -> Iterator[KeptText]:
+    """Write one file, and give what is kept of its text."""
+    if keys is not None:
+        yield from write_stack(file, keys, staging, written, options=options, threads=threads, found=found)
+    else:
+        shape = as_it_stands if particles is None else particles.shape
+        yield from write_plain(file, staging, written, options=options, threads=threads, found=found, shape=shape)
+
+
+def _unless_bad(
+    texts: Iterator[KeptText], file: StarFile, staging: Path, written: Written, found: Findings
+) -> Iterator[KeptText]:
+    """What is kept of the text of a file; where that cannot be read it is left out, with its tables, and listed."""
+    folders, tables, n_pairs = {*staging.iterdir()}, {*written.tables}, len(written.pairs)
+    try:
+        yield from list(texts)
+    except TomoarrowError as error:
+        for folder in {*staging.iterdir()} - folders:
+            shutil.rmtree(folder)
+        for name in {*written.tables} - tables:
+            del written.tables[name]
+        del written.pairs[n_pairs:]
+        first = error.errors[0]
+        reason = f"the file is left out: {first.problem}"
+        found.notices.clear()
+        found.rejects[:] = [Reject(first.place, first.place.label or "", first.place.text, reason)]
+        found.errors.append(error)
+
+
+def _keys(kind: Kind, particles: Particles | None, counts: dict[str, int | None] | None) -> Keys | None:
+    """What stands beside the rows of stacked blocks; None for other sets."""
+    if not _is_stacked(kind):
+        return None
+    return TomogramKeys() if kind == "manifold set" else _particle_keys(particles, counts)
 
 
 def _particle_keys(particles: Particles | None, counts: dict[str, int | None] | None) -> ParticleKeys:

@@ -76,7 +76,7 @@ class Snapshot:
     tables: dict[str, tuple[DataFile, ...]]
 
 
-def open_snapshot(folder: Path, *, hold: bool = True) -> Snapshot:
+def open_snapshot(folder: Path, *, hold: bool = True, is_checked: bool = True) -> Snapshot:
     """Open a dataset as it is now.
 
     A version that is replaced while its files are opened is given up for the next one.
@@ -86,6 +86,8 @@ def open_snapshot(folder: Path, *, hold: bool = True) -> Snapshot:
     folder : Path
     hold : bool
         Keep its files open.
+    is_checked : bool
+        Refuse a table of which files are gone.
 
     Raises
     ------
@@ -103,7 +105,8 @@ def open_snapshot(folder: Path, *, hold: bool = True) -> Snapshot:
         manifest = now
     if tables is None:
         raise DatasetError("a file is gone while it was opened", place=Place(str(folder)), remedy="try again")
-    _check_complete(folder, manifest, tables)
+    if is_checked:
+        _check_complete(folder, manifest, tables)
     return Snapshot(folder, manifest, tables)
 
 

@@ -38,6 +38,8 @@ from .tilts import Job, write_tilts
 
 OnMissing = Literal["error", "skip"]
 
+OnBadFile = Literal["error", "skip"]
+
 #: More folders than this are refused: one file a tomogram makes a dataset 30 to 80 times slower.
 _MOST_PARTITIONS = 1000
 
@@ -163,7 +165,9 @@ def write_set(
         tilts = write_tilts(job, staging, progress, pool)
         found.add(tilts.found)
         written.digests |= dict(zip([file.path for file in job.files], tilts.digests, strict=False))
-        written.tables["tomograms"] = _write_tomograms(job, tilts.tilt_counts, staging)
+        is_read = np.array([file.path not in tilts.bad for file in job.files], bool)
+        there, counts = job.present[is_read], tilts.tilt_counts[is_read]
+        written.tables["tomograms"] = write_tomograms(job.table.table, there, counts, staging)
         if job.table.optics is not None:
             rows = job.table.optics.loops[0]
             written.taken.add(optics)
@@ -179,7 +183,7 @@ def write_set(
     columns = column_infos(tilts.schema.schema, tilts.schema.origins)
     info = TableInfo(rows_written, columns, parts, tilts.schema.column_of(job.partition_by))
     written.tables = {"tilts": info, **written.tables}
-    yield from _texts(job, tilts.texts, optics)
+    yield from texts_of_set(job, tilts.texts, optics)
 
 
 def tilt_counts(written: Written, staging: Path) -> dict[str, int | None]:
@@ -190,7 +194,7 @@ def tilt_counts(written: Written, staging: Path) -> dict[str, int | None]:
     return dict(zip(table.column(NAME).to_pylist(), table.column(count).to_pylist(), strict=True))
 
 
-def _texts(job: Job, texts: Sequence[FileText | None], optics: str) -> Iterator[KeptText]:
+def texts_of_set(job: Job, texts: Sequence[FileText | None], optics: str) -> Iterator[KeptText]:
     """How each file is written, the global one first; tilt series that are parts of it in their order there."""
     tables = tuple(optics if name == "optics" else name for name in job.table.text_tables)
     text = job.table.text
@@ -204,16 +208,18 @@ def _texts(job: Job, texts: Sequence[FileText | None], optics: str) -> Iterator[
         yield KeptText(path, file.tomogram, ("tilts",), text)
 
 
-def _write_tomograms(job: Job, counts: NDArray[np.int64], staging: Path) -> TableInfo:
-    """Write ``tomograms/``: the global table, and how many tilts there are of each tomogram."""
-    table = job.table.table
-    tilt_counts: list[int | None] = [None] * table.num_rows
-    for row, count in zip(job.present.tolist(), counts.tolist(), strict=True):
+def write_tomograms(
+    global_table: pa.Table, rows: NDArray[np.int64], counts: NDArray[np.int64], staging: Path
+) -> TableInfo:
+    """Write ``tomograms/``: the global table, and how many tilts there are of the tomograms in some of its rows."""
+    tilt_counts: list[int | None] = [None] * global_table.num_rows
+    for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
         tilt_counts[row] = count
     description = "Number of tilt images; null where the tilt-series file is missing"
-    name = free_name("tilt_count", "_of_series", set(table.column_names), table.column_names)
+    labels = global_table.column_names
+    name = free_name("tilt_count", "_of_series", set(labels), labels)
     column = pa.field(name, pa.int64(), metadata={"description": description, "unit": "count"})
-    table = table.append_column(column, pa.array(tilt_counts, pa.int64()))
-    origins = {label: f"global/{label}" for label in job.table.table.column_names} | {name: "count"}
+    table = global_table.append_column(column, pa.array(tilt_counts, pa.int64()))
+    origins = {label: f"global/{label}" for label in labels} | {name: "count"}
     parts = write_table(table, staging / "tomograms", staging)
     return TableInfo(table.num_rows, column_infos(table.schema, origins), parts)
