@@ -47,12 +47,15 @@ def convert(
         Path | None,
         typer.Argument(
             metavar="INPUT",
+            readable=False,
             help="A set of a project, such as optimisation_set.star or tomograms.star, or any other STAR file.",
         ),
     ] = None,
-    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="The folder to make.")] = None,
-    source_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--o", hidden=True)] = None,
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="DATASET", readable=False, help="The folder to make.")
+    ] = None,
+    source_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--o", readable=False, hidden=True)] = None,
     project: Annotated[
         Path | None,
         typer.Option(
@@ -128,10 +131,14 @@ def convert(
 
 @app.command()
 def export(
-    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
-    directory: Annotated[Path | None, typer.Argument(metavar="OUT_DIR", help="A new or empty folder.")] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
-    directory_option: Annotated[Path | None, typer.Option("--o", hidden=True)] = None,
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="DATASET", readable=False, help="A dataset that convert made.")
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="OUT_DIR", readable=False, help="A new or empty folder.")
+    ] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
+    directory_option: Annotated[Path | None, typer.Option("--o", readable=False, hidden=True)] = None,
     tomograms: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this tomogram; may be given several times.")
     ] = None,
@@ -165,8 +172,10 @@ def export(
 
 @app.command()
 def verify(
-    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="DATASET", readable=False, help="A dataset that convert made.")
+    ] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
     against: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
     ] = None,
@@ -217,9 +226,10 @@ def _verify_fast(dataset: Path, *, as_json: bool) -> None:
 @app.command()
 def validate(
     source: Annotated[
-        Path | None, typer.Argument(metavar="INPUT", help="Any STAR file of a project; best an optimisation set.")
+        Path | None,
+        typer.Argument(metavar="INPUT", readable=False, help="Any STAR file of a project; best an optimisation set."),
     ] = None,
-    source_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    source_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
     project: Annotated[
         Path | None,
         typer.Option(
@@ -260,7 +270,9 @@ def validate(
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", readable=False, help="A STAR file, a project directory, or a dataset.")
+    ],
     dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
     as_json: _Json = False,
 ) -> None:
@@ -280,8 +292,10 @@ app.command()(query)
 
 @app.command()
 def report(
-    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="DATASET", readable=False, help="A dataset that convert made.")
+    ] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", "--o", metavar="FILE", help="The page; one that is there is replaced.")
     ] = Path("report.html"),
@@ -306,7 +320,7 @@ def report(
 
 @app.command()
 def example(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", readable=False, help="A new or empty folder.")],
     tomograms: Annotated[int, typer.Option(min=1, help="How many tomograms.")] = 5,
     tilts: Annotated[int, typer.Option(min=0, help="How many tilt images of each.")] = 41,
     particles: Annotated[int, typer.Option(min=0, help="How many particles of each, with trajectories.")] = 0,
