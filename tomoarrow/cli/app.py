@@ -12,6 +12,7 @@ import typer
 
 from ..errors import UsageError
 from .errors import errors_told
+from .parts import finalise, partition, plan
 from .query import query
 
 app = typer.Typer(
@@ -288,6 +289,9 @@ def inspect(
 
 
 app.command()(query)
+app.command()(plan)
+app.command()(partition)
+app.command()(finalise)
 
 
 @app.command()
