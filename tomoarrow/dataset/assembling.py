@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place
 from ..relion.labels import LABELS
@@ -19,11 +20,11 @@ from ..star.tables import Findings, Options
 from ..star.threads import cores
 from .contents import Progress
 from .join import TiltSchema, tilt_schema
-from .layout import Part, PartWriter
-from .making import Made, manifest_for, report_of
+from .layout import Part, PartWriter, write_table
+from .making import Made, check_rejects, manifest_for, report_of
 from .members import Request, check_members, find_members
 from .noticed import by_series, read_notices, read_rejects
-from .partition import convert_part, finished, stale
+from .partition import check_global, convert_part, finished
 from .paths import told
 from .plain import Written
 from .planning import Plan, parts_folder, read_plan
@@ -40,9 +41,20 @@ _MOST_NAMED = 20
 
 
 def finalise(
-    dataset: str | os.PathLike[str], *, threads: int | None = None, progress: Progress | None = None
+    dataset: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    max_rejects: int | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Make one dataset of all parts of a plan, in one step; the parts are gone then.
+
+    Parameters
+    ----------
+    dataset : path
+        As it was given to `plan`.
+    threads, max_rejects, progress
+        As for `convert`.
 
     Raises
     ------
@@ -57,6 +69,7 @@ def finalise(
     with told(target), staged(target, force=plan.force) as staging:
         # Another run may have finalised meanwhile.
         plan = read_plan(dataset)
+        check_global(plan)
         snapshots = _all_parts(plan)
         read_ns, found = min(each.manifest["read_ns"] for each in snapshots), Findings()
         options = Options(LABELS, {}, plan.asked["on_bad_value"])
@@ -71,11 +84,10 @@ def finalise(
         )
         members = check_members(find_members(request, found), plan.asked["partition_by"])
         assert members.job is not None
-        if members.job.sources[0].sha256 != plan.sha256:
-            raise stale(plan)
         parts = FinishedParts(plan, snapshots)
         contents = write_members(members, staging.folder, found=found, progress=progress, parts=parts)
         sorted_ = Findings(by_series(found.notices, contents.series), by_series(found.rejects, contents.series))
+        check_rejects(sorted_.rejects, max_rejects)
         made = Made(contents, sorted_, read_ns)
         manifest = commit(staging, manifest_for(Path(plan.input), made, plan.asked, staging.folder))
     shutil.rmtree(parts_folder(target), ignore_errors=True)
@@ -119,10 +131,10 @@ class FinishedParts:
     ) -> Iterator[KeptText]:
         """Link or write ``tilts/``, and write the tables of the global file; give the text of that."""
         schema, evidence = self._schema(job)
-        snapshots = [self._fitting(snapshot, schema, evidence, job) for snapshot in self.snapshots]
-        counts = self._counts(snapshots, job)
+        self.snapshots[:] = [self._fitting(snapshot, schema, evidence, job) for snapshot in self.snapshots]
+        counts = self._counts(job)
         parts: list[Part] = []
-        for done, snapshot in enumerate(snapshots, 1):
+        for done, snapshot in enumerate(self.snapshots, 1):
             parts += _take_over(snapshot, schema, job, staging, len(parts))
             written.digests |= {source.path: source.sha256 for source in read_sources(snapshot)}
             found.notices += read_notices(snapshot)
@@ -131,8 +143,8 @@ class FinishedParts:
                 progress(self.plan.bounds[done], self.plan.bounds[-1])
         known = np.flatnonzero(counts >= 0)
         write_global(job, known, counts[known], staging, written, found=found, optics=optics)
-        kept = [part for part in parts if part.rows] or parts[:1]
-        add_tilts(written, job, schema, sorted(kept, key=_folder), int(counts[known].sum()))
+        parts = parts or write_table(schema.schema.empty_table(), staging / "tilts", staging)
+        add_tilts(written, job, schema, sorted(parts, key=_folder), int(counts[known].sum()))
         yield next(texts_of_set(job, [None] * len(job.files), optics))
 
     def _schema(self, job: Job) -> tuple[TiltSchema, dict[str, int]]:
@@ -149,19 +161,19 @@ class FinishedParts:
         return tilt_schema(tilt_fields(evidence, job.options), job.table.table), evidence
 
     def _fitting(self, snapshot: Snapshot, schema: TiltSchema, evidence: dict[str, int], job: Job) -> Snapshot:
-        """A part, converted again where its values cannot be brought to the types of all."""
+        """A part; converted again where a column has another type in all: how it is written depends on that, too."""
         stored = _stored_types(snapshot)
         for field in schema.tilt:
             there = stored.get(f"tilt_series/{field.name}")
-            if there is not None and there != field.type and not _widens(there, field.type):
+            if there is not None and there != field.type:
                 part = snapshot.manifest["asked"]["part"]
                 return convert_part(self.plan, part, evidence, job.threads)
         return snapshot
 
-    def _counts(self, snapshots: Sequence[Snapshot], job: Job) -> np.ndarray:
+    def _counts(self, job: Job) -> NDArray[np.int64]:
         """How many tilts each tomogram has; -1 where its tilt series is not there."""
         counts: list[int | None] = []
-        for snapshot in snapshots:
+        for snapshot in self.snapshots:
             columns = snapshot.manifest["tables"]["tomograms"]["columns"]
             name = next(column["name"] for column in columns if column["origin"] == "count")
             for file in snapshot.tables["tomograms"]:
@@ -188,13 +200,6 @@ def _stored_types(snapshot: Snapshot) -> dict[str, pa.DataType]:
     return {each["origin"]: schema.field(each["name"]).type for each in columns if each["name"] in schema.names}
 
 
-def _widens(there: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether values of a type are, in another one, those that would have been read from their text."""
-    if pa.types.is_list(there) and pa.types.is_list(wanted):
-        return _widens(there.value_type, wanted.value_type)
-    return bool(there == wanted or (pa.types.is_integer(there) and pa.types.is_floating(wanted)))
-
-
 def _take_over(snapshot: Snapshot, schema: TiltSchema, job: Job, staging: Path, first: int) -> list[Part]:
     """The files of a part in the dataset: linked, or written with the columns of all."""
     partition_by = schema.column_of(job.partition_by)
@@ -206,6 +211,8 @@ def _take_over(snapshot: Snapshot, schema: TiltSchema, job: Job, staging: Path, 
     found: list[Part] = []
     for file in snapshot.tables["tilts"]:
         part = listed[file.path]
+        if not part.rows:
+            continue
         folder = staging / _folder(part)
         path = folder / f"part-{first + len(found):05d}.parquet"
         if pq.read_schema(file.source).equals(wanted):
@@ -225,8 +232,7 @@ def _take_over(snapshot: Snapshot, schema: TiltSchema, job: Job, staging: Path, 
 def _as(column: pa.ChunkedArray | None, type_: pa.DataType, rows: int) -> pa.ChunkedArray | pa.Array:
     if column is None:
         return pa.nulls(rows, type_)
-    # Where integers become floats, the nearest is what their text would have been read as.
-    return column if column.type == type_ else column.cast(type_, safe=False)
+    return column if column.type == type_ else column.cast(type_)
 
 
 def _link(file: Path, path: Path) -> None:

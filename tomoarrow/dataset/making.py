@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..errors import DatasetError, Place
+from ..errors import DatasetError, Place, SchemaError
+from ..star.document import Reject
 from ..star.source import reads_again
 from ..star.tables import Findings
 from .contents import Contents, Progress
@@ -154,6 +156,23 @@ def _job(work: Work, then: Old, found: Findings) -> Job:
     if members.job is None or str(members.project.directory) != then.snapshot.manifest["project"]:
         raise TakesAll
     return members.job
+
+
+def check_rejects(rejects: Sequence[Reject], most: int | None) -> None:
+    """Refuse when more is left out than was allowed.
+
+    Raises
+    ------
+    SchemaError
+    """
+    if most is not None and len(rejects) > most:
+        first = rejects[0]
+        raise SchemaError(
+            f"{len(rejects)} rejects, more than {most}: nothing was written",
+            place=first.place,
+            expected=first.reason,
+            remedy="correct the files, or allow more with --max-rejects",
+        )
 
 
 def manifest_for(path: Path, made: Made, asked: dict[str, Any], staging: Path) -> Manifest:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import DatasetError, Place, UsageError
 from ..relion.labels import LABELS
+from ..star.source import read_text
 from ..star.tables import Findings, Options
 from ..star.threads import cores
 from .contents import Contents, Progress
@@ -90,9 +91,16 @@ def finished(plan: Plan, part: int) -> Snapshot | None:
     return snapshot
 
 
-def stale(plan: Plan) -> DatasetError:
-    """What is told of a plan whose global file has changed."""
-    return DatasetError("the global file has changed since the plan", place=Place(plan.set_file), remedy="plan again")
+def check_global(plan: Plan) -> None:
+    """Refuse a plan whose global file has changed.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if read_text(plan.set_file).digest(0) != plan.sha256:
+        place = Place(plan.set_file)
+        raise DatasetError("the global file has changed since the plan", place=place, remedy="plan again")
 
 
 def convert_part(
@@ -132,10 +140,9 @@ def _make(
     rows = range(plan.bounds[part], plan.bounds[part + 1])
     for _ in range(_MOST_TRIES):
         read_ns, found, written = time.time_ns(), Findings(), Written()
+        check_global(plan)
         # What is found of the global file is told once, by who finalises.
         job = prepare_rows(file, Path(plan.project), options, asked["missing"], Findings(), rows)
-        if job.sources[0].sha256 != plan.sha256:
-            raise stale(plan)
         job = replace(
             job,
             partition_by=asked["partition_by"],

@@ -67,7 +67,7 @@ class KeptText:
     rows: tuple[int, ...] | None = None
 
 
-def write_texts(texts: Iterable[KeptText], staging: Path, more: Iterable[pa.Table] = ()) -> TableInfo:
+def write_texts(texts: Iterable[KeptText], staging: Path, more: Iterable[pa.Table] | None = None) -> TableInfo:
     """Write ``star/``; long texts go to the file as they come.
 
     `more`: rows that other runs have written, which follow the first text: that of the global file.
@@ -90,21 +90,17 @@ def write_texts(texts: Iterable[KeptText], staging: Path, more: Iterable[pa.Tabl
     return TableInfo(n_rows, column_infos(schema, {}), [seal(path, staging)])
 
 
-def _tables(texts: Iterable[KeptText], more: Iterable[pa.Table]) -> Iterator[tuple[pa.Table, bool]]:
+def _tables(texts: Iterable[KeptText], more: Iterable[pa.Table] | None) -> Iterator[tuple[pa.Table, bool]]:
     """The rows in pieces, and whether a piece is all there is."""
-    others = iter(more)
-    following = next(others, None)
-    if following is None:
+    if more is None:
         yield from ((_as_table(rows), is_last) for rows, is_last in _batches(texts))
         return
-    first = iter(texts)
-    yield _as_table(next(iter(_batches([next(first)])))[0]), False
-    while following is not None:
-        yield following, False
-        following = next(others, None)
-    for rows, _ in _batches(first):
-        if rows:
-            yield _as_table(rows), False
+    rest = iter(texts)
+    # With the first text, all that the others are of has been looked at.
+    first = [next(rest)]
+    yield from ((_as_table(rows), False) for rows, _ in _batches(first))
+    yield from ((table, False) for table in more)
+    yield from ((_as_table(rows), False) for rows, _ in _batches(rest) if rows)
 
 
 def _batches(texts: Iterable[KeptText]) -> Iterator[tuple[list[tuple[str | None, ...]], bool]]:

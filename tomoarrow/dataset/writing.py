@@ -96,7 +96,7 @@ def _write_all(
         own, written = Findings(), Written()
         try:
             texts = _texts(members, evidence, staging, written, own, progress, parts)
-            star = write_texts(texts, staging, () if parts is None else parts.texts)
+            star = write_texts(texts, staging, None if parts is None else parts.texts)
             break
         except TypeGrew as grown:
             if grown.file.name in evidence:
