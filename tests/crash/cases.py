@@ -207,6 +207,7 @@ CASES = {
         Case("convert", _convert(place="new/ds"), _nothing, _find_dataset("new/ds")),
         Case("convert, empty folder", _convert(), lambda work, _: (work / "ds").mkdir(), _find_dataset()),
         Case("convert, replace", _convert("--force"), _old_dataset, _find_dataset()),
+        Case("convert, update", _convert("--update"), _old_dataset, _find_dataset()),
         Case("export", _export(), _nothing, _find_export),
         Case("export, empty folder", _export(), lambda work, _: (work / "out").mkdir(), _find_export),
         Case("export, among others", _export("--force"), _old_export, _find_export_among_others),

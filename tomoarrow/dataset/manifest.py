@@ -60,7 +60,7 @@ class SourceInfo:
 class Manifest:
     """What ``manifest.json`` holds.
 
-    `version` counts how often the dataset was written; `retired` are the files of the version before that are not of
+    `version` counts how often the dataset was written; `retired` are the files of versions before that are not of
     this one. `asked` are the options of the conversion, `read_ns` is when it began to read.
     """
 

@@ -31,7 +31,11 @@ def told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = Place(str(error.filename or path))
-        raise DatasetError(f"cannot write: {error.strerror or error}", place=where) from error
+        raise DatasetError(
+            f"cannot write: {error.strerror or error}",
+            place=where,
+            remedy="check the permissions, the space left and the quota there",
+        ) from error
 
 
 @contextmanager

@@ -97,8 +97,13 @@ def open_snapshot(folder: Path, *, hold: bool = True, is_checked: bool = True) -
     manifest = read_manifest(folder)
     while True:
         tables: dict[str, tuple[DataFile, ...]] | None = None
-        with suppress(FileNotFoundError):
+        try:
             tables = _open_tables(folder, manifest, hold=hold)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            place = Place(str(error.filename or folder))
+            raise DatasetError(f"cannot be read: {error.strerror}", place=place) from error
         now = read_manifest(folder)
         if now == manifest:
             break
@@ -127,10 +132,21 @@ def _open(folder: Path, path: str, *, is_held: bool) -> DataFile:
 def _files(folder: Path, name: str, manifest: dict[str, Any]) -> Iterator[str]:
     """The paths of the files of a table: first those of the manifest that are there, then others, by name."""
     listed = [file["path"] for file in manifest["tables"][name]["files"]]
-    there = {path.relative_to(folder).as_posix() for path in (folder / name).rglob("*.parquet")}
+    there = {path.relative_to(folder).as_posix() for path in _parquet_files(folder / name)}
     yield from (path for path in listed if path in there)
     foreign = there - set(listed) - set(manifest["retired"])
     yield from sorted(path for path in foreign if written_by(path) <= manifest["version"])
+
+
+def _parquet_files(folder: Path) -> Iterator[Path]:
+    """All Parquet files below a folder; a folder that cannot be listed is an error, not an empty one."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for below, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(below, name) for name in names if name.endswith(".parquet"))
 
 
 def written_by(path: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -89,7 +90,7 @@ def staged(target: Path, *, force: bool) -> Iterator[Staging]:
         with locked(target.parent / f".{target.name[:200]}.lock", target):
             _sweep(target)
             check_target(target, force=force)
-            folder = target.parent / f"{_prefix(target)}-{os.getpid()}"
+            folder = target.parent / f"{_prefix(target)}{os.getpid()}"
             folder.mkdir()
             try:
                 yield Staging(folder, target, force)
@@ -135,7 +136,9 @@ def commit(staging: Staging, manifest: Manifest) -> Manifest:
     }
     tables = {name: _renamed(table, moves) for name, table in manifest.tables.items()}
     now = {part.path for table in tables.values() for part in table.files}
-    manifest = replace(manifest, tables=tables, version=version, retired=sorted(_listed(old) - now))
+    # What could not be removed yet stays known: else it would count as a file that somebody put there.
+    retired = (_listed(old) | {path for path in old["retired"] if (target / path).exists()}) - now
+    manifest = replace(manifest, tables=tables, version=version, retired=sorted(retired))
     write_manifest(manifest, folder)
     for staged_path, path in moves.items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
@@ -157,16 +160,22 @@ def _renamed(table: TableInfo, moves: dict[str, str]) -> TableInfo:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what is of no version: folders that were staged, and files of versions that are gone or never came."""
-    prefix = _prefix(target)
-    for folder in [path for path in target.parent.iterdir() if path.name.startswith(prefix)]:
-        shutil.rmtree(folder, ignore_errors=True)
-    with suppress(TomoarrowError):
-        _remove(target, _left_over(target, read_manifest(target)))
+    """Remove what is of no version: folders that were staged, and files of versions that are gone or never came.
+
+    What cannot be removed is no reason to fail: the next run tries again.
+    """
+    own = re.compile(re.escape(_prefix(target)) + r"\d+")
+    try:
+        for folder in [path for path in target.parent.iterdir() if own.fullmatch(path.name)]:
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(TomoarrowError):
+            _remove(target, _left_over(target, read_manifest(target)))
+    except OSError as error:
+        logger.warning("what a run has left could not be cleared away: %s (%s)", target, error.strerror)
 
 
 def _prefix(target: Path) -> str:
-    return f".{target.name[:200]}.staging"
+    return f".{target.name[:200]}.staging-"
 
 
 def _left_over(target: Path, manifest: dict[str, Any]) -> list[str]:
