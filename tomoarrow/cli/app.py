@@ -27,6 +27,9 @@ app = typer.Typer(
     "130 interrupted.",
 )
 
+_AllowOutside = Annotated[
+    bool, typer.Option("--allow-outside", help="Read files outside of the project too, where paths lead there.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
 
 
@@ -77,6 +80,7 @@ def convert(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what RELION itself would read as something else.")
     ] = False,
+    allow_outside: _AllowOutside = False,
     as_json: _Json = False,
 ) -> None:
     """Convert a set of a RELION project, with all that it names, to one Parquet dataset."""
@@ -100,6 +104,7 @@ def convert(
                 missing=missing,
                 on_bad_value=on_bad_value,
                 strict=strict,
+                allow_outside=allow_outside,
                 progress=progress,
             )
     # Outside: what goes wrong from here on is not the conversion.

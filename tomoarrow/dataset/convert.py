@@ -43,6 +43,7 @@ def convert(
     missing: OnMissing = "error",
     on_bad_value: OnBadValue = "error",
     strict: bool = False,
+    allow_outside: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Convert a set of a RELION project, all that an optimisation set names, or any other STAR file, to a dataset.
@@ -70,6 +71,8 @@ def convert(
         What to do about values that do not fit their label's type: refuse, or read as null and list.
     strict : bool
         Refuse what RELION's own reader would read as something else, instead of warning.
+    allow_outside : bool
+        Read files outside of the project as well, where paths in STAR files lead there.
     progress : callable, optional
         Called with the number of tomograms done, and of all.
 
@@ -95,7 +98,7 @@ def convert(
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
         home = None if project is None else Path(project)
         options = Options(LABELS, {}, on_bad_value)
-        request = Request(path, again, home, missing, options, threads or cores())
+        request = Request(path, again, home, missing, options, threads or cores(), allow_outside)
         members = check_members(find_members(request, found), partition_by)
         stack.enter_context(told(target))
         staging = stack.enter_context(staged(target, force=force))
