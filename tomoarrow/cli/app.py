@@ -202,6 +202,7 @@ def validate(
         Literal["table", "json", "sarif", "lines"],
         typer.Option("--format", help="For people; or for programs: JSON, SARIF 2.1.0, or path:line:column lines."),
     ] = "table",
+    allow_outside: _AllowOutside = False,
     listed: Annotated[bool, typer.Option("--list", help="Print what is looked for, and check nothing.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -220,7 +221,7 @@ def validate(
             compile_kernels(to_convert=True, quiet=form != "table")
             from ..relion.validation import validate as run
 
-            report = run(source, project=project, files=files, strict=strict)
+            report = run(source, project=project, files=files, strict=strict, allow_outside=allow_outside)
     if report is None:
         show_checks(CHECKS, form)
     else:
@@ -232,13 +233,14 @@ def validate(
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")],
     dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
+    allow_outside: _AllowOutside = False,
     as_json: _Json = False,
 ) -> None:
     """Show what a STAR file, a project or a dataset holds: sets and what they refer to, blocks, columns, rows."""
     with errors_told(as_json=as_json):
         from .show import describe, show_description
 
-        description = describe(path, dialect)
+        description = describe(path, dialect, allow_outside=allow_outside)
         if as_json:
             print(json.dumps(description, allow_nan=False))
         else:
