@@ -161,6 +161,7 @@ def verify(
     against: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
     ] = None,
+    allow_outside: _AllowOutside = False,
     as_json: _Json = False,
 ) -> None:
     """Read the STAR files of a dataset again and compare, value by value and byte by byte."""
@@ -174,7 +175,7 @@ def verify(
         from ..dataset.verify import verify as run
 
         with progress_bar("verify", "files", quiet=as_json) as progress:
-            report = run(dataset, against=against, progress=progress)
+            report = run(dataset, against=against, allow_outside=allow_outside, progress=progress)
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
