@@ -28,6 +28,9 @@ app = typer.Typer(
     "130 interrupted.",
 )
 
+_AllowOutside = Annotated[
+    bool, typer.Option("--allow-outside", help="Read files outside of the project too, where paths lead there.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
 
 
@@ -98,6 +101,7 @@ def convert(
     local_cluster: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Let N processes of this machine do it, by dask.")
     ] = None,
+    allow_outside: _AllowOutside = False,
     as_json: _Json = False,
 ) -> None:
     """Convert a set of a RELION project, with all that it names, to one Parquet dataset."""
@@ -129,6 +133,7 @@ def convert(
                 on_bad_file=on_bad_file,
                 max_rejects=max_rejects,
                 strict=strict,
+                allow_outside=allow_outside,
                 progress=progress,
             )
     # Outside: what goes wrong from here on is not the conversion.
@@ -194,6 +199,7 @@ def verify(
     fast: Annotated[
         bool, typer.Option("--fast", help="Look at the dataset alone: whether its files have their checksums.")
     ] = False,
+    allow_outside: _AllowOutside = False,
     as_json: _Json = False,
 ) -> None:
     """Read the STAR files of a dataset again and compare, value by value and byte by byte."""
@@ -212,7 +218,7 @@ def verify(
         from ..dataset.verify import verify as run
 
         with progress_bar("verify", "files", quiet=as_json) as progress:
-            report = run(dataset, against=against, progress=progress)
+            report = run(dataset, against=against, allow_outside=allow_outside, progress=progress)
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
@@ -254,6 +260,7 @@ def validate(
         Literal["table", "json", "sarif", "lines"],
         typer.Option("--format", help="For people; or for programs: JSON, SARIF 2.1.0, or path:line:column lines."),
     ] = "table",
+    allow_outside: _AllowOutside = False,
     listed: Annotated[bool, typer.Option("--list", help="Print what is looked for, and check nothing.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -272,7 +279,7 @@ def validate(
             compile_kernels(to_convert=True, quiet=form != "table")
             from ..relion.validation import validate as run
 
-            report = run(source, project=project, files=files, strict=strict)
+            report = run(source, project=project, files=files, strict=strict, allow_outside=allow_outside)
     if report is None:
         show_checks(CHECKS, form)
     else:
@@ -286,13 +293,14 @@ def inspect(
         Path, typer.Argument(metavar="PATH", readable=False, help="A STAR file, a project directory, or a dataset.")
     ],
     dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
+    allow_outside: _AllowOutside = False,
     as_json: _Json = False,
 ) -> None:
     """Show what a STAR file, a project or a dataset holds: sets and what they refer to, blocks, columns, rows."""
     with errors_told(as_json=as_json):
         from .show import describe, show_description
 
-        description = describe(path, dialect)
+        description = describe(path, dialect, allow_outside=allow_outside)
         if as_json:
             print(json.dumps(description, allow_nan=False))
         else:

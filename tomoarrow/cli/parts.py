@@ -27,6 +27,9 @@ def plan(
     missing: Annotated[Literal["error", "skip"], typer.Option(help="Files that are named and not there.")] = "error",
     on_bad_value: Annotated[Literal["error", "null"], typer.Option(help="Values that do not fit.")] = "error",
     on_bad_file: Annotated[Literal["error", "skip"], typer.Option(help="Tilt series that cannot be read.")] = "error",
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Read files outside of the project too, where paths lead there.")
+    ] = False,
     slurm: Annotated[bool, typer.Option("--slurm", help="Print a job script for Slurm that does the rest.")] = False,
     threads: Annotated[int, typer.Option("--threads", "--j", min=1, help="Of each part, in that script.")] = 4,
     as_json: _Json = False,
@@ -49,6 +52,7 @@ def plan(
             missing=missing,
             on_bad_value=on_bad_value,
             on_bad_file=on_bad_file,
+            allow_outside=allow_outside,
         )
         if as_json:
             print(json.dumps(made.to_dict()))

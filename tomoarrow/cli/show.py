@@ -107,12 +107,12 @@ def show_integrity(report: IntegrityReport) -> None:
     )
 
 
-def describe(path: Path, dialect: Dialect) -> dict[str, Any]:
+def describe(path: Path, dialect: Dialect, *, allow_outside: bool = False) -> dict[str, Any]:
     """What a STAR file or a dataset holds, as plain values."""
     if path.is_dir() and not (path / "manifest.json").exists():
         from ..relion.overview import summarise
 
-        sets = [asdict(each) for each in summarise(path)]
+        sets = [asdict(each) for each in summarise(path, allow_outside=allow_outside)]
         if sets:
             return {"path": str(path), "what": "RELION project", "sets": sets, "warnings": []}
     if path.is_dir():
@@ -130,7 +130,8 @@ def describe(path: Path, dialect: Dialect) -> dict[str, Any]:
     from ..relion.reading import read_star
     from ..star.source import reads_again
 
-    sets = [asdict(each) for each in summarise(path)] if dialect == "relion" and reads_again(path) else []
+    is_set = dialect == "relion" and reads_again(path)
+    sets = [asdict(each) for each in summarise(path, allow_outside=allow_outside)] if is_set else []
     kind = sets[0]["kind"] if sets else "STAR file"
     if kind == "trajectory set":
         # A table for each of a million particles is nothing to look at.
@@ -213,9 +214,11 @@ def _sets_table(sets: list[dict[str, Any]]) -> Table:
     return shown
 
 
-def _reference_line(label: str, path: str, count: int, missing: int) -> str:
+def _reference_line(label: str, path: str, count: int, missing: int, outside: int) -> str:
     what = path if count == 1 else f"{count} files, {path}, ..."
-    return f"{label}: {what}" + (f" ({missing} missing)" if count > 1 and missing else " (missing)" if missing else "")
+    lacking = {"missing": missing, "outside of the project, not looked at": outside}
+    told = [why if count == 1 else f"{n} {why}" for why, n in lacking.items() if n]
+    return f"{label}: {what}" + (f" ({'; '.join(told)})" if told else "")
 
 
 def _columns_table(title: str, columns: list[dict[str, str]]) -> Table:

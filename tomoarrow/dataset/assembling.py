@@ -81,6 +81,7 @@ def finalise(
             plan.asked["on_bad_file"],
             options,
             threads or cores(),
+            plan.asked["allow_outside"],
         )
         members = check_members(find_members(request, found), plan.asked["partition_by"])
         assert members.job is not None

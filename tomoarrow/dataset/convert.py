@@ -44,6 +44,7 @@ def convert(
     on_bad_file: OnBadFile = "error",
     max_rejects: int | None = None,
     strict: bool = False,
+    allow_outside: bool = False,
     progress: Progress | None = None,
     client: Client | None = None,
 ) -> Report:
@@ -80,6 +81,8 @@ def convert(
         Refuse when more than so many values, files and tomograms would be left out.
     strict : bool
         Refuse what RELION's own reader would read as something else, instead of warning.
+    allow_outside : bool
+        Read files outside of the project as well, where paths in STAR files lead there.
     progress : callable, optional
         Called with the number of tomograms done, and of all.
     client : distributed.Client, optional
@@ -116,14 +119,21 @@ def convert(
             missing=missing,
             on_bad_value=on_bad_value,
             on_bad_file=on_bad_file,
+            allow_outside=allow_outside,
             max_rejects=max_rejects,
             progress=progress,
         )
-    asked = {"missing": missing, "on_bad_value": on_bad_value, "on_bad_file": on_bad_file, "partition_by": partition_by}
+    asked = {
+        "missing": missing,
+        "on_bad_value": on_bad_value,
+        "on_bad_file": on_bad_file,
+        "partition_by": partition_by,
+        "allow_outside": allow_outside,
+    }
     with ExitStack() as stack:
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
         options = Options(LABELS, {}, on_bad_value)
-        request = Request(path, again, home, missing, on_bad_file, options, threads or cores())
+        request = Request(path, again, home, missing, on_bad_file, options, threads or cores(), allow_outside)
         stack.enter_context(told(target))
         staging = stack.enter_context(staged(target, force=force or update))
         work = Work(request, partition_by, staging.folder, asked, progress)

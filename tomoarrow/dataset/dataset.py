@@ -204,7 +204,11 @@ class Dataset:
         ]
 
     def particle_tilts(
-        self, *, image_size: ImageSize | None = None, project: str | os.PathLike[str] | None = None
+        self,
+        *,
+        image_size: ImageSize | None = None,
+        project: str | os.PathLike[str] | None = None,
+        allow_outside: bool = False,
     ) -> pl.LazyFrame:
         """Where each particle is in each tilt image that shows it, how deep, and at which defocus.
 
@@ -221,6 +225,8 @@ class Dataset:
             no size.
         project : str or path, optional
             What the paths of images are relative to, if not the project that was converted.
+        allow_outside : bool
+            Read the headers of images outside of the project as well, where their paths lead there.
 
         Returns
         -------
@@ -256,7 +262,9 @@ class Dataset:
         tables = {name: self._open(name) for name in ("tilts", "tomograms", "particles")}
         trajectories = self._open("trajectories") if "trajectories" in self.manifest["tables"] else None
         home = Path(self.manifest["project"] if project is None else project)
-        return scan_particle_tilts(**tables, trajectories=trajectories, image_size=image_size, project=home)
+        return scan_particle_tilts(
+            **tables, trajectories=trajectories, image_size=image_size, project=home, allow_outside=allow_outside
+        )
 
     def to_dask(self, table: str = "tilts") -> dd.DataFrame:
         """A table as a dask dataframe, a partition a file; it takes ``pip install tomoarrow[dask]``.

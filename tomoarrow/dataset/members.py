@@ -16,7 +16,7 @@ from ..relion.optimisation_set import (
     TRAJECTORIES_FILE,
     optimisation_set,
 )
-from ..relion.project import Project, find_project
+from ..relion.project import Project, find_project, outside_error
 from ..relion.tomogram_set import MOST_HELD
 from ..star.document import Reject
 from ..star.faults import Notice
@@ -36,7 +36,7 @@ _KINDS: dict[str, Kind] = {
     MANIFOLDS_FILE: "manifold set",
 }
 
-_ABSENT = "{n} of the files that the optimisation set names are not there:"
+_ABSENT = "{n} of the files that the optimisation set names are not there, or outside of the project:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ class Request:
     missing, on_bad_file : "error" or "skip"
     options : Options
     threads : int
+    allow_outside : bool
+        Whether files may be read that lie outside of the project.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Request:
     on_bad_file: OnBadFile
     options: Options
     threads: int
+    allow_outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,9 @@ def find_members(request: Request, found: Findings) -> Members:
     if kind == "optimisation set":
         return _of_optimisation_set(request, found)
     if kind in _TOMOGRAM_SETS:
-        job = prepare(given, kind, request.project, options, request.missing, found)
+        job = prepare(
+            given, kind, request.project, options, request.missing, found, allow_outside=request.allow_outside
+        )
         job = replace(job, on_bad_file=request.on_bad_file)
         named = replace(job.file, name=name_in(job.project.directory, path))
         return Members(kind, job.project, replace(job, file=named), (), options, threads)
@@ -131,23 +136,36 @@ def _of_optimisation_set(request: Request, found: Findings) -> Members:
     path, source, options, missing = request.path, request.source, request.options, request.missing
     assert not isinstance(source, Stream)
     named = optimisation_set(os.fspath(path), read_star(source, labels=LABELS)).members
-    home = find_project(path, list(named.values()), request.project)
-    _check_files(path, home, named)
-    files = {label: StarFile(name, home.directory / name, home.directory / name) for label, name in named.items()}
-    for label in [[*named][i] for i in home.missing]:
-        del files[label]
-    absent = {label: _absent(path, home, label, named[label]) for label in named if label not in files}
+    home = find_project(path, list(named.values()), request.project, allow_outside=request.allow_outside)
+    labels = [*named]
+    outside = {labels[i]: outside_error(_place(path, labels[i], named), home.directory) for i in home.outside}
+    inside = {label: name for label, name in named.items() if label not in outside}
+    _check_files(path, home, inside)
+    absent = {labels[i]: _absent(path, home, labels[i], named) for i in home.missing}
+    files = {
+        label: StarFile(name, home.directory / name, home.directory / name)
+        for label, name in inside.items()
+        if label not in absent
+    }
+    errors = [*outside.values(), *(absent.values() if missing == "error" else [])]
     job = None
     try:
         if TOMOGRAMS_FILE in files:
             kind = kind_of(files[TOMOGRAMS_FILE].path)
             kind = kind if kind in _TOMOGRAM_SETS else "tomogram set"
-            job = prepare(files.pop(TOMOGRAMS_FILE), kind, home.directory, options, missing, found)
+            job = prepare(
+                files.pop(TOMOGRAMS_FILE),
+                kind,
+                home.directory,
+                options,
+                missing,
+                found,
+                allow_outside=request.allow_outside,
+            )
             job = replace(job, on_bad_file=request.on_bad_file)
     except MissingFileError as error:
-        raise_gathered([*absent.values(), *error.errors], _ABSENT)
-    if missing == "error":
-        raise_gathered([*absent.values()], _ABSENT)
+        raise_gathered([*errors, *error.errors], _ABSENT)
+    raise_gathered(errors, _ABSENT)
     for label, each in absent.items():
         found.rejects.append(Reject(Place(os.fspath(path), label=label), label, named[label], each.problem))
     given = StarFile(name_in(home.directory, path), path, source)
@@ -168,7 +186,7 @@ def _check_files(path: Path, home: Project, named: dict[str, str]) -> None:
     own = os.path.realpath(path)
     seen: set[str] = set()
     for label, name in named.items():
-        place = Place(os.fspath(path), label=label, text=name)
+        place = _place(path, label, named)
         file = os.path.realpath(home.directory / name)
         if file == own or file in seen:
             problem = "an optimisation set that names itself" if file == own else "a file that is named twice"
@@ -188,13 +206,17 @@ def _check_kind(label: str, kind: Kind, file: StarFile, found: Findings) -> None
         found.notices.append(Notice("other-kind", message, Place(os.fspath(file.path))))
 
 
-def _absent(path: Path, home: Project, label: str, named: str) -> MissingFileError:
+def _absent(path: Path, home: Project, label: str, named: dict[str, str]) -> MissingFileError:
     return MissingFileError(
         f"the file that _{label} names is not there",
-        place=Place(os.fspath(path), label=label, text=named),
-        expected=os.fspath(home.directory / named),
+        place=_place(path, label, named),
+        expected=os.fspath(home.directory / named[label]),
         remedy="correct the path, name the project with --project DIR, or leave it out with --missing skip",
     )
+
+
+def _place(path: Path, label: str, named: dict[str, str]) -> Place:
+    return Place(os.fspath(path), label=label, text=named[label])
 
 
 def check_members(members: Members, partition_by: str | None) -> Members:

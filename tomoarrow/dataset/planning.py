@@ -94,6 +94,7 @@ def plan(
     missing: OnMissing = "error",
     on_bad_value: OnBadValue = "error",
     on_bad_file: OnBadFile = "error",
+    allow_outside: bool = False,
 ) -> Plan:
     """Cut a conversion into parts; see `tomoarrow.convert` for the options.
 
@@ -120,14 +121,20 @@ def plan(
     check_target(target, force=force)
     home = None if project is None else Path(project)
     options = Options(LABELS, {}, on_bad_value)
-    request = Request(path, path, home, missing, on_bad_file, options, cores())
+    request = Request(path, path, home, missing, on_bad_file, options, cores(), allow_outside)
     job = check_members(find_members(request, Findings()), partition_by).job
     if job is None or job.head is not None:
         raise UsageError(
             f"{path} is no set of tilt-series files, which alone can be converted in parts",
             remedy="convert it in one: that streams files of any size",
         )
-    asked = {"missing": missing, "on_bad_value": on_bad_value, "on_bad_file": on_bad_file, "partition_by": partition_by}
+    asked = {
+        "missing": missing,
+        "on_bad_value": on_bad_value,
+        "on_bad_file": on_bad_file,
+        "partition_by": partition_by,
+        "allow_outside": allow_outside,
+    }
     bounds, sizes = _cut(job, parts)
     made = Plan(
         id=secrets.token_hex(8),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, MissingFileError, Place, UsageError, raise_gathered
 from ..relion.kinds import Kind
 from ..relion.labels import LABELS
-from ..relion.project import Project, find_project
+from ..relion.project import Project, find_project, outside_error
 from ..relion.relion4 import split_set
 from ..relion.series import SeriesFile
 from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, global_table
@@ -51,6 +51,8 @@ def prepare(
     options: Options,
     missing: OnMissing,
     found: Findings,
+    *,
+    allow_outside: bool,
 ) -> Job:
     """Take the global table, find the project and the tilt series."""
     assert not isinstance(file.source, Stream)
@@ -60,8 +62,9 @@ def prepare(
     if kind == "tomogram set":
         document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
         table = global_table(file.path, document)
-        home = find_project(file.path, table.paths, project)
+        home = find_project(file.path, table.paths, project, allow_outside=allow_outside)
         files = _series_files(table, home)
+        outside = [outside_error(_place(file.path, table, row), home.directory) for row in home.outside]
         absent = [_absent(file.path, table, home, row) for row in home.missing]
         head = None
     else:
@@ -69,10 +72,16 @@ def prepare(
         document = read_star(Held(str(file.path), parts.head), labels=LABELS, on_bad_value=options.on_bad_value)
         table = global_table(file.path, document, has_series=True)
         home = home_of(file, project)
+        outside = []
         files = [parts.series.get(name) for name in table.names]
         absent = [_without_block(file.path, name) for name in table.names if name not in parts.series]
         head = parts.head
-    return _job(file, table, home, options, files, absent, replace(source, sha256=text.digest(0)), head, missing, found)
+    what = "tilt-series files" if head is None else "tilt series"
+    where = "not there, or outside of the project:" if outside else "not there:"
+    raise_gathered(
+        [*outside, *(absent if missing == "error" else [])], f"{{n}} of the {len(table.names)} {what} are {where}"
+    )
+    return _job(file, table, home, options, files, absent, replace(source, sha256=text.digest(0)), head, found)
 
 
 def prepare_rows(
@@ -97,7 +106,9 @@ def prepare_rows(
     files = _series_files(table, home)
     errors = [_absent(file.path, table, home, row) for row in home.missing]
     digest = read_text(held).digest(0)
-    return _job(file, table, home, options, files, errors, replace(source, sha256=digest), None, missing, found)
+    if missing == "error":
+        raise_gathered(errors, f"{{n}} of the {len(table.names)} tilt-series files are not there:")
+    return _job(file, table, home, options, files, errors, replace(source, sha256=digest), None, found)
 
 
 def _job(
@@ -109,13 +120,9 @@ def _job(
     absent: Sequence[MissingFileError],
     source: SourceInfo,
     head: bytes | None,
-    missing: OnMissing,
     found: Findings,
 ) -> Job:
     """The work on the tilt series that are there."""
-    if missing == "error":
-        what = "tilt-series files" if head is None else "tilt series"
-        raise_gathered(absent, f"{{n}} of the {len(table.names)} {what} are not there:")
     found.notices += table.document.warnings
     found.rejects += table.document.rejects
     if not table.names:
@@ -144,7 +151,7 @@ def home_of(file: StarFile, project: Path | None) -> Project:
 def _series_files(table: GlobalTable, home: Project) -> list[SeriesFile | None]:
     """The tilt-series file of each tomogram; None where it is not there."""
     directory = os.fspath(home.directory)
-    missing = set(home.missing)
+    missing = {*home.missing, *home.outside}
     return [
         None if row in missing else SeriesFile(name, path, os.path.join(directory, path))
         for row, (name, path) in enumerate(zip(table.names, table.paths, strict=True))
@@ -160,12 +167,16 @@ def _without_block(path: Path, name: str) -> MissingFileError:
     )
 
 
+def _place(path: Path, table: GlobalTable, row: int) -> Place:
+    return Place(str(path), label=SERIES_FILE, text=table.paths[row])
+
+
 def _absent(path: Path, table: GlobalTable, home: Project, row: int) -> MissingFileError:
     others = [str(folder) for folder in home.tried if folder != home.directory]
     also = f"; looked for from {', '.join(others)} too" if others and len(home.missing) == len(table.names) else ""
     return MissingFileError(
         f"the tilt-series file of tomogram {table.names[row]!r} is not there",
-        place=Place(str(path), label=SERIES_FILE, text=table.paths[row]),
+        place=_place(path, table, row),
         expected=f"{home.directory / table.paths[row]}{also}",
         remedy="correct the path, name the project with --project DIR, or leave it out with --missing skip",
     )

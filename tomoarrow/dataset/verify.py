@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from ..errors import MissingFileError, TomoarrowError, raise_gathered
 from ..relion.labels import LABELS
+from ..relion.project import paths_outside
 from ..relion.relion4 import split_set
 from ..relion.series import SeriesFile, read_series
 from ..relion.tomogram_set import NAME, global_table
@@ -49,13 +50,14 @@ class Difference:
     ----------
     file : str
         Its path, as the project has it.
-    kind : "missing", "unreadable", "extra", "values" or "bytes"
-        ``extra``: a file that was converted, but of which nothing is left in the dataset.
+    kind : "missing", "outside", "unreadable", "extra", "values" or "bytes"
+        ``outside``: its path leads out of the project, and it was not read. ``extra``: a file that was converted, but
+        of which nothing is left in the dataset.
     what : str
     """
 
     file: str
-    kind: Literal["missing", "unreadable", "extra", "values", "bytes"]
+    kind: Literal["missing", "outside", "unreadable", "extra", "values", "bytes"]
     what: str
 
 
@@ -96,6 +98,7 @@ def verify(
     dataset: str | os.PathLike[str],
     *,
     against: str | os.PathLike[str] | None = None,
+    allow_outside: bool = False,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Read the STAR files of a dataset again, and compare.
@@ -106,6 +109,8 @@ def verify(
     against : path, optional
         A folder that holds the files at the same paths, such as an export; by default, the project that was
         converted.
+    allow_outside : bool
+        Read files outside of that project as well, where their paths lead there.
     progress : callable, optional
         Called with the number of files compared, and of all.
 
@@ -122,10 +127,16 @@ def verify(
     folder = Path(dataset)
     snapshot = open_snapshot(folder)
     manifest = snapshot.manifest
-    at = _In(Path(against)) if against is not None else _In(Path(manifest["project"]), Path(manifest["input"]))
     everything = open_files(snapshot, Selection())
-    total = len({kept.file for kept in everything.texts})
-    texts, rendering = everything.texts, everything.render()
+    kept_files = {kept.file for kept in everything.texts}
+    total = len(kept_files)
+    if against is not None:
+        at = _In(Path(against))
+    else:
+        home, paths = Path(manifest["project"]).resolve(), sorted(kept_files)
+        outside = () if allow_outside else paths_outside(home, paths)
+        at = _In(home, Path(manifest["input"]), frozenset(paths[i] for i in outside))
+    rendering = everything.render()
     differences: list[Difference] = []
     files: list[str] = []
     while batch := list(islice(rendering, _FILES_AT_A_TIME)):
@@ -134,9 +145,9 @@ def verify(
             files.append(rendered.path)
         if progress is not None:
             progress(len(files), total)
-    left = {kept.file for kept in texts if at.path(kept.file).exists()} - set(files)
+    left = {file for file in kept_files - at.outside - set(files) if at.path(file).exists()}
     differences += [Difference(file, "extra", "nothing of it is left in the dataset") for file in sorted(left)]
-    unread = {each.file for each in differences if each.kind in ("missing", "unreadable")}
+    unread = {each.file for each in differences if each.kind in ("missing", "outside", "unreadable")}
     unlike = {kind: unread | {each.file for each in differences if each.kind == kind} for kind in ("values", "bytes")}
     return VerifyReport(
         dataset=os.fspath(dataset),
@@ -158,10 +169,13 @@ class _In:
     home : Path
     given : Path or None
         The file that was converted, which may lie outside of the project.
+    outside : frozenset of str
+        The paths that lead out of the project, and are not to be read.
     """
 
     home: Path
     given: Path | None = None
+    outside: frozenset[str] = frozenset()
 
     def path(self, path: str) -> Path:
         """Where a file is; in another folder than the project always below it."""
@@ -172,10 +186,12 @@ class _In:
 
 def _compare(batch: list[Rendered], at: _In) -> Iterator[list[Difference]]:
     """The differences of each of some files."""
-    series = [each for each in batch if each.tomogram is not None]
+    series = [each for each in batch if each.tomogram is not None and each.path not in at.outside]
     tables = dict(zip(map(id, series), _read_series(series, at), strict=True))
     for each in batch:
-        if each.tomogram is not None:
+        if each.path in at.outside:
+            yield [Difference(each.path, "outside", f"it leads out of {at.home}: --allow-outside reads it")]
+        elif each.tomogram is not None:
             yield _differences(each, at.path(each.path), {"tilts": tables[id(each)]})
         else:
             yield _differences(each, at.path(each.path), _read_others(at.path(each.path), each.tables))
