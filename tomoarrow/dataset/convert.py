@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
@@ -25,12 +25,15 @@ from .making import Made, Work, all_anew, renewed
 from .manifest import FILE_NAME, Manifest, manifest_of
 from .members import Request
 from .noticed import NOTICES, REJECTS, write_notices, write_rejects
+from .origin import Origin, origin_of
 from .paths import told
 from .report import INNER_TABLES, Report, WarningSummary, summarise
 from .snapshot import open_snapshot
 from .sources import SOURCES, write_sources
 from .staging import check_target, commit, staged
+from .stores import Remote, is_url, place_of
 from .tomogram_sets import OnBadFile, OnMissing
+from .uploading import commit_to_store, look_at, staged_for_store
 
 
 def convert(
@@ -53,13 +56,13 @@ def convert(
 
     Parameters
     ----------
-    source : path
+    source : path or URL
         What it is, is found out from its labels: an optimisation set, which brings all sets that it names; the
         global file of a tomogram set of any job (``tomograms.star``, ``tilt_series.star``), which brings its tilt
         series, or holds them, as RELION 4 and WarpTools have it; a set of particles, trajectories or manifolds. Of
         any other STAR file each loop becomes a table.
-    dataset : path
-        The folder to make.
+    dataset : path or URL
+        The folder to make, or the place in an object store.
     project : path, optional
         The project directory. Found by itself where not given: see `tomoarrow.relion.project`.
     partition_by : str, optional
@@ -100,27 +103,56 @@ def convert(
     check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
     if threads is not None and threads < 1:
         raise UsageError(f"threads={threads}", expected="1 or more")
-    target = Path(os.path.abspath(dataset))
-    check_target(target, force=force or update)
-    path, home = Path(source), None if project is None else Path(project)
+    target = _target(dataset, source, force=force, update=update)
     asked = {"missing": missing, "on_bad_value": on_bad_value, "on_bad_file": on_bad_file, "partition_by": partition_by}
     with ExitStack() as stack:
+        origin = stack.enter_context(origin_of(source, project))
+        path = origin.path
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
         options = Options(LABELS, {}, on_bad_value)
-        request = Request(path, again, home, missing, on_bad_file, options, threads or cores())
-        stack.enter_context(told(target))
-        staging = stack.enter_context(staged(target, force=force or update))
+        request = Request(path, again, origin.project, missing, on_bad_file, options, threads or cores())
+        if isinstance(target, Path):
+            stack.enter_context(told(target))
+            staging = stack.enter_context(staged(target, force=force or update))
+        else:
+            staging = stack.enter_context(staged_for_store(target, force=force))
         work = Work(request, partition_by, staging.folder, asked, progress)
-        old = open_snapshot(target) if update and (target / FILE_NAME).exists() else None
+        is_there = update and isinstance(target, Path) and (target / FILE_NAME).exists()
+        old = open_snapshot(target) if is_there else None
         made = (None if old is None else renewed(work, old)) or all_anew(work)
+        made = replace(made, found=origin.found(made.found))
         if strict:
             refuse(made.found.notices)
         _check_rejects(made.found.rejects, max_rejects)
         if old is not None and made.is_same:
             manifest = manifest_of(old.manifest)
         else:
-            manifest = commit(staging, _manifest(work, made))
-    return _report(os.fspath(dataset), manifest, made, time.perf_counter() - started)
+            manifest = _manifest(work, made, origin)
+            manifest = (commit if isinstance(target, Path) else commit_to_store)(staging, manifest)
+    return _report(
+        str(target) if isinstance(target, Remote) else os.fspath(dataset),
+        manifest,
+        made,
+        origin,
+        time.perf_counter() - started,
+    )
+
+
+def _target(
+    dataset: str | os.PathLike[str], source: str | os.PathLike[str], *, force: bool, update: bool
+) -> Path | Remote:
+    """Where the dataset goes, if it may."""
+    target = place_of(dataset)
+    if update and (isinstance(target, Remote) or is_url(source)):
+        raise UsageError(
+            "only a dataset in a folder, of files in a folder, can be brought up to date", remedy="use --force"
+        )
+    if isinstance(target, Remote):
+        look_at(target, force=force)
+        return target
+    target = Path(os.path.abspath(target))
+    check_target(target, force=force or update)
+    return target
 
 
 def _check_rejects(rejects: Sequence[Reject], most: int | None) -> None:
@@ -134,7 +166,7 @@ def _check_rejects(rejects: Sequence[Reject], most: int | None) -> None:
         )
 
 
-def _manifest(work: Work, made: Made) -> Manifest:
+def _manifest(work: Work, made: Made, origin: Origin) -> Manifest:
     contents, found = made.contents, made.found
     tables = dict(contents.tables)
     tables[SOURCES] = write_sources(contents.sources, work.staging)
@@ -146,8 +178,8 @@ def _manifest(work: Work, made: Made) -> Manifest:
         written_by=f"tomoarrow {__version__}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         kind=contents.kind,
-        input=os.path.abspath(work.request.path),
-        project=str(contents.project),
+        input=origin.told(os.path.abspath(work.request.path)),
+        project=origin.told(str(contents.project)),
         tables=tables,
         warnings=[asdict(warning) for warning in summarise(found.notices)],
         rejects=len(found.rejects),
@@ -156,7 +188,7 @@ def _manifest(work: Work, made: Made) -> Manifest:
     )
 
 
-def _report(dataset: str, manifest: Manifest, made: Made, seconds: float) -> Report:
+def _report(dataset: str, manifest: Manifest, made: Made, origin: Origin, seconds: float) -> Report:
     contents = made.contents
     files = [part for table in manifest.tables.values() for part in table.files]
     rows = {name: table.rows for name, table in manifest.tables.items() if name not in INNER_TABLES}
@@ -164,7 +196,7 @@ def _report(dataset: str, manifest: Manifest, made: Made, seconds: float) -> Rep
         dataset=dataset,
         kind=manifest.kind,
         project=manifest.project,
-        project_how=contents.project_how,
+        project_how=origin.how or contents.project_how,
         rows=rows,
         missing=contents.missing,
         files=len(files),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..errors import DatasetError, Place, UsageError
@@ -20,6 +21,8 @@ from .paths import inside, told
 from .rendering import Plan, Rendered, Selection
 from .snapshot import Snapshot, open_snapshot
 from .stored import open_table
+from .stores import Remote, place_of
+from .uploading import upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,9 @@ def export(
 
     Parameters
     ----------
-    dataset : path
-    directory : path
-        A new or empty folder. Each file goes to its path in the project, below it.
+    dataset : path or URL
+    directory : path or URL
+        A new or empty folder, or place in an object store. Each file goes to its path in the project, below it.
     tomograms : sequence of str, optional
         Only these.
     where : str, optional
@@ -99,8 +102,11 @@ def export(
     TomoarrowError
         The dataset, the folder or the selection is not as it must be. Files that were written stay.
     """
+    place = place_of(directory)
+    if isinstance(place, Remote):
+        return _export_to_store(dataset, place, tomograms=tomograms, where=where, force=force, progress=progress)
     started = time.perf_counter()
-    source, target = Path(dataset), Path(os.path.abspath(directory))
+    source, target = place_of(dataset), Path(os.path.abspath(place))
     _check_target(target, source, force=force)
     snapshot = open_snapshot(source)
     manifest = snapshot.manifest
@@ -134,6 +140,30 @@ def export(
         left_out=_left_out(planned, where) + sum(orphans.values()) + sum(differing_optics.values()),
         warnings=warnings,
     )
+
+
+def _export_to_store(
+    dataset: str | os.PathLike[str],
+    place: Remote,
+    *,
+    tomograms: Sequence[str] | None,
+    where: str | None,
+    force: bool,
+    progress: Progress | None,
+) -> ExportReport:
+    """Write the STAR files to a folder, then copy them, many at a time."""
+    started = time.perf_counter()
+    if not force and place.files():
+        raise DatasetError(
+            "objects are there already",
+            place=Place(str(place)),
+            remedy="export to a new place, or write among what is there with --force",
+        )
+    with TemporaryDirectory(prefix="tomoarrow-") as folder:
+        report = export(dataset, folder, tomograms=tomograms, where=where, progress=progress)
+        files = [path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()]
+        upload(Path(folder), place, {path: path for path in files})
+    return replace(report, directory=str(place), seconds=round(time.perf_counter() - started, 3))
 
 
 def _write(target: Path, path: Path, rendered: Rendered, is_there: bool) -> None:
@@ -209,8 +239,8 @@ def _check_links(target: Path, relative: Path) -> None:
             )
 
 
-def _check_target(target: Path, dataset: Path, *, force: bool) -> None:
-    if target.resolve().is_relative_to(dataset.resolve()):
+def _check_target(target: Path, dataset: Path | Remote, *, force: bool) -> None:
+    if isinstance(dataset, Path) and target.resolve().is_relative_to(dataset.resolve()):
         raise UsageError(f"{target} is in the dataset", expected="another folder")
     if not target.exists() and not target.is_symlink():
         return

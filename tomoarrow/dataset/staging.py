@@ -16,6 +16,7 @@ from .layout import flush_folders
 from .lock import locked
 from .manifest import FILE_NAME, Manifest, TableInfo, read_manifest, write_manifest
 from .snapshot import written_by
+from .stores import Remote
 
 logger = logging.getLogger("tomoarrow")
 
@@ -37,7 +38,7 @@ def check_target(target: Path, *, force: bool) -> dict[str, Any] | None:
         return None
     manifest = read_manifest(target)
     there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
-    foreign = there - _listed(manifest) - {FILE_NAME} - set(_left_over(target, manifest))
+    foreign = there - listed(manifest) - {FILE_NAME} - set(_left_over(target, manifest))
     if foreign:
         raise DatasetError(
             f"the dataset's folder holds other files too, such as {min(foreign)}: it is never replaced",
@@ -53,7 +54,8 @@ def check_target(target: Path, *, force: bool) -> dict[str, Any] | None:
     return manifest
 
 
-def _listed(manifest: dict[str, Any]) -> set[str]:
+def listed(manifest: dict[str, Any]) -> set[str]:
+    """The paths of all files of a dataset."""
     return {file["path"] for table in manifest["tables"].values() for file in table["files"]}
 
 
@@ -65,14 +67,14 @@ class Staging:
     ----------
     folder : Path
         Tables go there; their files are named by `layout.PartWriter`.
-    target : Path
+    target : Path or Remote
         What it will be.
     force : bool
         Whether a dataset may be there.
     """
 
     folder: Path
-    target: Path
+    target: Path | Remote
     force: bool
 
 
@@ -115,6 +117,7 @@ def commit(staging: Staging, manifest: Manifest) -> Manifest:
     DatasetError
     """
     folder, target = staging.folder, staging.target
+    assert isinstance(target, Path)
     # What has appeared meanwhile is looked at as what was there before.
     old = check_target(target, force=staging.force)
     if old is None:
@@ -133,9 +136,9 @@ def commit(staging: Staging, manifest: Manifest) -> Manifest:
         for part in table.files
         if (folder / part.path).exists()
     }
-    tables = {name: _renamed(table, moves) for name, table in manifest.tables.items()}
+    tables = {name: renamed(table, moves) for name, table in manifest.tables.items()}
     now = {part.path for table in tables.values() for part in table.files}
-    manifest = replace(manifest, tables=tables, version=version, retired=sorted(_listed(old) - now))
+    manifest = replace(manifest, tables=tables, version=version, retired=sorted(listed(old) - now))
     write_manifest(manifest, folder)
     for staged_path, path in moves.items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +155,8 @@ def _named(path: str, version: int) -> str:
     return str(plain.with_name(f"{plain.stem}-v{version}{plain.suffix}"))
 
 
-def _renamed(table: TableInfo, moves: dict[str, str]) -> TableInfo:
+def renamed(table: TableInfo, moves: dict[str, str]) -> TableInfo:
+    """What the manifest says of a table, with other paths of its files."""
     return replace(table, files=[replace(part, path=moves.get(part.path, part.path)) for part in table.files])
 
 
@@ -171,11 +175,9 @@ def _prefix(target: Path) -> str:
 
 def _left_over(target: Path, manifest: dict[str, Any]) -> list[str]:
     """Files of an earlier version that are not of this one, and of a later one that was never committed."""
-    listed, retired = _listed(manifest), set(manifest["retired"])
+    own, retired = listed(manifest), set(manifest["retired"])
     there = [path.relative_to(target).as_posix() for path in target.rglob("*.parquet")]
-    return [
-        path for path in there if path not in listed and (path in retired or written_by(path) > manifest["version"])
-    ]
+    return [path for path in there if path not in own and (path in retired or written_by(path) > manifest["version"])]
 
 
 def _remove(target: Path, paths: Iterable[str]) -> None:
