@@ -12,6 +12,7 @@ import typer
 
 from ..errors import UsageError
 from .errors import errors_told
+from .parts import finalise, partition, plan
 from .query import query
 
 app = typer.Typer(
@@ -217,9 +218,10 @@ def _verify_fast(dataset: str, *, as_json: bool) -> None:
 @app.command()
 def validate(
     source: Annotated[
-        Path | None, typer.Argument(metavar="INPUT", help="Any STAR file of a project; best an optimisation set.")
+        Path | None,
+        typer.Argument(metavar="INPUT", readable=False, help="Any STAR file of a project; best an optimisation set."),
     ] = None,
-    source_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    source_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
     project: Annotated[
         Path | None,
         typer.Option(
@@ -276,12 +278,17 @@ def inspect(
 
 
 app.command()(query)
+app.command()(plan)
+app.command()(partition)
+app.command()(finalise)
 
 
 @app.command()
 def report(
-    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="DATASET", readable=False, help="A dataset that convert made.")
+    ] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", "--o", metavar="FILE", help="The page; one that is there is replaced.")
     ] = Path("report.html"),
@@ -306,7 +313,7 @@ def report(
 
 @app.command()
 def example(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", readable=False, help="A new or empty folder.")],
     tomograms: Annotated[int, typer.Option(min=1, help="How many tomograms.")] = 5,
     tilts: Annotated[int, typer.Option(min=0, help="How many tilt images of each.")] = 41,
     particles: Annotated[int, typer.Option(min=0, help="How many particles of each, with trajectories.")] = 0,

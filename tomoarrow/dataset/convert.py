@@ -6,12 +6,10 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from .._version import __version__
 from ..errors import SchemaError, UsageError, check_choice
 from ..relion.labels import LABELS
 from ..relion.tomogram_set import MOST_HELD
@@ -21,15 +19,13 @@ from ..star.source import held_or_open, reads_again
 from ..star.tables import OnBadValue, Options
 from ..star.threads import cores
 from .contents import Progress
-from .making import Made, Work, all_anew, renewed
-from .manifest import FILE_NAME, Manifest, manifest_of
+from .making import Work, all_anew, manifest_for, renewed, report_of
+from .manifest import FILE_NAME, manifest_of
 from .members import Request
-from .noticed import NOTICES, REJECTS, write_notices, write_rejects
-from .origin import Origin, origin_of
+from .origin import origin_of
 from .paths import told
-from .report import INNER_TABLES, Report, WarningSummary, summarise
+from .report import Report
 from .snapshot import open_snapshot
-from .sources import SOURCES, write_sources
 from .staging import check_target, commit, staged
 from .stores import Remote, is_url, place_of
 from .tomogram_sets import OnBadFile, OnMissing
@@ -127,15 +123,12 @@ def convert(
         if old is not None and made.is_same:
             manifest = manifest_of(old.manifest)
         else:
-            manifest = _manifest(work, made, origin)
+            manifest = manifest_for(path, made, asked, staging.folder)
+            manifest = replace(manifest, input=origin.told(manifest.input), project=origin.told(manifest.project))
             manifest = (commit if isinstance(target, Path) else commit_to_store)(staging, manifest)
-    return _report(
-        str(target) if isinstance(target, Remote) else os.fspath(dataset),
-        manifest,
-        made,
-        origin,
-        time.perf_counter() - started,
-    )
+    name = str(target) if isinstance(target, Remote) else os.fspath(dataset)
+    report = report_of(name, manifest, made, time.perf_counter() - started)
+    return replace(report, project_how=origin.how or report.project_how)
 
 
 def _target(
@@ -164,48 +157,3 @@ def _check_rejects(rejects: Sequence[Reject], most: int | None) -> None:
             expected=first.reason,
             remedy="correct the files, or allow more with --max-rejects",
         )
-
-
-def _manifest(work: Work, made: Made, origin: Origin) -> Manifest:
-    contents, found = made.contents, made.found
-    tables = dict(contents.tables)
-    tables[SOURCES] = write_sources(contents.sources, work.staging)
-    if found.notices:
-        tables[NOTICES] = write_notices(found.notices, work.staging)
-    if found.rejects:
-        tables[REJECTS] = write_rejects(found.rejects, work.staging)
-    return Manifest(
-        written_by=f"tomoarrow {__version__}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        kind=contents.kind,
-        input=origin.told(os.path.abspath(work.request.path)),
-        project=origin.told(str(contents.project)),
-        tables=tables,
-        warnings=[asdict(warning) for warning in summarise(found.notices)],
-        rejects=len(found.rejects),
-        asked=work.asked,
-        read_ns=made.read_ns,
-    )
-
-
-def _report(dataset: str, manifest: Manifest, made: Made, origin: Origin, seconds: float) -> Report:
-    contents = made.contents
-    files = [part for table in manifest.tables.values() for part in table.files]
-    rows = {name: table.rows for name, table in manifest.tables.items() if name not in INNER_TABLES}
-    return Report(
-        dataset=dataset,
-        kind=manifest.kind,
-        project=manifest.project,
-        project_how=origin.how or contents.project_how,
-        rows=rows,
-        missing=contents.missing,
-        files=len(files),
-        bytes=sum(part.bytes for part in files),
-        source_files=len(contents.sources),
-        source_bytes=sum(source.bytes for source in contents.sources),
-        seconds=round(seconds, 3),
-        rejects=manifest.rejects,
-        version=manifest.version,
-        read_again=made.read_again,
-        warnings=[WarningSummary(**warning) for warning in manifest.warnings],
-    )

@@ -17,6 +17,7 @@ from ..star.sink import open_sink
 from .conditions import rows_where
 from .contents import Progress
 from .files import Files, open_files
+from .outgoing import check_free, outgoing, place
 from .paths import inside, told
 from .rendering import Plan, Rendered, Selection
 from .snapshot import Snapshot, open_snapshot
@@ -100,14 +101,16 @@ def export(
     Raises
     ------
     TomoarrowError
-        The dataset, the folder or the selection is not as it must be. Files that were written stay.
+        The dataset, the folder or the selection is not as it must be, or the disk is full. Nothing is written then.
     """
-    place = place_of(directory)
-    if isinstance(place, Remote):
-        return _export_to_store(dataset, place, tomograms=tomograms, where=where, force=force, progress=progress)
+    there = place_of(directory)
+    if isinstance(there, Remote):
+        return _export_to_store(dataset, there, tomograms=tomograms, where=where, force=force, progress=progress)
     started = time.perf_counter()
-    source, target = place_of(dataset), Path(os.path.abspath(place))
-    _check_target(target, source, force=force)
+    source, target = place_of(dataset), Path(os.path.abspath(there))
+    if isinstance(source, Path) and target.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"{target} is in the dataset", expected="another folder")
+    check_free(target, force=force)
     snapshot = open_snapshot(source)
     manifest = snapshot.manifest
     if (tomograms is not None or where is not None) and "tomograms" not in manifest["tables"]:
@@ -116,19 +119,12 @@ def export(
     planned = files.plan
     orphans, differing_optics = files.orphans(), files.differing_optics()
     warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
-    total = len({kept.file for kept in files.texts})
-    sizes: dict[Path, int] = {}
-    for each in files.render():
-        path = target / inside(each.path)
-        if path.relative_to(target).as_posix() != os.path.normpath(each.path):
-            warnings.append(f"{each.path}: leads out of the folder; written as {path.relative_to(target)}")
-        with told(path):
-            _write(target, path, each, path in sizes)
-        sizes[path] = len(each.data)
-        if progress is not None:
-            progress(len(sizes), total)
+    with told(target), outgoing(target, force=force) as out:
+        sizes, moved = _write(files, out.folder, progress)
+        place(out)
+    warnings += moved
     if force:
-        warnings += _left_standing(target, set(sizes))
+        warnings += _left_standing(target, {target / path for path in sizes})
     return ExportReport(
         directory=os.fspath(directory),
         kind=manifest["kind"],
@@ -144,7 +140,7 @@ def export(
 
 def _export_to_store(
     dataset: str | os.PathLike[str],
-    place: Remote,
+    there: Remote,
     *,
     tomograms: Sequence[str] | None,
     where: str | None,
@@ -153,33 +149,58 @@ def _export_to_store(
 ) -> ExportReport:
     """Write the STAR files to a folder, then copy them, many at a time."""
     started = time.perf_counter()
-    if not force and place.files():
+    if not force and there.files():
         raise DatasetError(
             "objects are there already",
-            place=Place(str(place)),
+            place=Place(str(there)),
             remedy="export to a new place, or write among what is there with --force",
         )
     with TemporaryDirectory(prefix="tomoarrow-") as folder:
         report = export(dataset, folder, tomograms=tomograms, where=where, progress=progress)
         files = [path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()]
-        upload(Path(folder), place, {path: path for path in files})
-    return replace(report, directory=str(place), seconds=round(time.perf_counter() - started, 3))
+        upload(Path(folder), there, {path: path for path in files})
+    return replace(report, directory=str(there), seconds=round(time.perf_counter() - started, 3))
 
 
-def _write(target: Path, path: Path, rendered: Rendered, is_there: bool) -> None:
-    """Write one file; not again what several tomograms share."""
-    _check_links(target, path.relative_to(target))
-    if is_there and path.read_bytes() != rendered.data:
+def _write(files: Files, folder: Path, progress: Progress | None) -> tuple[dict[Path, int], list[str]]:
+    """Write all files below a folder.
+
+    Returns
+    -------
+    sizes : dict
+        In bytes, by path below the folder.
+    moved : list of str
+        What is told of paths that could not be kept.
+    """
+    total = len({kept.file for kept in files.texts})
+    sizes: dict[Path, int] = {}
+    moved = []
+    for each in files.render():
+        path = inside(each.path)
+        if path.as_posix() != os.path.normpath(each.path):
+            moved.append(f"{each.path}: leads out of the folder; written as {path}")
+        with told(folder / path):
+            if path in sizes:
+                _check_shared(folder / path, path, each)
+            else:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                with open_sink(folder / path) as write:
+                    write(each.data)
+        sizes[path] = len(each.data)
+        if progress is not None:
+            progress(len(sizes), total)
+    return sizes, moved
+
+
+def _check_shared(written: Path, path: Path, rendered: Rendered) -> None:
+    """Refuse to write a file again that several tomograms share, unless it is the same."""
+    if written.read_bytes() != rendered.data:
         raise DatasetError(
-            f"two different files would be written to {path.relative_to(target)}",
+            f"two different files would be written to {path}",
             place=Place(rendered.path),
             expected="a path of its own for each tomogram",
             remedy="correct the paths in the table tomograms",
         )
-    if not is_there:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open_sink(path) as write:
-            write(rendered.data)
 
 
 def _left_standing(target: Path, written: set[Path]) -> list[str]:
@@ -224,34 +245,6 @@ def _of_optics(differing: tuple[str, int]) -> str:
 
 def _shown(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _check_links(target: Path, relative: Path) -> None:
-    """Refuse a symbolic link on the way to a file, or in its place: it is never followed."""
-    at = target
-    for part in relative.parts:
-        at = at / part
-        if at.is_symlink():
-            raise DatasetError(
-                "a symbolic link is in the way: it might lead out of the folder",
-                place=Place(str(at)),
-                remedy="remove it, or export into a new folder",
-            )
-
-
-def _check_target(target: Path, dataset: Path | Remote, *, force: bool) -> None:
-    if isinstance(dataset, Path) and target.resolve().is_relative_to(dataset.resolve()):
-        raise UsageError(f"{target} is in the dataset", expected="another folder")
-    if not target.exists() and not target.is_symlink():
-        return
-    if not target.is_dir():
-        raise DatasetError("something that is not a folder is in the way", place=Place(str(target)))
-    if any(target.iterdir()) and not force:
-        raise DatasetError(
-            "the folder is not empty",
-            place=Place(str(target)),
-            remedy="export into a new folder, or write among what is there with --force",
-        )
 
 
 def _selection(snapshot: Snapshot, tomograms: Sequence[str] | None, where: str | None) -> Selection:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -40,6 +40,8 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 #: The longest name of a file or folder, in bytes, on all file systems in use.
 _LONGEST_NAME = 255
+
+_FLUSHED_AT_A_TIME = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,13 @@ def _describe(path: Path, root: Path) -> Part:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = pq.read_metadata(path).num_rows
     return Part(path.relative_to(root).as_posix(), rows, path.stat().st_size, digest)
+
+
+def flush_files(paths: Iterable[Path]) -> None:
+    """Flush many small files to disk, a few at a time: the disk then writes them together."""
+    with ThreadPoolExecutor(_FLUSHED_AT_A_TIME) as pool:
+        for _ in pool.map(_flush, paths):
+            pass
 
 
 def flush_folders(folders: Sequence[Path]) -> None:

@@ -88,7 +88,7 @@ def staged(target: Path, *, force: bool) -> Iterator[Staging]:
     made = [folder for folder in [*target.parents][::-1] if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(target):
+        with locked(target.parent / f".{target.name[:200]}.lock", target):
             _sweep(target)
             check_target(target, force=force)
             folder = target.parent / f"{_prefix(target)}-{os.getpid()}"
