@@ -48,20 +48,17 @@ def _root(
 @app.command()
 def convert(
     source: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
             metavar="INPUT",
-            readable=False,
             help="A set of a project, such as optimisation_set.star or tomograms.star, or any other STAR file.",
         ),
     ] = None,
-    dataset: Annotated[
-        Path | None, typer.Argument(metavar="DATASET", readable=False, help="The folder to make.")
-    ] = None,
-    source_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--o", readable=False, hidden=True)] = None,
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="The folder to make, or a URL.")] = None,
+    source_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
+    dataset_option: Annotated[str | None, typer.Option("--o", hidden=True)] = None,
     project: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="The project directory, to which paths in STAR files are relative. Found by itself if not given."
         ),
@@ -148,14 +145,10 @@ def convert(
 
 @app.command()
 def export(
-    dataset: Annotated[
-        Path | None, typer.Argument(metavar="DATASET", readable=False, help="A dataset that convert made.")
-    ] = None,
-    directory: Annotated[
-        Path | None, typer.Argument(metavar="OUT_DIR", readable=False, help="A new or empty folder.")
-    ] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
-    directory_option: Annotated[Path | None, typer.Option("--o", readable=False, hidden=True)] = None,
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
+    directory: Annotated[str | None, typer.Argument(metavar="OUT_DIR", help="A new or empty folder.")] = None,
+    dataset_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
+    directory_option: Annotated[str | None, typer.Option("--o", hidden=True)] = None,
     tomograms: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this tomogram; may be given several times.")
     ] = None,
@@ -189,12 +182,10 @@ def export(
 
 @app.command()
 def verify(
-    dataset: Annotated[
-        Path | None, typer.Argument(metavar="DATASET", readable=False, help="A dataset that convert made.")
-    ] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
+    dataset_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
+        str | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
     ] = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="Look at the dataset alone: whether its files have their checksums.")
@@ -228,7 +219,7 @@ def verify(
     raise typer.Exit(report.exit_code)
 
 
-def _verify_fast(dataset: Path, *, as_json: bool) -> None:
+def _verify_fast(dataset: str, *, as_json: bool) -> None:
     from ..dataset.integrity import verify_files
     from .show import show_integrity
 
@@ -289,9 +280,7 @@ def validate(
 
 @app.command()
 def inspect(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", readable=False, help="A STAR file, a project directory, or a dataset.")
-    ],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")],
     dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
     allow_outside: _AllowOutside = False,
     as_json: _Json = False,

@@ -218,7 +218,7 @@ def _take_over(snapshot: Snapshot, schema: TiltSchema, job: Job, staging: Path, 
         path = folder / f"part-{first + len(found):05d}.parquet"
         if pq.read_schema(file.source).equals(wanted):
             folder.mkdir(parents=True, exist_ok=True)
-            _link(file.place, path)
+            _link(Path(file.place), path)
             found.append(replace(part, path=path.relative_to(staging).as_posix()))
             continue
         table = pq.read_table(file.source, partitioning=None)

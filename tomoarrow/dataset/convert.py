@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -20,11 +21,14 @@ from .contents import Progress
 from .making import Work, all_anew, check_rejects, manifest_for, renewed, report_of
 from .manifest import FILE_NAME, manifest_of
 from .members import Request
+from .origin import origin_of
 from .paths import told
 from .report import Report
 from .snapshot import open_snapshot
 from .staging import check_target, commit, staged
+from .stores import Remote, is_url, place_of
 from .tomogram_sets import OnBadFile, OnMissing
+from .uploading import commit_to_store, look_at, staged_for_store
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -52,13 +56,13 @@ def convert(
 
     Parameters
     ----------
-    source : path
+    source : path or URL
         What it is, is found out from its labels: an optimisation set, which brings all sets that it names; the
         global file of a tomogram set of any job (``tomograms.star``, ``tilt_series.star``), which brings its tilt
         series, or holds them, as RELION 4 and WarpTools have it; a set of particles, trajectories or manifolds. Of
         any other STAR file each loop becomes a table.
-    dataset : path
-        The folder to make.
+    dataset : path or URL
+        The folder to make, or the place in an object store.
     project : path, optional
         The project directory. Found by itself where not given: see `tomoarrow.relion.project`.
     partition_by : str, optional
@@ -104,16 +108,14 @@ def convert(
     check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
     if threads is not None and threads < 1:
         raise UsageError(f"threads={threads}", expected="1 or more")
-    target = Path(os.path.abspath(dataset))
-    check_target(target, force=force or update)
-    path, home = Path(source), None if project is None else Path(project)
+    target = _target(dataset, source, force=force, update=update)
     if client is not None:
-        _check_for_cluster(path, update=update, strict=strict)
+        _check_for_cluster(source, target, update=update, strict=strict)
         return convert_with(
             client,
-            path,
+            source,
             dataset,
-            project=home,
+            project=project,
             partition_by=partition_by,
             force=force,
             missing=missing,
@@ -131,28 +133,58 @@ def convert(
         "allow_outside": allow_outside,
     }
     with ExitStack() as stack:
+        origin = stack.enter_context(origin_of(source, project))
+        path = origin.path
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
         options = Options(LABELS, {}, on_bad_value)
-        request = Request(path, again, home, missing, on_bad_file, options, threads or cores(), allow_outside)
-        stack.enter_context(told(target))
-        staging = stack.enter_context(staged(target, force=force or update))
+        request = Request(path, again, origin.project, missing, on_bad_file, options, threads or cores(), allow_outside)
+        if isinstance(target, Path):
+            stack.enter_context(told(target))
+            staging = stack.enter_context(staged(target, force=force or update))
+        else:
+            staging = stack.enter_context(staged_for_store(target, force=force))
         work = Work(request, partition_by, staging.folder, asked, progress)
-        old = open_snapshot(target) if update and (target / FILE_NAME).exists() else None
+        is_there = update and isinstance(target, Path) and (target / FILE_NAME).exists()
+        old = open_snapshot(target) if is_there else None
         made = (None if old is None else renewed(work, old)) or all_anew(work)
+        made = replace(made, found=origin.found(made.found))
         if strict:
             refuse(made.found.notices)
         check_rejects(made.found.rejects, max_rejects)
         if old is not None and made.is_same:
             manifest = manifest_of(old.manifest)
         else:
-            manifest = commit(staging, manifest_for(path, made, asked, staging.folder))
-    return report_of(os.fspath(dataset), manifest, made, time.perf_counter() - started)
+            manifest = manifest_for(path, made, asked, staging.folder)
+            manifest = replace(manifest, input=origin.told(manifest.input), project=origin.told(manifest.project))
+            manifest = (commit if isinstance(target, Path) else commit_to_store)(staging, manifest)
+    name = str(target) if isinstance(target, Remote) else os.fspath(dataset)
+    report = report_of(name, manifest, made, time.perf_counter() - started)
+    return replace(report, project_how=origin.how or report.project_how)
 
 
-def _check_for_cluster(path: Path, *, update: bool, strict: bool) -> None:
+def _target(
+    dataset: str | os.PathLike[str], source: str | os.PathLike[str], *, force: bool, update: bool
+) -> Path | Remote:
+    """Where the dataset goes, if it may."""
+    target = place_of(dataset)
+    if update and (isinstance(target, Remote) or is_url(source)):
+        raise UsageError(
+            "only a dataset in a folder, of files in a folder, can be brought up to date", remedy="use --force"
+        )
+    if isinstance(target, Remote):
+        look_at(target, force=force)
+        return target
+    target = Path(os.path.abspath(target))
+    check_target(target, force=force or update)
+    return target
+
+
+def _check_for_cluster(source: str | os.PathLike[str], target: Path | Remote, *, update: bool, strict: bool) -> None:
     """Refuse what a cluster cannot do."""
     for name, is_asked in (("update", update), ("strict", strict)):
         if is_asked:
             raise UsageError(f"{name} is for one process: a cluster converts everything", remedy=f"leave {name} out")
-    if not reads_again(path):
-        raise UsageError(f"{path} can be read only once", expected="a file that workers can read, too")
+    if isinstance(target, Remote) or is_url(source) or not reads_again(source):
+        raise UsageError(
+            "a cluster converts files to a folder, which all of its workers see", expected="paths, no URLs and no pipes"
+        )

@@ -24,6 +24,7 @@ from .snapshot import open_snapshot
 from .sources import read_sources
 from .splitting import Split, split_groups
 from .stored import Stored, open_table
+from .stores import place_of
 from .tilt_images import ImageSize
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ class Dataset:
     Parameters
     ----------
     path : str or path
-        Its folder.
+        Its folder, or its URL in an object store.
 
     Attributes
     ----------
-    path : Path
+    path : Path or Remote
     manifest : dict
         What ``manifest.json`` holds.
 
@@ -52,7 +53,7 @@ class Dataset:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = place_of(path)
         self._snapshot = open_snapshot(self.path)
         self.manifest = self._snapshot.manifest
         self._groups: list[RowGroup] = []

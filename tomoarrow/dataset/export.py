@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..errors import DatasetError, Place, UsageError
@@ -21,6 +22,8 @@ from .paths import inside, told
 from .rendering import Plan, Rendered, Selection
 from .snapshot import Snapshot, open_snapshot
 from .stored import open_table
+from .stores import Remote, place_of
+from .uploading import upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,9 @@ def export(
 
     Parameters
     ----------
-    dataset : path
-    directory : path
-        A new or empty folder. Each file goes to its path in the project, below it.
+    dataset : path or URL
+    directory : path or URL
+        A new or empty folder, or place in an object store. Each file goes to its path in the project, below it.
     tomograms : sequence of str, optional
         Only these.
     where : str, optional
@@ -100,9 +103,12 @@ def export(
     TomoarrowError
         The dataset, the folder or the selection is not as it must be, or the disk is full. Nothing is written then.
     """
+    there = place_of(directory)
+    if isinstance(there, Remote):
+        return _export_to_store(dataset, there, tomograms=tomograms, where=where, force=force, progress=progress)
     started = time.perf_counter()
-    source, target = Path(dataset), Path(os.path.abspath(directory))
-    if target.resolve().is_relative_to(source.resolve()):
+    source, target = place_of(dataset), Path(os.path.abspath(there))
+    if isinstance(source, Path) and target.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"{target} is in the dataset", expected="another folder")
     check_free(target, force=force)
     snapshot = open_snapshot(source)
@@ -130,6 +136,30 @@ def export(
         left_out=_left_out(planned, where) + sum(orphans.values()) + sum(differing_optics.values()),
         warnings=warnings,
     )
+
+
+def _export_to_store(
+    dataset: str | os.PathLike[str],
+    there: Remote,
+    *,
+    tomograms: Sequence[str] | None,
+    where: str | None,
+    force: bool,
+    progress: Progress | None,
+) -> ExportReport:
+    """Write the STAR files to a folder, then copy them, many at a time."""
+    started = time.perf_counter()
+    if not force and there.files():
+        raise DatasetError(
+            "objects are there already",
+            place=Place(str(there)),
+            remedy="export to a new place, or write among what is there with --force",
+        )
+    with TemporaryDirectory(prefix="tomoarrow-") as folder:
+        report = export(dataset, folder, tomograms=tomograms, where=where, progress=progress)
+        files = [path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()]
+        upload(Path(folder), there, {path: path for path in files})
+    return replace(report, directory=str(there), seconds=round(time.perf_counter() - started, 3))
 
 
 def _write(files: Files, folder: Path, progress: Progress | None) -> tuple[dict[Path, int], list[str]]:

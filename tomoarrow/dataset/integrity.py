@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from ..star.threads import cores
 from .snapshot import DataFile, Snapshot, open_snapshot
+from .stores import place_of
+
+#: Of a file in a store so much is fetched at a time.
+_CHUNK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def verify_files(dataset: str | os.PathLike[str]) -> IntegrityReport:
     DatasetError
         The folder is no dataset, or its manifest is damaged.
     """
-    return check_files(open_snapshot(Path(dataset), is_checked=False))
+    return check_files(open_snapshot(place_of(dataset), is_checked=False))
 
 
 def check_files(snapshot: Snapshot) -> IntegrityReport:
@@ -94,6 +98,7 @@ def _damage(file: DataFile | None, listed: dict[str, Any]) -> Damage | None:
         return Damage(listed["path"], "missing", "it is gone")
     if file.bytes != listed["bytes"]:
         return Damage(listed["path"], "changed", f"{file.bytes} bytes, {listed['bytes']} were written")
-    with open(file.source, "rb") as opened:
+    source = file.source
+    with open(source, "rb") if isinstance(source, str) else io.BufferedReader(source, _CHUNK_BYTES) as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     return None if digest == listed["sha256"] else Damage(listed["path"], "changed", "its checksum is another")

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from ..errors import DatasetError, Place
 from .layout import Part
+from .stores import Remote
 
 FILE_NAME = "manifest.json"
 FORMAT = "tomoarrow dataset"
@@ -130,7 +131,7 @@ def is_sound(data: bytes) -> bool:
     return last == f'"{hashlib.sha256(text).hexdigest()}"\n}}\n'.encode()
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path | Remote) -> dict[str, Any]:
     """Read the manifest of a dataset.
 
     Raises

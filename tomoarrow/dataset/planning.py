@@ -27,6 +27,7 @@ from .layout import flush_folders
 from .members import Request, check_members, find_members
 from .paths import told
 from .staging import check_target
+from .stores import folder_of
 from .tilts import Job
 from .tomogram_sets import OnBadFile, OnMissing
 
@@ -117,7 +118,7 @@ def plan(
     check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
     if parts < 1:
         raise UsageError(f"parts={parts}", expected="1 or more")
-    target, path = Path(os.path.abspath(dataset)), Path(source)
+    target, path = Path(os.path.abspath(folder_of(dataset, "a plan"))), folder_of(source, "a plan")
     check_target(target, force=force)
     home = None if project is None else Path(project)
     options = Options(LABELS, {}, on_bad_value)

@@ -17,6 +17,7 @@ from .layout import flush_folders
 from .lock import locked
 from .manifest import FILE_NAME, Manifest, TableInfo, read_manifest, write_manifest
 from .snapshot import written_by
+from .stores import Remote
 
 logger = logging.getLogger("tomoarrow")
 
@@ -38,7 +39,7 @@ def check_target(target: Path, *, force: bool) -> dict[str, Any] | None:
         return None
     manifest = read_manifest(target)
     there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
-    foreign = there - _listed(manifest) - {FILE_NAME} - set(_left_over(target, manifest))
+    foreign = there - listed(manifest) - {FILE_NAME} - set(_left_over(target, manifest))
     if foreign:
         raise DatasetError(
             f"the dataset's folder holds other files too, such as {min(foreign)}: it is never replaced",
@@ -54,7 +55,8 @@ def check_target(target: Path, *, force: bool) -> dict[str, Any] | None:
     return manifest
 
 
-def _listed(manifest: dict[str, Any]) -> set[str]:
+def listed(manifest: dict[str, Any]) -> set[str]:
+    """The paths of all files of a dataset."""
     return {file["path"] for table in manifest["tables"].values() for file in table["files"]}
 
 
@@ -66,14 +68,14 @@ class Staging:
     ----------
     folder : Path
         Tables go there; their files are named by `layout.PartWriter`.
-    target : Path
+    target : Path or Remote
         What it will be.
     force : bool
         Whether a dataset may be there.
     """
 
     folder: Path
-    target: Path
+    target: Path | Remote
     force: bool
 
 
@@ -116,6 +118,7 @@ def commit(staging: Staging, manifest: Manifest) -> Manifest:
     DatasetError
     """
     folder, target = staging.folder, staging.target
+    assert isinstance(target, Path)
     # What has appeared meanwhile is looked at as what was there before.
     old = check_target(target, force=staging.force)
     if old is None:
@@ -134,10 +137,10 @@ def commit(staging: Staging, manifest: Manifest) -> Manifest:
         for part in table.files
         if (folder / part.path).exists()
     }
-    tables = {name: _renamed(table, moves) for name, table in manifest.tables.items()}
+    tables = {name: renamed(table, moves) for name, table in manifest.tables.items()}
     now = {part.path for table in tables.values() for part in table.files}
     # What could not be removed yet stays known: else it would count as a file that somebody put there.
-    retired = (_listed(old) | {path for path in old["retired"] if (target / path).exists()}) - now
+    retired = (listed(old) | {path for path in old["retired"] if (target / path).exists()}) - now
     manifest = replace(manifest, tables=tables, version=version, retired=sorted(retired))
     write_manifest(manifest, folder)
     for staged_path, path in moves.items():
@@ -155,7 +158,8 @@ def _named(path: str, version: int) -> str:
     return str(plain.with_name(f"{plain.stem}-v{version}{plain.suffix}"))
 
 
-def _renamed(table: TableInfo, moves: dict[str, str]) -> TableInfo:
+def renamed(table: TableInfo, moves: dict[str, str]) -> TableInfo:
+    """What the manifest says of a table, with other paths of its files."""
     return replace(table, files=[replace(part, path=moves.get(part.path, part.path)) for part in table.files])
 
 
@@ -180,11 +184,9 @@ def _prefix(target: Path) -> str:
 
 def _left_over(target: Path, manifest: dict[str, Any]) -> list[str]:
     """Files of an earlier version that are not of this one, and of a later one that was never committed."""
-    listed, retired = _listed(manifest), set(manifest["retired"])
+    own, retired = listed(manifest), set(manifest["retired"])
     there = [path.relative_to(target).as_posix() for path in target.rglob("*.parquet")]
-    return [
-        path for path in there if path not in listed and (path in retired or written_by(path) > manifest["version"])
-    ]
+    return [path for path in there if path not in own and (path in retired or written_by(path) > manifest["version"])]
 
 
 def _remove(target: Path, paths: Iterable[str]) -> None:
