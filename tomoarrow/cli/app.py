@@ -12,6 +12,7 @@ import typer
 
 from ..errors import UsageError
 from .errors import errors_told
+from .parts import finalise, partition, plan
 from .query import query
 
 app = typer.Typer(
@@ -91,6 +92,12 @@ def convert(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what RELION itself would read as something else.")
     ] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Let the workers of a dask cluster do it.")
+    ] = None,
+    local_cluster: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Let N processes of this machine do it, by dask.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Convert a set of a RELION project, with all that it names, to one Parquet dataset."""
@@ -98,15 +105,20 @@ def convert(
     with errors_told(as_json=as_json):
         if source is None or dataset is None:
             raise UsageError("INPUT and DATASET are needed", expected="tomoarrow convert tomograms.star DATASET")
+        from .clusters import cluster_client
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, quiet=as_json)
         from ..dataset.convert import convert as run
 
-        with progress_bar("convert", "tomograms", quiet=as_json) as progress:
+        with (
+            cluster_client(scheduler, local_cluster) as client,
+            progress_bar("convert", "tomograms", quiet=as_json) as progress,
+        ):
             report = run(
                 source,
                 dataset,
+                client=client,
                 project=project,
                 partition_by=partition_by,
                 threads=threads,
@@ -288,6 +300,9 @@ def inspect(
 
 
 app.command()(query)
+app.command()(plan)
+app.command()(partition)
+app.command()(finalise)
 
 
 @app.command()

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from .._version import __version__
-from ..errors import SchemaError, UsageError, check_choice
+from ..errors import UsageError, check_choice
 from ..relion.labels import LABELS
 from ..relion.tomogram_set import MOST_HELD
-from ..star.document import Reject
 from ..star.faults import refuse
 from ..star.source import held_or_open, reads_again
 from ..star.tables import OnBadValue, Options
 from ..star.threads import cores
+from .cluster import convert_with
 from .contents import Progress
-from .making import Made, Work, all_anew, renewed
-from .manifest import FILE_NAME, Manifest, manifest_of
+from .making import Work, all_anew, check_rejects, manifest_for, renewed, report_of
+from .manifest import FILE_NAME, manifest_of
 from .members import Request
-from .noticed import NOTICES, REJECTS, write_notices, write_rejects
 from .paths import told
-from .report import INNER_TABLES, Report, WarningSummary, summarise
+from .report import Report
 from .snapshot import open_snapshot
-from .sources import SOURCES, write_sources
 from .staging import check_target, commit, staged
 from .tomogram_sets import OnBadFile, OnMissing
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def convert(
@@ -48,6 +45,7 @@ def convert(
     max_rejects: int | None = None,
     strict: bool = False,
     progress: Progress | None = None,
+    client: Client | None = None,
 ) -> Report:
     """Convert a set of a RELION project, all that an optimisation set names, or any other STAR file, to a dataset.
 
@@ -84,6 +82,9 @@ def convert(
         Refuse what RELION's own reader would read as something else, instead of warning.
     progress : callable, optional
         Called with the number of tomograms done, and of all.
+    client : distributed.Client, optional
+        Of a dask cluster whose workers share a file system with this process: they convert the tilt series. It takes
+        ``pip install tomoarrow[dask]``.
 
     Returns
     -------
@@ -103,6 +104,21 @@ def convert(
     target = Path(os.path.abspath(dataset))
     check_target(target, force=force or update)
     path, home = Path(source), None if project is None else Path(project)
+    if client is not None:
+        _check_for_cluster(path, update=update, strict=strict)
+        return convert_with(
+            client,
+            path,
+            dataset,
+            project=home,
+            partition_by=partition_by,
+            force=force,
+            missing=missing,
+            on_bad_value=on_bad_value,
+            on_bad_file=on_bad_file,
+            max_rejects=max_rejects,
+            progress=progress,
+        )
     asked = {"missing": missing, "on_bad_value": on_bad_value, "on_bad_file": on_bad_file, "partition_by": partition_by}
     with ExitStack() as stack:
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
@@ -115,65 +131,18 @@ def convert(
         made = (None if old is None else renewed(work, old)) or all_anew(work)
         if strict:
             refuse(made.found.notices)
-        _check_rejects(made.found.rejects, max_rejects)
+        check_rejects(made.found.rejects, max_rejects)
         if old is not None and made.is_same:
             manifest = manifest_of(old.manifest)
         else:
-            manifest = commit(staging, _manifest(work, made))
-    return _report(os.fspath(dataset), manifest, made, time.perf_counter() - started)
+            manifest = commit(staging, manifest_for(path, made, asked, staging.folder))
+    return report_of(os.fspath(dataset), manifest, made, time.perf_counter() - started)
 
 
-def _check_rejects(rejects: Sequence[Reject], most: int | None) -> None:
-    if most is not None and len(rejects) > most:
-        first = rejects[0]
-        raise SchemaError(
-            f"{len(rejects)} rejects, more than {most}: nothing was written",
-            place=first.place,
-            expected=first.reason,
-            remedy="correct the files, or allow more with --max-rejects",
-        )
-
-
-def _manifest(work: Work, made: Made) -> Manifest:
-    contents, found = made.contents, made.found
-    tables = dict(contents.tables)
-    tables[SOURCES] = write_sources(contents.sources, work.staging)
-    if found.notices:
-        tables[NOTICES] = write_notices(found.notices, work.staging)
-    if found.rejects:
-        tables[REJECTS] = write_rejects(found.rejects, work.staging)
-    return Manifest(
-        written_by=f"tomoarrow {__version__}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        kind=contents.kind,
-        input=os.path.abspath(work.request.path),
-        project=str(contents.project),
-        tables=tables,
-        warnings=[asdict(warning) for warning in summarise(found.notices)],
-        rejects=len(found.rejects),
-        asked=work.asked,
-        read_ns=made.read_ns,
-    )
-
-
-def _report(dataset: str, manifest: Manifest, made: Made, seconds: float) -> Report:
-    contents = made.contents
-    files = [part for table in manifest.tables.values() for part in table.files]
-    rows = {name: table.rows for name, table in manifest.tables.items() if name not in INNER_TABLES}
-    return Report(
-        dataset=dataset,
-        kind=manifest.kind,
-        project=manifest.project,
-        project_how=contents.project_how,
-        rows=rows,
-        missing=contents.missing,
-        files=len(files),
-        bytes=sum(part.bytes for part in files),
-        source_files=len(contents.sources),
-        source_bytes=sum(source.bytes for source in contents.sources),
-        seconds=round(seconds, 3),
-        rejects=manifest.rejects,
-        version=manifest.version,
-        read_again=made.read_again,
-        warnings=[WarningSummary(**warning) for warning in manifest.warnings],
-    )
+def _check_for_cluster(path: Path, *, update: bool, strict: bool) -> None:
+    """Refuse what a cluster cannot do."""
+    for name, is_asked in (("update", update), ("strict", strict)):
+        if is_asked:
+            raise UsageError(f"{name} is for one process: a cluster converts everything", remedy=f"leave {name} out")
+    if not reads_again(path):
+        raise UsageError(f"{path} can be read only once", expected="a file that workers can read, too")

@@ -28,6 +28,7 @@ from .tilt_images import ImageSize
 
 if TYPE_CHECKING:
     import altair as alt
+    import dask.dataframe as dd
 
 
 class Dataset:
@@ -256,6 +257,20 @@ class Dataset:
         trajectories = self._open("trajectories") if "trajectories" in self.manifest["tables"] else None
         home = Path(self.manifest["project"] if project is None else project)
         return scan_particle_tilts(**tables, trajectories=trajectories, image_size=image_size, project=home)
+
+    def to_dask(self, table: str = "tilts") -> dd.DataFrame:
+        """A table as a dask dataframe, a partition a file; it takes ``pip install tomoarrow[dask]``.
+
+        Workers open the files by name, so that this version must stay until they are done.
+        """
+        from dask import dataframe  # noqa: PLC0415  (takes an extra)
+
+        self._check(table)
+        files = [str(file.place) for file in self._snapshot.tables[table]]
+        folder = str(self.path / table)
+        is_hive = self.manifest["tables"][table]["partition_by"] is not None
+        frame: dd.DataFrame = dataframe.read_parquet(folder if is_hive else files)
+        return frame
 
     def verify(self) -> IntegrityReport:
         """Compare all files with the checksums in the manifest, and the manifest with its own: a flipped byte is found.

@@ -18,6 +18,10 @@ from ..errors import DatasetError, Place
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
+class Busy(DatasetError):
+    """Another run holds the lock."""
+
+
 @contextmanager
 def locked(path: Path, target: Path) -> Iterator[None]:
     """Keep other writers away from a dataset or an export, which need not be there yet.
@@ -112,10 +116,10 @@ def _holder(path: Path) -> dict[str, object]:
     return {}
 
 
-def _busy(path: Path, target: Path) -> DatasetError:
+def _busy(path: Path, target: Path) -> Busy:
     holder = _holder(path)
     who = ", ".join(f"{what} {holder[what]}" for what in ("host", "process", "since") if what in holder)
-    return DatasetError(
+    return Busy(
         "another run is writing there",
         place=Place(str(target), text=who),
         expected="one run at a time",

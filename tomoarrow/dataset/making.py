@@ -5,23 +5,29 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..errors import DatasetError, Place
+from ..errors import DatasetError, Place, SchemaError
+from ..star.document import Reject
 from ..star.source import reads_again
 from ..star.tables import Findings
 from .contents import Contents, Progress
-from .members import Request, check_members, find_members, write_members
-from .noticed import by_series, read_notices, read_rejects
+from .manifest import Manifest
+from .members import Request, check_members, find_members
+from .noticed import NOTICES, REJECTS, by_series, read_notices, read_rejects, write_notices, write_rejects
+from .report import INNER_TABLES, Report, WarningSummary, summarise
 from .rewriting import TakesAll
 from .snapshot import Snapshot
-from .sources import read_sources
+from .sources import SOURCES, read_sources, write_sources
 from .survey import Survey, changed_since, survey
 from .tilts import Job
 from .update import Old, open_old, update
+from .writing import write_members
 
 #: A project that is being written while it is read is tried so often.
 _MOST_TRIES = 3
@@ -150,3 +156,67 @@ def _job(work: Work, then: Old, found: Findings) -> Job:
     if members.job is None or str(members.project.directory) != then.snapshot.manifest["project"]:
         raise TakesAll
     return members.job
+
+
+def check_rejects(rejects: Sequence[Reject], most: int | None) -> None:
+    """Refuse when more is left out than was allowed.
+
+    Raises
+    ------
+    SchemaError
+    """
+    if most is not None and len(rejects) > most:
+        first = rejects[0]
+        raise SchemaError(
+            f"{len(rejects)} rejects, more than {most}: nothing was written",
+            place=first.place,
+            expected=first.reason,
+            remedy="correct the files, or allow more with --max-rejects",
+        )
+
+
+def manifest_for(path: Path, made: Made, asked: dict[str, Any], staging: Path) -> Manifest:
+    """The manifest of what was made, with the tables that say where it came from."""
+    contents, found = made.contents, made.found
+    tables = dict(contents.tables)
+    tables[SOURCES] = write_sources(contents.sources, staging)
+    if found.notices:
+        tables[NOTICES] = write_notices(found.notices, staging)
+    if found.rejects:
+        tables[REJECTS] = write_rejects(found.rejects, staging)
+    return Manifest(
+        written_by=f"tomoarrow {__version__}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        kind=contents.kind,
+        input=os.path.abspath(path),
+        project=str(contents.project),
+        tables=tables,
+        warnings=[asdict(warning) for warning in summarise(found.notices)],
+        rejects=len(found.rejects),
+        asked=asked,
+        read_ns=made.read_ns,
+    )
+
+
+def report_of(dataset: str, manifest: Manifest, made: Made, seconds: float) -> Report:
+    """What is told of a conversion."""
+    contents = made.contents
+    files = [part for table in manifest.tables.values() for part in table.files]
+    rows = {name: table.rows for name, table in manifest.tables.items() if name not in INNER_TABLES}
+    return Report(
+        dataset=dataset,
+        kind=manifest.kind,
+        project=manifest.project,
+        project_how=contents.project_how,
+        rows=rows,
+        missing=contents.missing,
+        files=len(files),
+        bytes=sum(part.bytes for part in files),
+        source_files=len(contents.sources),
+        source_bytes=sum(source.bytes for source in contents.sources),
+        seconds=round(seconds, 3),
+        rejects=manifest.rejects,
+        version=manifest.version,
+        read_again=made.read_again,
+        warnings=[WarningSummary(**warning) for warning in manifest.warnings],
+    )

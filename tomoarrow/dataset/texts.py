@@ -67,15 +67,17 @@ class KeptText:
     rows: tuple[int, ...] | None = None
 
 
-def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
-    """Write ``star/``; long texts go to the file as they come."""
+def write_texts(texts: Iterable[KeptText], staging: Path, more: Iterable[pa.Table] | None = None) -> TableInfo:
+    """Write ``star/``; long texts go to the file as they come.
+
+    `more`: rows that other runs have written, which follow the first text: that of the global file.
+    """
     path = staging / "star" / "part-00000.parquet"
     path.parent.mkdir()
     schema, n_rows = _SCHEMA, 0
     with ExitStack() as stack:
         writer = None
-        for rows, is_last in _batches(texts):
-            table = _as_table(rows)
+        for table, is_last in _tables(texts, more):
             if writer is None:
                 if is_last:
                     # Where nothing departs, not even the columns for it are there.
@@ -86,6 +88,19 @@ def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
             writer.write_table(bare, row_group_size=max(1, bare.num_rows))
             n_rows += bare.num_rows
     return TableInfo(n_rows, column_infos(schema, {}), [seal(path, staging)])
+
+
+def _tables(texts: Iterable[KeptText], more: Iterable[pa.Table] | None) -> Iterator[tuple[pa.Table, bool]]:
+    """The rows in pieces, and whether a piece is all there is."""
+    if more is None:
+        yield from ((_as_table(rows), is_last) for rows, is_last in _batches(texts))
+        return
+    rest = iter(texts)
+    # With the first text, all that the others are of has been looked at.
+    first = [next(rest)]
+    yield from ((_as_table(rows), False) for rows, _ in _batches(first))
+    yield from ((table, False) for table in more)
+    yield from ((_as_table(rows), False) for rows, _ in _batches(rest) if rows)
 
 
 def _batches(texts: Iterable[KeptText]) -> Iterator[tuple[list[tuple[str | None, ...]], bool]]:
@@ -214,6 +229,13 @@ class KeptTable:
             style = style_from_json(self.table.column("style").combine_chunks().dictionary[code].as_py())
             self._labels[code] = tuple(label for loop in style.loops for label in loop.style.labels)
         return self._labels[code]
+
+    def all_labels(self) -> list[tuple[str, ...]]:
+        """The labels of the files, those that are alike once, in the order of the files; not of texts as they stand."""
+        codes = [*dict.fromkeys(code for code in self._styles if code >= 0)]
+        styles = self.table.column("style").combine_chunks().dictionary
+        found = [style_from_json(styles[code].as_py()) for code in codes]
+        return [tuple(label for loop in style.loops for label in loop.style.labels) for style in found]
 
     def spliced(self, series: Sequence[str | KeptText], first: KeptText | None, staging: Path) -> TableInfo | None:
         """Write ``star/`` with other rows; nothing where they are the same.

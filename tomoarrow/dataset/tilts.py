@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -62,6 +62,8 @@ class Job:
         Where the tilt series are in the global file too: what stands before them.
     on_bad_file : "error" or "skip"
         What to do about a tilt-series file that cannot be read.
+    evidence : mapping
+        What is known beforehand of the columns of all tilt series: see `tomoarrow.star.columns.gather_evidence`.
     """
 
     file: StarFile
@@ -76,6 +78,7 @@ class Job:
     sources: list[SourceInfo]
     head: bytes | None = None
     on_bad_file: str = "error"
+    evidence: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class Written:
         The SHA-256 of each file; none where the series are parts of one.
     bad : set of str
         The paths of files that could not be read.
+    evidence : mapping
+        What is known of the columns; nothing where those of the first slab were enough.
     """
 
     writers: list[PartWriter]
@@ -107,6 +112,7 @@ class Written:
     texts: list[FileText | None]
     digests: list[str]
     bad: set[str]
+    evidence: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def parts(self) -> list[Part]:
@@ -147,9 +153,10 @@ def write_tilts(job: Job, staging: Path, progress: Progress | None, pool: Thread
     their columns and types, without keeping values, and the work begins again.
     """
     with suppress(_SchemaGrew):
-        return _write(job, None, staging, progress, pool)
+        known = _schema(job, job.evidence) if job.evidence else None
+        return replace(_write(job, known, staging, progress, pool), evidence=job.evidence)
     shutil.rmtree(staging / "tilts", ignore_errors=True)
-    evidence: dict[str, int] = {}
+    evidence = dict(job.evidence)
     found = Findings()
     for slab in _slabs(job):
         for label, bits in series_evidence([job.files[i] for i in slab], job.options, found).items():
@@ -158,15 +165,23 @@ def write_tilts(job: Job, staging: Path, progress: Progress | None, pool: Thread
             # They are told of when the values are read.
             found.errors = []
     raise_gathered(found.errors, "{n} errors in tilt-series files; nothing was written:")
-    fields = [
-        field_of(label, ARROW_TYPES[settle(job.options.type_of(label), bits)], job.options.labels.get(label))
-        for label, bits in evidence.items()
-    ]
     pinned = replace(job, options=replace(job.options, evidence=evidence))
     try:
-        return _write(pinned, tilt_schema(fields, job.table.table), staging, progress, pool)
+        return replace(_write(pinned, _schema(job, evidence), staging, progress, pool), evidence=evidence)
     except _SchemaGrew as error:
         raise DatasetError("tilt-series files changed while they were read", remedy="convert again") from error
+
+
+def _schema(job: Job, evidence: Mapping[str, int]) -> TiltSchema:
+    return tilt_schema(tilt_fields(evidence, job.options), job.table.table)
+
+
+def tilt_fields(evidence: Mapping[str, int], options: Options) -> list[pa.Field]:
+    """The columns that tilt series make, given what they hold."""
+    return [
+        field_of(label, ARROW_TYPES[settle(options.type_of(label), bits)], options.labels.get(label))
+        for label, bits in evidence.items()
+    ]
 
 
 def _write(

@@ -28,9 +28,9 @@ from ..star.source import Held, Stream, hold, read_text
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
 from .contents import Progress
-from .join import free_name
-from .layout import write_table
-from .manifest import TableInfo, column_infos
+from .join import TiltSchema, free_name
+from .layout import Part, write_table
+from .manifest import SourceInfo, TableInfo, column_infos
 from .plain import StarFile, Written
 from .sources import source_info
 from .texts import KeptText
@@ -72,6 +72,47 @@ def prepare(
         files = [parts.series.get(name) for name in table.names]
         absent = [_without_block(file.path, name) for name in table.names if name not in parts.series]
         head = parts.head
+    return _job(file, table, home, options, files, absent, replace(source, sha256=text.digest(0)), head, missing, found)
+
+
+def prepare_rows(
+    file: StarFile,
+    directory: Path,
+    options: Options,
+    missing: OnMissing,
+    found: Findings,
+    rows: range,
+) -> Job:
+    """Take some rows of the global table of a set whose project is known; no other tilt series is looked for."""
+    assert not isinstance(file.source, Stream)
+    source = source_info(os.path.abspath(file.path), file.path)
+    held = hold(file.source)
+    document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
+    whole = global_table(file.path, document)
+    own = slice(rows.start, rows.stop)
+    rest = whole.table.slice(rows.start, len(rows))
+    table = replace(whole, table=rest, names=whole.names[own], paths=whole.paths[own], optics=None, others=())
+    absent = [i for i, path in enumerate(table.paths) if not path or not os.path.exists(directory / path)]
+    home = Project(directory, "given", tuple(absent), (directory,))
+    files = _series_files(table, home)
+    errors = [_absent(file.path, table, home, row) for row in home.missing]
+    digest = read_text(held).digest(0)
+    return _job(file, table, home, options, files, errors, replace(source, sha256=digest), None, missing, found)
+
+
+def _job(
+    file: StarFile,
+    table: GlobalTable,
+    home: Project,
+    options: Options,
+    files: Sequence[SeriesFile | None],
+    absent: Sequence[MissingFileError],
+    source: SourceInfo,
+    head: bytes | None,
+    missing: OnMissing,
+    found: Findings,
+) -> Job:
+    """The work on the tilt series that are there."""
     if missing == "error":
         what = "tilt-series files" if head is None else "tilt series"
         raise_gathered(absent, f"{{n}} of the {len(table.names)} {what} are not there:")
@@ -84,7 +125,7 @@ def prepare(
         place = Place(str(file.path), block=table.names[row], label=SERIES_FILE)
         found.rejects.append(Reject(place, SERIES_FILE, error.place.text, error.problem, row))
     there = [series for series in files if series is not None]
-    sources = [replace(source, sha256=text.digest(0))]
+    sources = [source]
     if head is None:
         sources += [source_info(series.path, series.file) for series in there]
         sizes = [source.bytes for source in sources[1:]]
@@ -164,26 +205,52 @@ def write_set(
     with ThreadPoolExecutor(job.threads) as pool:
         tilts = write_tilts(job, staging, progress, pool)
         found.add(tilts.found)
+        written.evidence = tilts.evidence
         written.digests |= dict(zip([file.path for file in job.files], tilts.digests, strict=False))
         is_read = np.array([file.path not in tilts.bad for file in job.files], bool)
         there, counts = job.present[is_read], tilts.tilt_counts[is_read]
-        written.tables["tomograms"] = write_tomograms(job.table.table, there, counts, staging)
-        if job.table.optics is not None:
-            rows = job.table.optics.loops[0]
-            written.taken.add(optics)
-            origins = {name: f"{optics}/{name}" for name in rows.column_names}
-            written.add(optics, rows.schema, write_table(rows, staging / optics, staging), origins)
+        write_global(job, there, counts, staging, written, found=found, optics=optics)
         parts = tilts.parts
+    add_tilts(written, job, tilts.schema, parts, tilts.rows_read)
+    yield from texts_of_set(job, tilts.texts, optics)
+
+
+def write_global(
+    job: Job,
+    rows: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    staging: Path,
+    written: Written,
+    *,
+    found: Findings,
+    optics: str,
+) -> None:
+    """Write the tables of the global file, given how many tilts there are of the tomograms in some of its rows."""
+    written.tables["tomograms"] = write_tomograms(job.table.table, rows, counts, staging)
+    if job.table.optics is not None:
+        table = job.table.optics.loops[0]
+        written.taken.add(optics)
+        origins = {name: f"{optics}/{name}" for name in table.column_names}
+        written.add(optics, table.schema, write_table(table, staging / optics, staging), origins)
     for block in job.table.others:
         message = "a block of the global file that is no part of a tomogram set; it is kept as text only"
         found.notices.append(Notice("other-blocks", message, Place(str(job.file.path), block=block.name)))
-    rows_written = sum(part.rows for part in parts)
-    if rows_written != tilts.rows_read:
-        raise DatasetError(f"{tilts.rows_read} tilts were read, {rows_written} written: a bug; nothing was kept")
-    columns = column_infos(tilts.schema.schema, tilts.schema.origins)
-    info = TableInfo(rows_written, columns, parts, tilts.schema.column_of(job.partition_by))
+
+
+def add_tilts(written: Written, job: Job, schema: TiltSchema, parts: list[Part], rows_read: int) -> None:
+    """Add ``tilts/``, which is complete.
+
+    Raises
+    ------
+    DatasetError
+        It has other rows than were read.
+    """
+    rows = sum(part.rows for part in parts)
+    if rows != rows_read:
+        raise DatasetError(f"{rows_read} tilts were read, {rows} written: a bug; nothing was kept")
+    columns = column_infos(schema.schema, schema.origins)
+    info = TableInfo(rows, columns, parts, schema.column_of(job.partition_by))
     written.tables = {"tilts": info, **written.tables}
-    yield from texts_of_set(job, tilts.texts, optics)
 
 
 def tilt_counts(written: Written, staging: Path) -> dict[str, int | None]:
