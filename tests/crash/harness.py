@@ -133,7 +133,7 @@ def warmed_up(folder: Path, temporary: Path) -> Iterator[Warm]:
 
 # ---- What is there -------------------------------------------------------------------------------------------------
 
-_VERSION = re.compile(r"-v\d+\.parquet$")
+_VERSION = re.compile(r"-\d+(-v\d+)?\.parquet$")
 _PROCESS = re.compile(r"(staging|export)-\d+")
 
 

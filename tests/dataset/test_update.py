@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 import tomoarrow as ta
-from tests.dataset.projects import loop, write_project
+from tests.dataset.projects import loop, tilts, write_project
+from tomoarrow.dataset.survey import Survey, survey
 from tomoarrow.dataset.verify import verify
 from tomoarrow.example import make_project
 
@@ -228,3 +229,37 @@ def test_many_updates_leave_as_many_files_as_a_new_conversion(tmp_path: Path) ->
         made.tomograms_star.write_text(text)
         assert ta.convert(made.tomograms_star, tmp_path / "d", update=True).tomograms == 5 + i
     assert len(list((tmp_path / "d").rglob("*"))) == n_files
+
+
+# ---- Files that are written while they are looked at ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["gone for a moment", "changed just behind"])
+def test_files_that_change_while_they_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    project = tmp_path / "p"
+    star = write_project(project, {name: tilts(name, 3) for name in "abc"})
+    ta.convert(star, tmp_path / "ds")
+    # The global file has changed too, so that it is read again after the others were looked at.
+    (project / "tilt_series" / "3.star").write_text(tilts("d", 2))
+    star.write_text(star.read_text().rstrip("\n") + "\nd tilt_series/3.star\n")
+    file = project / "tilt_series" / "1.star"
+
+    def look(*arguments: object) -> Survey:
+        if what == "gone for a moment":
+            file.write_text(tilts("b", 4))
+            file.rename(tmp_path / "away")
+        seen = survey(*arguments)  # type: ignore[arg-type]
+        if what == "gone for a moment":
+            (tmp_path / "away").rename(file)
+        else:
+            file.write_text(tilts("b", 4))
+        return seen
+
+    monkeypatch.setattr("tomoarrow.dataset.making.survey", look)
+    ta.convert(star, tmp_path / "ds", update=True)
+    monkeypatch.undo()
+    ta.convert(star, tmp_path / "new")
+    for name, table in ta.Dataset(tmp_path / "new").tables.items():
+        assert table.collect().equals(ta.Dataset(tmp_path / "ds").tables[name].collect()), name
+    assert all(source.sha256 for source in ta.Dataset(tmp_path / "ds").sources)
+    assert verify(tmp_path / "ds").differences == []

@@ -252,7 +252,9 @@ def _kept(old: Old, new: Series, was: NDArray[np.int64], seen: Survey) -> NDArra
     if len(set(paths)) < len(paths) or len(set(old.series.paths)) < len(old.series.rows):
         raise TakesAll
     kept = was.copy()
-    kept[[path in seen.changed for path in paths]] = -1
+    # What was gone may be there again, with other values.
+    again = seen.changed | seen.gone
+    kept[[path in again for path in paths]] = -1
     if new is not old.series:
         there = np.flatnonzero(kept >= 0)
         was, now = old.series.rows[kept[there]], new.rows[there]
@@ -335,10 +337,13 @@ def _tables(old: Old, new: Series, counts: NDArray[np.int64], job: Job | None, s
 def _sources(seen: Survey, job: Job | None, digests: dict[str, str]) -> list[SourceInfo]:
     if job is None:
         return [replace(each, sha256=digests[each.path]) if each.path in digests else each for each in seen.sources]
-    known = {each.path: each.sha256 for each in seen.sources}
-    return [
-        replace(each, sha256=digests.get(each.path) or each.sha256 or known.get(each.path, "")) for each in job.sources
-    ]
+    # Those whose rows are kept: as they were when they were found to be the same. They may have changed since.
+    known = {each.path: each for each in seen.sources}
+    sources = []
+    for each in job.sources:
+        sha256 = digests.get(each.path) or each.sha256
+        sources.append(replace(each, sha256=sha256) if sha256 else known.get(each.path, each))
+    return sources
 
 
 def _add_findings(
