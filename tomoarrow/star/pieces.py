@@ -277,10 +277,9 @@ def _place_to_end(piece: Piece, dialect: Dialect) -> int:
     if dialect == "star" and structure.faults:
         # A text field that goes on behind the piece, most likely.
         text = structure.text
-        begin, end = int(text.begins[0]), int(text.ends[0])
-        lines = structure.faults[0].place.line - text.first_line
-        at = begin + sum(len(line) + 1 for line in text.buffer[begin:end].tobytes().split(b"\n", lines)[:lines])
-        return max(at, piece.begin)
+        before = text.buffer[piece.begin : text.begin_of(structure.faults[0].place.line)]
+        # A line may end with a carriage return alone: there no piece does.
+        return piece.begin + before.tobytes().rfind(b"\n") + 1
     if _is_open(structure):
         width, values = int(structure.loop_width[-1]), int(structure.loop_values[-1])
         rows = values // width
