@@ -33,13 +33,14 @@ WRITTEN = (
 TOKENS = (
     b"data_", b"DATA_", b"loop_", b"save_", b"save_x", b"stop_", b"global_", b"data_x", b"_", b"_a", b"_rlnVoltage",
     b"_rlnTomoName", b"_rlnOpticsGroup", b"_rlnTomoVisibleFrames", b"#", b"# version 50001", b"#1", b"'", b'"', b";",
-    b"\n;", b"\n;\n", b"\a", b"\0", b"\r", b"\r\n", b"\n", b"\n\n", b" ", b"\t", b"\v", b"\f", b"\x1a", b"\x7f", b"\x1b[2J",
-    b"\xef\xbb\xbf", b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc3", "é".encode(), "测".encode(),
-    "\u00a0".encode(), "\u0085".encode(), "\u2028".encode(), "\U0001f600".encode(), b"\x1f\x8b", b"\x28\xb5\x2f\xfd",
-    b"1", b"-1", b"0", b"-0.0", b"01", b"1.", b".5", b"1e5", b"1e999", b"1e-999", b"nan", b"-inf", b"None", b"<NA>", b"?", b".",
-    b"[]", b"[1,2]", b"[1,,2]", b"[1,2.5]", b"[nan]", b"[", b"True", b"9223372036854775808", b"-9223372036854775809",
-    b"9007199254740993", b"1_000", b"0x10", b"1D5", b"123456789012345678901234567890.5e-20", b"../../../etc/passwd", b"/dev/zero",
-    b"''", b'""', b"'a b'", b"it's", b"x" * 300, b"9" * 400, b" " * 70,
+    b"\n;", b"\n;\n", b"\a", b"\0", b"\r", b"\r\n", b"\n", b"\n\n", b" ", b"\t", b"\v", b"\f", b"\x1a", b"\x7f",
+    b"\x1b[2J", b"\xef\xbb\xbf", b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc3", "é".encode(),
+    "测".encode(), "\u00a0".encode(), "\u0085".encode(), "\u2028".encode(), "\U0001f600".encode(), b"\x1f\x8b",
+    b"\x28\xb5\x2f\xfd", b"1", b"-1", b"0", b"-0.0", b"01", b"1.", b".5", b"1e5", b"1e999", b"1e-999", b"nan",
+    b"-inf", b"None", b"<NA>", b"?", b".", b"[]", b"[1,2]", b"[1,,2]", b"[1,2.5]", b"[nan]", b"[", b"True",
+    b"9223372036854775808", b"-9223372036854775809", b"9007199254740993", b"1_000", b"0x10", b"1D5",
+    b"123456789012345678901234567890.5e-20", b"../../../etc/passwd", b"/dev/zero", b"''", b'""', b"'a b'", b"it's",
+    b"x" * 300, b"9" * 400, b" " * 70,
 )  # fmt: skip
 
 _PIECE = re.compile(rb"\S+")
@@ -84,7 +85,9 @@ def mutated(chance: random.Random, files: Sequence[bytes]) -> bytes:
 def flip_bytes(chance: random.Random, data: bytes, files: Sequence[bytes]) -> bytes:
     changed = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 8)) if data else 0):
-        changed[chance.randrange(len(changed))] = chance.choice((chance.randrange(256), chance.choice(b" \n\r\t'\"#;_0")))
+        changed[chance.randrange(len(changed))] = chance.choice(
+            (chance.randrange(256), chance.choice(b" \n\r\t'\"#;_0"))
+        )
     return bytes(changed)
 
 
@@ -122,7 +125,9 @@ def change_lines(chance: random.Random, data: bytes, files: Sequence[bytes]) -> 
         start = chance.randint(0, len(others))
         lines[at:at] = others[start : start + chance.choice((1, 3, 10))]
     else:
-        lines[at] = lines[at].strip() + chance.choice((b"", b" ", b" # c", b"\r")) + chance.choice((b"", b"\n", b"\n\n"))
+        lines[at] = (
+            lines[at].strip() + chance.choice((b"", b" ", b" # c", b"\r")) + chance.choice((b"", b"\n", b"\n\n"))
+        )
     return b"".join(lines)
 
 
@@ -160,6 +165,6 @@ def end_without_line_feed(chance: random.Random, data: bytes, files: Sequence[by
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    flip_bytes, flip_bytes, put_token, put_token, replace_token, replace_token, change_lines, change_lines, splice, truncate,
-    change_digits, end_lines_otherwise, put_in_front, end_without_line_feed,
+    flip_bytes, flip_bytes, put_token, put_token, replace_token, replace_token, change_lines, change_lines,
+    splice, truncate, change_digits, end_lines_otherwise, put_in_front, end_without_line_feed,
 )  # fmt: skip
