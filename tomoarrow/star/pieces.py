@@ -228,8 +228,10 @@ def _take_apart(cut: Cut, within: OpenLoop | None, dialect: Dialect) -> Piece:
     if undecodable is not None:
         # What is malformed before that comes first.
         end -= len(buffer[front:end].tobytes().split(b"\n", undecodable.place.line - first_line)[-1])
-        buffer[end : end + PADDING] = ord("\n")
-        for fault in analyse(replace(text, ends=np.array([end])), dialect).faults:
+        # A copy: the cut may yet be joined with the one before.
+        before = buffer[: end + PADDING].copy()
+        before[end:] = ord("\n")
+        for fault in analyse(replace(text, buffer=before, ends=np.array([end])), dialect).faults:
             raise fault
         raise undecodable
     structure = analyse(text, dialect)
@@ -277,10 +279,8 @@ def _place_to_end(piece: Piece, dialect: Dialect) -> int:
     if dialect == "star" and structure.faults:
         # A text field that goes on behind the piece, most likely.
         text = structure.text
-        begin, end = int(text.begins[0]), int(text.ends[0])
-        lines = structure.faults[0].place.line - text.first_line
-        at = begin + sum(len(line) + 1 for line in text.buffer[begin:end].tobytes().split(b"\n", lines)[:lines])
-        return max(at, piece.begin)
+        fault = text.begin_of(structure.faults[0].place.line)
+        return max(place_behind_row(text.buffer, piece.begin, fault, dialect), piece.begin)
     if _is_open(structure):
         width, values = int(structure.loop_width[-1]), int(structure.loop_values[-1])
         rows = values // width

@@ -76,10 +76,7 @@ class Text:
     def place(self, position: int, block: str | None = None, label: str | None = None) -> Place:
         """File, line, column and the text of the line, for a position of the buffer."""
         f = self.file_at(position)
-        if not self._line_starts:
-            # Once for all places: a file may give thousands of notices.
-            self._line_starts.append(_line_starts(self.buffer))
-        lines = self._line_starts[0]
+        lines = self._lines()
         first, this = np.searchsorted(lines, [self.begins[f], position], side="right").tolist()
         begin = max(int(self.begins[f]), int(lines[this - 1]) if this else 0)
         end = min(int(lines[this]) if this < len(lines) else len(self.buffer), int(self.ends[f]))
@@ -87,6 +84,19 @@ class Text:
         text = self.cut(begin, min(end, position + 1000)).strip()
         first_line = self.first_lines[f] if self.first_lines else self.first_line
         return Place(self.names[f], this - first + first_line, column, block, label, text)
+
+    def begin_of(self, line: int) -> int:
+        """Where a line of the first file begins, given by its number."""
+        begin, lines = int(self.begins[0]), self._lines()
+        n = line - (self.first_lines[0] if self.first_lines else self.first_line)
+        return int(lines[np.searchsorted(lines, begin, side="right") + n - 1]) if n else begin
+
+    def _lines(self) -> NDArray[np.int64]:
+        """Where lines begin, but for the first."""
+        if not self._line_starts:
+            # Once for all places: a file may give thousands of notices.
+            self._line_starts.append(_line_starts(self.buffer))
+        return self._line_starts[0]
 
 
 def _line_starts(buffer: NDArray[np.uint8]) -> NDArray[np.int64]:
