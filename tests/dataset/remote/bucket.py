@@ -6,6 +6,7 @@ import http.client
 import http.server
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,8 @@ from urllib.parse import urlsplit
 
 from tomoarrow.dataset.stores import Remote, place_of
 
-Fault = Literal["busy", "slow", "cut", "gone", "denied"]
+#: "cut": half of the answer; "lost": the work is done and nothing is answered.
+Fault = Literal["busy", "slow", "cut", "lost", "gone", "denied"]
 
 #: What a server says that knows the key, and not its signature.
 DENIED = (
@@ -63,6 +65,11 @@ class Proxy(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    def handle(self) -> None:
+        # Who has waited too long does not listen any more.
+        with suppress(ConnectionError):
+            super().handle()
+
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         method, path = self.command, self.path
@@ -81,8 +88,11 @@ class Proxy(http.server.BaseHTTPRequestHandler):
             behind.request(method, path, body, dict(self.headers))
             answer = behind.getresponse()
             data = answer.read()
-            self._send(answer.status, dict(answer.headers), data, cut=fault == "cut")
             behind.close()
+            if fault == "lost":
+                self.close_connection = True
+                return
+            self._send(answer.status, dict(answer.headers), data, cut=fault == "cut")
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer  # noqa: N815
 
@@ -98,5 +108,4 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data[: len(data) // 2] if cut else data)
         if cut:
-            self.wfile.flush()
             self.close_connection = True

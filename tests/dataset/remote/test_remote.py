@@ -5,11 +5,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 import tomoarrow as ta
 from tests.dataset.projects import tilts, write_project
 from tests.dataset.remote.bucket import Bucket
 from tomoarrow import DatasetError, MissingFileError, SchemaError, UsageError
+from tomoarrow.cli.app import app
+from tomoarrow.dataset.row_groups import open_groups
 from tomoarrow.example import Example, make_project
 
 
@@ -194,3 +197,39 @@ def test_a_file_url_is_a_path(small_project: Example, tmp_path: Path) -> None:
     assert (tmp_path / "d s" / "manifest.json").exists()
     assert json.loads((tmp_path / "d s" / "manifest.json").read_text())["project"] == str(small_project.directory)
     assert report.tomograms == 7
+
+
+def test_the_commands_take_urls(bucket: Bucket, small_project: Example, tmp_path: Path) -> None:
+    url = in_bucket(bucket, small_project, small_project.tomograms_star)
+    ds, out = bucket.url("ds"), bucket.url("out")
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert json.loads(run("convert", url, ds, "--json"))["dataset"] == ds
+    assert json.loads(run("verify", ds, "--json"))["bytes_equal"] == 8
+    assert json.loads(run("verify", ds, "--fast", "--json"))["damages"] == []
+    assert json.loads(run("export", ds, out, "--json"))["directory"] == out
+    assert json.loads(run("verify", ds, "--against", out, "--json"))["bytes_equal"] == 8
+    assert run("query", ds, "SELECT COUNT(*) AS n FROM tilts", "--format", "csv") == "n\n35\n"
+    assert json.loads(run("inspect", ds, "--json"))["input"] == url
+    described = json.loads(run("inspect", url, "--json"))
+    assert (described["path"], described["what"]) == (url, "tomogram set")
+
+
+def test_what_is_no_dataset_is_told_of_by_its_url(bucket: Bucket) -> None:
+    with pytest.raises(DatasetError, match=r"no manifest\.json") as error:
+        ta.Dataset(bucket.url("nothing"))
+    assert error.value.place.path == bucket.url("nothing")
+
+
+def test_what_takes_a_folder_says_so(bucket: Bucket, small_project: Example, tmp_path: Path) -> None:
+    ta.convert(small_project.tomograms_star, bucket.url("ds"))
+    with pytest.raises(UsageError, match="takes a folder, not s3://"):
+        open_groups(bucket.url("ds"), "tilts")
+    with pytest.raises(UsageError, match="is not above"):
+        ta.convert(bucket.url("a.star"), tmp_path / "ds", project=tmp_path)
+    with pytest.raises(UsageError, match="no store is known"):
+        ta.convert("nowhere://a/b.star", tmp_path / "ds")
