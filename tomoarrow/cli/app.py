@@ -47,14 +47,15 @@ def _root(
 
 @app.command()
 def convert(
-    source: Annotated[
-        str | None,
+    paths: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="INPUT",
-            help="A set of a project, such as optimisation_set.star or tomograms.star, or any other STAR file.",
+            metavar="INPUT... DATASET",
+            help="A set of a project, such as optimisation_set.star or tomograms.star, or any other STAR file; or one "
+            "of each of several projects. Then the folder to make. URLs of object stores are taken, too.",
+            show_default=False,
         ),
     ] = None,
-    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="The folder to make, or a URL.")] = None,
     source_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
     dataset_option: Annotated[str | None, typer.Option("--o", hidden=True)] = None,
     project: Annotated[
@@ -92,6 +93,10 @@ def convert(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what RELION itself would read as something else.")
     ] = False,
+    name_by: Annotated[
+        Literal["project", "path"],
+        typer.Option(help="What several projects are called: as their directories, or by their paths."),
+    ] = "project",
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Let the workers of a dask cluster do it.")
     ] = None,
@@ -102,10 +107,11 @@ def convert(
     as_json: _Json = False,
 ) -> None:
     """Convert a set of a RELION project, with all that it names, to one Parquet dataset."""
-    source, dataset = source_option or source, dataset_option or dataset
+    named = [*([source_option] if source_option else []), *(paths or []), *([dataset_option] if dataset_option else [])]
     with errors_told(as_json=as_json):
-        if source is None or dataset is None:
+        if len(named) < 2:
             raise UsageError("INPUT and DATASET are needed", expected="tomoarrow convert tomograms.star DATASET")
+        *sources, dataset = named
         from .clusters import cluster_client
         from .progress import compile_kernels, progress_bar
 
@@ -117,9 +123,10 @@ def convert(
             progress_bar("convert", "tomograms", quiet=as_json) as progress,
         ):
             report = run(
-                source,
+                sources[0] if len(sources) == 1 else sources,
                 dataset,
                 client=client,
+                name_by=name_by,
                 project=project,
                 partition_by=partition_by,
                 threads=threads,
@@ -156,6 +163,9 @@ def export(
         str | None,
         typer.Option(metavar="EXPR", help="Only tilts for which this is true, such as 'rlnDefocusU < 50000'."),
     ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of a dataset of several projects only this one.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -170,7 +180,9 @@ def export(
         from ..dataset.export import export as run
 
         with progress_bar("export", "files", quiet=as_json) as progress:
-            report = run(dataset, directory, tomograms=tomograms, where=where, force=force, progress=progress)
+            report = run(
+                dataset, directory, tomograms=tomograms, where=where, project=project, force=force, progress=progress
+            )
     if as_json:
         print(json.dumps(report.to_dict()))
     else:

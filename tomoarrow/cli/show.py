@@ -31,7 +31,7 @@ _ROWS = {
     "manifolds": "manifolds",
 }
 
-_SETS = ("tomogram set", "optimisation set", "particle set", "trajectory set", "manifold set")
+_SETS = ("tomogram set", "projects", "optimisation set", "particle set", "trajectory set", "manifold set")
 
 #: Of the differences between a dataset and its files so many are shown.
 _MOST_DIFFERENCES = 40

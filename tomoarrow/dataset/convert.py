@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from ..star.tables import OnBadValue, Options
 from ..star.threads import cores
 from .cluster import convert_with
 from .contents import Progress
-from .making import Work, all_anew, check_rejects, manifest_for, renewed, report_of
-from .manifest import FILE_NAME, manifest_of
+from .making import Made, Work, all_anew, check_rejects, manifest_for, renewed, report_of
+from .manifest import FILE_NAME, Manifest, manifest_of
 from .members import Request
 from .origin import origin_of
 from .paths import told
+from .projects import NameBy, merged, names_of, summed
 from .report import Report
 from .snapshot import open_snapshot
 from .staging import check_target, commit, staged
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def convert(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     dataset: str | os.PathLike[str],
     *,
     project: str | os.PathLike[str] | None = None,
@@ -51,6 +53,7 @@ def convert(
     allow_outside: bool = False,
     progress: Progress | None = None,
     client: Client | None = None,
+    name_by: NameBy = "project",
 ) -> Report:
     """Convert a set of a RELION project, all that an optimisation set names, or any other STAR file, to a dataset.
 
@@ -60,7 +63,8 @@ def convert(
         What it is, is found out from its labels: an optimisation set, which brings all sets that it names; the
         global file of a tomogram set of any job (``tomograms.star``, ``tilt_series.star``), which brings its tilt
         series, or holds them, as RELION 4 and WarpTools have it; a set of particles, trajectories or manifolds. Of
-        any other STAR file each loop becomes a table.
+        any other STAR file each loop becomes a table. Several, each of another project, make one dataset with a column
+        ``project``.
     dataset : path or URL
         The folder to make, or the place in an object store.
     project : path, optional
@@ -92,6 +96,8 @@ def convert(
     client : distributed.Client, optional
         Of a dask cluster whose workers share a file system with this process: they convert the tilt series. It takes
         ``pip install tomoarrow[dask]``.
+    name_by : "project" or "path"
+        What several projects are called: as their directories, or by their paths from the folder above all.
 
     Returns
     -------
@@ -108,6 +114,16 @@ def convert(
     check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
     if threads is not None and threads < 1:
         raise UsageError(f"threads={threads}", expected="1 or more")
+    if not isinstance(source, str | os.PathLike):
+        alone = {"project": project is not None, "update": update, "strict": strict, "client": client is not None}
+        _check_for_many(alone, dataset, name_by)
+        options = Options(LABELS, {}, on_bad_value)
+        requests = [
+            Request(Path(each), Path(each), None, missing, on_bad_file, options, threads or cores(), allow_outside)
+            for each in source
+        ]
+        report = _convert_many(requests, dataset, partition_by, name_by, max_rejects, progress, force=force)
+        return replace(report, seconds=round(time.perf_counter() - started, 3))
     target = _target(dataset, source, force=force, update=update)
     if client is not None:
         _check_for_cluster(source, target, update=update, strict=strict)
@@ -188,3 +204,43 @@ def _check_for_cluster(source: str | os.PathLike[str], target: Path | Remote, *,
         raise UsageError(
             "a cluster converts files to a folder, which all of its workers see", expected="paths, no URLs and no pipes"
         )
+
+
+def _check_for_many(alone: dict[str, bool], dataset: str | os.PathLike[str], name_by: NameBy) -> None:
+    """Refuse what is for one project."""
+    check_choice("name_by", name_by, get_args(NameBy))
+    for name, is_asked in alone.items():
+        if is_asked:
+            raise UsageError(f"{name} is for one project, not for several", remedy=f"leave {name} out")
+    if is_url(dataset):
+        raise UsageError("several projects can be converted to a folder only", remedy="convert to a folder")
+
+
+def _convert_many(
+    requests: Sequence[Request],
+    dataset: str | os.PathLike[str],
+    partition_by: str | None,
+    name_by: NameBy,
+    max_rejects: int | None,
+    progress: Progress | None,
+    *,
+    force: bool,
+) -> Report:
+    """Convert each project into a folder of its own, then make one dataset of them."""
+    if not requests:
+        raise UsageError("no project to convert", expected="one file or more")
+    target = Path(os.path.abspath(dataset))
+    check_target(target, force=force)
+    parts: list[Made] = []
+    manifests: list[Manifest] = []
+    asked = {"partition_by": partition_by}
+    with told(target), staged(target, force=force) as staging:
+        for number, request in enumerate(requests):
+            folder = staging.folder / str(number)
+            folder.mkdir()
+            parts.append(all_anew(Work(request, partition_by, folder, asked, progress)))
+            manifests.append(manifest_for(request.path, parts[-1], asked, folder))
+        check_rejects([reject for made in parts for reject in made.found.rejects], max_rejects)
+        names = names_of([made.contents.project for made in parts], name_by)
+        manifest = commit(staging, merged(dict(zip(names, manifests, strict=True)), staging.folder))
+    return report_of(os.fspath(dataset), manifest, summed(parts), 0.0)

@@ -17,6 +17,7 @@ from .integrity import IntegrityReport, check_files
 from .lookup import RowGroup, find_tomogram, row_groups
 from .manifest import SourceInfo
 from .particle_tilts import scan_particle_tilts
+from .projects import of_project, project_names
 from .query import run_sql
 from .report import INNER_TABLES, WarningSummary
 from .scanning import scan_files
@@ -57,6 +58,32 @@ class Dataset:
         self._snapshot = open_snapshot(self.path)
         self.manifest = self._snapshot.manifest
         self._groups: list[RowGroup] = []
+
+    @property
+    def projects(self) -> list[str]:
+        """The names of the projects, where the dataset is of several."""
+        return project_names(self._snapshot)
+
+    def project(self, name: str) -> Dataset:
+        """One project of several, as a dataset of its own.
+
+        Raises
+        ------
+        UsageError
+            There is no such project.
+        """
+        found = Dataset.__new__(Dataset)
+        found.path, found._groups = self.path, []
+        found._snapshot = of_project(self._snapshot, name)
+        found.manifest = found._snapshot.manifest
+        return found
+
+    def _check_one_project(self) -> None:
+        if self.projects:
+            raise UsageError(
+                "the dataset is of several projects, in which names may repeat",
+                expected=f"one of them: dataset.project({self.projects[0]!r}), ...",
+            )
 
     def __repr__(self) -> str:
         tables = "".join(f"\n  {name}: {rows} rows" for name, rows in self._rows().items())
@@ -121,8 +148,9 @@ class Dataset:
         Raises
         ------
         UsageError
-            There is no such tomogram.
+            There is no such tomogram, or there are several projects.
         """
+        self._check_one_project()
         if not self._groups:
             self._groups.extend(row_groups(self._open("tilts").files))
         found = [
@@ -260,6 +288,7 @@ class Dataset:
         As RELION 5 extracts particles (``src/jaz/tomography/programs/subtomo.cpp``: SubtomoProgram::processTomograms;
         ``particle_set.cpp``: ParticleSet::getTrajectoryInPixels; ``tomogram.cpp``: Tomogram::projectPoint, getCtf).
         """
+        self._check_one_project()
         tables = {name: self._open(name) for name in ("tilts", "tomograms", "particles")}
         trajectories = self._open("trajectories") if "trajectories" in self.manifest["tables"] else None
         home = Path(self.manifest["project"] if project is None else project)

@@ -19,6 +19,7 @@ from .contents import Progress
 from .files import Files, open_files
 from .outgoing import check_free, outgoing, place
 from .paths import inside, told
+from .projects import of_project, project_names
 from .rendering import Plan, Rendered, Selection
 from .snapshot import Snapshot, open_snapshot
 from .stored import open_table
@@ -70,6 +71,7 @@ def export(
     *,
     tomograms: Sequence[str] | None = None,
     where: str | None = None,
+    project: str | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ExportReport:
@@ -89,6 +91,8 @@ def export(
     where : str, optional
         Only tilts for which an SQL expression over the columns of ``tilts`` is true; tomograms without any are left
         out.
+    project : str, optional
+        Of a dataset of many projects only this one; each of all goes to a folder of its name.
     force : bool
         Write into a folder that holds other files; those of the same path are replaced.
     progress : callable, optional
@@ -105,45 +109,80 @@ def export(
     """
     there = place_of(directory)
     if isinstance(there, Remote):
-        return _export_to_store(dataset, there, tomograms=tomograms, where=where, force=force, progress=progress)
+        selected = {"tomograms": tomograms, "where": where, "project": project}
+        return _export_to_store(dataset, there, selected, force=force, progress=progress)
     started = time.perf_counter()
     source, target = place_of(dataset), Path(os.path.abspath(there))
     if isinstance(source, Path) and target.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"{target} is in the dataset", expected="another folder")
     check_free(target, force=force)
     snapshot = open_snapshot(source)
-    manifest = snapshot.manifest
-    if (tomograms is not None or where is not None) and "tomograms" not in manifest["tables"]:
-        raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
+    snapshot = snapshot if project is None else of_project(snapshot, project)
+    projects = {name: of_project(snapshot, name) for name in project_names(snapshot)}
+    if (tomograms is not None or where is not None) and (projects or "tomograms" not in snapshot.tables):
+        what = "one project" if projects else "a tomogram set"
+        raise UsageError(f"only {what} can be exported in part", remedy="leave the selection out, or name the project")
+    with told(target), outgoing(target, force=force) as out:
+        parts = [
+            _export_one(each, out.folder / name, Path(name), tomograms, where, progress)
+            for name, each in (projects or {"": snapshot}).items()
+        ]
+        place(out)
+    warnings = [warning for part in parts for warning in part.warnings]
+    if force:
+        warnings += _left_standing(target, {target / path for part in parts for path in part.sizes})
+    return ExportReport(
+        directory=os.fspath(directory),
+        kind=snapshot.manifest["kind"],
+        files=sum(len(part.sizes) for part in parts),
+        bytes=sum(size for part in parts for size in part.sizes.values()),
+        tomograms=sum(part.tomograms for part in parts),
+        tilts=sum(part.tilts for part in parts),
+        seconds=round(time.perf_counter() - started, 3),
+        left_out=sum(part.left_out for part in parts),
+        warnings=warnings,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """What was written of one project; `sizes` of its files, by path."""
+
+    sizes: dict[Path, int]
+    tomograms: int
+    tilts: int
+    left_out: int
+    warnings: list[str]
+
+
+def _export_one(
+    snapshot: Snapshot,
+    folder: Path,
+    below: Path,
+    tomograms: Sequence[str] | None,
+    where: str | None,
+    progress: Progress | None,
+) -> _Exported:
+    """Write the files of one project; `below` is where they are in the target."""
     files = open_files(snapshot, _selection(snapshot, tomograms, where))
     planned = files.plan
     orphans, differing_optics = files.orphans(), files.differing_optics()
     warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
-    with told(target), outgoing(target, force=force) as out:
-        sizes, moved = _write(files, out.folder, progress)
-        place(out)
-    warnings += moved
-    if force:
-        warnings += _left_standing(target, {target / path for path in sizes})
-    return ExportReport(
-        directory=os.fspath(directory),
-        kind=manifest["kind"],
-        files=len(sizes),
-        bytes=sum(sizes.values()),
+    sizes, moved = _write(files, folder, progress)
+    return _Exported(
+        sizes={below / path: size for path, size in sizes.items()},
         tomograms=planned.tomograms.num_rows if planned else 0,
         tilts=len(planned.order) if planned else 0,
-        seconds=round(time.perf_counter() - started, 3),
         left_out=_left_out(planned, where) + sum(orphans.values()) + sum(differing_optics.values()),
-        warnings=warnings,
+        warnings=[*warnings, *moved],
     )
 
 
 def _export_to_store(
     dataset: str | os.PathLike[str],
     there: Remote,
+    selected: dict[str, Any],
     *,
-    tomograms: Sequence[str] | None,
-    where: str | None,
     force: bool,
     progress: Progress | None,
 ) -> ExportReport:
@@ -156,7 +195,7 @@ def _export_to_store(
             remedy="export to a new place, or write among what is there with --force",
         )
     with TemporaryDirectory(prefix="tomoarrow-") as folder:
-        report = export(dataset, folder, tomograms=tomograms, where=where, progress=progress)
+        report = export(dataset, folder, **selected, progress=progress)
         files = [path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()]
         upload(Path(folder), there, {path: path for path in files})
     return replace(report, directory=str(there), seconds=round(time.perf_counter() - started, 3))

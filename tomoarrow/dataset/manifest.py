@@ -23,7 +23,7 @@ FORMAT = "tomoarrow dataset"
 FORMAT_VERSION = 2
 
 #: What datasets of version 1 do not say.
-_SINCE_2: dict[str, Any] = {"version": 1, "retired": [], "asked": {}, "read_ns": 0}
+_SINCE_2: dict[str, Any] = {"version": 1, "retired": [], "asked": {}, "read_ns": 0, "projects": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ class Manifest:
     """What ``manifest.json`` holds.
 
     `version` counts how often the dataset was written; `retired` are the files of versions before that are not of
-    this one. `asked` are the options of the conversion, `read_ns` is when it began to read.
+    this one. `asked` are the options of the conversion, `read_ns` is when it began to read. `projects` are the
+    manifests that each of many projects would have alone.
     """
 
     written_by: str
@@ -76,6 +77,7 @@ class Manifest:
     version: int = 1
     retired: list[str] = field(default_factory=list)
     asked: dict[str, Any] = field(default_factory=dict)
+    projects: dict[str, Any] = field(default_factory=dict)
     read_ns: int = 0
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
@@ -110,6 +112,18 @@ def column_infos(schema: pa.Schema, origins: dict[str, str]) -> list[ColumnInfo]
             )
         )
     return infos
+
+
+def renamed_projects(projects: dict[str, Any], moves: dict[str, str]) -> dict[str, Any]:
+    """The manifests of projects whose files have other paths now."""
+    found = {}
+    for name, plain in projects.items():
+        tables = {
+            table: info | {"files": [file | {"path": moves.get(file["path"], file["path"])} for file in info["files"]]}
+            for table, info in plain["tables"].items()
+        }
+        found[name] = plain | {"tables": tables}
+    return found
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:

@@ -43,7 +43,8 @@ def scan_files(files: Sequence[DataFile], table: dict[str, Any]) -> pl.LazyFrame
             if is_hive
         ]
         frames.append(_scan(own).with_columns(values))
-    return pl.concat(frames, how="vertical_relaxed")
+    # Projects need not have the same columns.
+    return pl.concat(frames, how="diagonal_relaxed") if len(frames) > 1 else frames[0]
 
 
 def _scan(files: Iterable[DataFile]) -> pl.LazyFrame:

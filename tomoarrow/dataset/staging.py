@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import DatasetError, Place, TomoarrowError
 from .layout import flush_folders
 from .lock import locked
-from .manifest import FILE_NAME, Manifest, TableInfo, read_manifest, write_manifest
+from .manifest import FILE_NAME, Manifest, TableInfo, read_manifest, renamed_projects, write_manifest
 from .snapshot import written_by
 from .stores import Remote
 
@@ -141,7 +141,8 @@ def commit(staging: Staging, manifest: Manifest) -> Manifest:
     now = {part.path for table in tables.values() for part in table.files}
     # What could not be removed yet stays known: else it would count as a file that somebody put there.
     retired = (listed(old) | {path for path in old["retired"] if (target / path).exists()}) - now
-    manifest = replace(manifest, tables=tables, version=version, retired=sorted(retired))
+    projects = renamed_projects(manifest.projects, moves)
+    manifest = replace(manifest, tables=tables, version=version, retired=sorted(retired), projects=projects)
     write_manifest(manifest, folder)
     for staged_path, path in moves.items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -35,8 +35,9 @@ from .files import Files, open_files
 from .members import name_in
 from .origin import copied
 from .paths import inside
+from .projects import of_project, project_names
 from .rendering import Rendered, Selection
-from .snapshot import open_snapshot
+from .snapshot import Snapshot, open_snapshot
 from .stacks import STACKED
 from .stores import Remote, place_of
 
@@ -127,6 +128,43 @@ def verify(
     """
     started = time.perf_counter()
     snapshot = open_snapshot(place_of(dataset))
+    if project_names(snapshot):
+        reports = [
+            _verify_one(of_project(snapshot, name), _below(against, name), allow_outside, progress)
+            for name in project_names(snapshot)
+        ]
+        report = _summed(reports, project_names(snapshot))
+    else:
+        report = _verify_one(snapshot, against, allow_outside, progress)
+    return replace(report, dataset=os.fspath(dataset), seconds=round(time.perf_counter() - started, 3))
+
+
+def _below(against: str | os.PathLike[str] | None, name: str) -> str | os.PathLike[str] | None:
+    return None if against is None else f"{os.fspath(against)}/{name}"
+
+
+def _summed(reports: Sequence[VerifyReport], names: Sequence[str]) -> VerifyReport:
+    """What was found in all projects."""
+    differences = [
+        replace(each, file=f"{name}: {each.file}")
+        for name, report in zip(names, reports, strict=True)
+        for each in report.differences
+    ]
+    return VerifyReport(
+        dataset="",
+        against="; ".join(report.against for report in reports),
+        files=sum(report.files for report in reports),
+        values_equal=sum(report.values_equal for report in reports),
+        bytes_equal=sum(report.bytes_equal for report in reports),
+        seconds=0.0,
+        differences=differences,
+    )
+
+
+def _verify_one(
+    snapshot: Snapshot, against: str | os.PathLike[str] | None, allow_outside: bool, progress: Progress | None
+) -> VerifyReport:
+    """Compare the files of one project."""
     manifest = snapshot.manifest
     everything = open_files(snapshot, Selection())
     project = place_of(manifest["project"] if against is None else against)
@@ -142,7 +180,7 @@ def verify(
             outside = () if allow_outside else paths_outside(home, paths)
             at = _In(home, Path(manifest["input"]), frozenset(paths[i] for i in outside))
             report = _verified(everything, at, progress)
-    return replace(report, dataset=os.fspath(dataset), seconds=round(time.perf_counter() - started, 3))
+    return report
 
 
 def _verified(everything: Files, at: _In, progress: Progress | None) -> VerifyReport:

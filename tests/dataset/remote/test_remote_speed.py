@@ -25,7 +25,6 @@ def seconds(work: Callable[[], object]) -> float:
 def test_many_objects_take_little_longer_than_files(
     tomograms: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("obstore")
     project = make_project(tmp_path / "p", tomograms=tomograms, tilts=41)
     ta.convert(project.tomograms_star, tmp_path / "first")
     local = min(seconds(lambda n=n: ta.convert(project.tomograms_star, tmp_path / f"local{n}")) for n in range(3))
