@@ -72,7 +72,7 @@ def check(data: bytes, *, converts: bool | None = None, piece_bytes: Sequence[in
         reads += _check_pieces(data, dialect, whole, choice, sizes)
         if isinstance(whole, ta.Document):
             _check_valid(whole)
-            _check_written(data, whole)
+            check_written(data, whole)
     reads += _check_slab(data)
     if choice % CONVERTED == 0 if converts is None else converts:
         _check_converted(data)
@@ -271,7 +271,7 @@ def _as_text(column: pa.ChunkedArray) -> list[str]:
     return [str(value) for value in column.to_pylist()]
 
 
-def _check_written(data: bytes, document: ta.Document) -> None:
+def check_written(data: bytes, document: ta.Document) -> None:
     """What was read and not changed is written as it was."""
     target = io.BytesIO()
     ta.write_star(document, target, threads=1)

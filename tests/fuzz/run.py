@@ -11,7 +11,7 @@ import itertools
 import random
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +39,9 @@ def inputs(seed: int) -> Iterator[bytes]:
         yield mutate.mutated(random.Random(f"{seed} {i}"), files)
 
 
-def run(seed: int, n: int, *, seconds: float = float("inf"), keep: Path | None = None) -> Run:
+def run(
+    seed: int, n: int, *, seconds: float = float("inf"), keep: Path | None = None, first: Iterable[bytes] = ()
+) -> Run:
     """Check so many inputs, or for so long.
 
     Parameters
@@ -50,11 +52,13 @@ def run(seed: int, n: int, *, seconds: float = float("inf"), keep: Path | None =
     keep : Path, optional
         A folder for inputs of which something does not hold, and for the one that is being checked: should it end the
         process, it is there.
+    first : iterable of bytes
+        Inputs to check before all others.
     """
     warmup.prepare("all")
     done = Run()
     started = time.monotonic()
-    for data in itertools.islice(inputs(seed), n):
+    for data in itertools.chain(first, itertools.islice(inputs(seed), n)):
         if time.monotonic() - started > seconds:
             break
         if keep:
@@ -79,11 +83,13 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=1 << 62)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--keep", type=Path, help="a folder for inputs of which something does not hold")
+    parser.add_argument("--also", type=Path, help="a folder of inputs to check before the others")
     arguments = parser.parse_args()
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    done = run(arguments.seed, arguments.inputs, seconds=arguments.seconds, keep=arguments.keep)
+    first = [path.read_bytes() for path in sorted(arguments.also.iterdir())] if arguments.also else []
+    done = run(arguments.seed, arguments.inputs, seconds=arguments.seconds, keep=arguments.keep, first=first)
     print(
         f"seed {arguments.seed}: {done.inputs:,} inputs, {done.reads:,} reads in {time.monotonic() - started:,.0f} s, "
         f"{len(done.findings)} findings"

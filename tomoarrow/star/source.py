@@ -48,6 +48,8 @@ class Text:
         The number of the line that each begins with.
     first_lines : tuple of int
         For each file, where they differ: of parts of one file.
+    goes_on : bool
+        Whether the one file goes on behind it.
     rows_at : int
         Where the one file goes on with rows of a loop whose labels stand in front; else 0.
     """
@@ -59,6 +61,7 @@ class Text:
     first_line: int = 1
     rows_at: int = 0
     first_lines: tuple[int, ...] = ()
+    goes_on: bool = False
     _line_starts: list[NDArray[np.int64]] = field(default_factory=list, repr=False)
 
     def file_at(self, position: int) -> int:
