@@ -254,14 +254,18 @@ class _Native:
             return obstore.get_range(self._store, key, start=begin, end=end).to_bytes()
 
     def list(self, prefix: str) -> dict[str, Entry]:
+        try:
+            return self._list(prefix)
+        except OSError:
+            # An answer that is cut in the middle is not asked for again by obstore.
+            return self._list(prefix)
+
+    def _list(self, prefix: str) -> dict[str, Entry]:
         import obstore  # noqa: PLC0415
 
         with _told():
-            return {
-                each["path"]: _entry(each)
-                for batch in obstore.list(self._store, prefix=prefix or None, chunk_size=1000)
-                for each in batch
-            }
+            pages = obstore.list(self._store, prefix=prefix or None, chunk_size=1000)
+            return {each["path"]: _entry(each) for page in pages for each in page}
 
     def put(self, key: str, data: bytes | Path, then: Literal["any"] | str | None) -> None:
         import obstore  # noqa: PLC0415

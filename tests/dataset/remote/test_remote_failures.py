@@ -2,8 +2,11 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import obstore
+import obstore.exceptions
 import polars as pl
 import pytest
 
@@ -159,3 +162,24 @@ def test_a_large_object_that_is_cut_goes_on_where_it_was(bucket: Bucket, tmp_pat
     bucket.fault = lambda method, _path, before: "cut" if method == "GET" and not before else None
     with origin.origin_of(bucket.url("big.star"), None) as found:
         assert found.path.read_bytes() == data
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_listing_that_is_cut_in_the_middle(
+    bucket: Bucket, star: str, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    ta.convert(star, bucket.url("ds"))
+    left, listed = [failures], obstore.list
+
+    def cut(*arguments: object, **options: object) -> Iterator[object]:
+        if left[0]:
+            left[0] -= 1
+            raise obstore.exceptions.GenericError("connection closed")
+        yield from listed(*arguments, **options)  # type: ignore[arg-type, misc]
+
+    monkeypatch.setattr(obstore, "list", cut)
+    if failures == 1:
+        assert ta.Dataset(bucket.url("ds")).tilts.collect().height > 0
+    else:
+        with pytest.raises(ta.DatasetError, match="cannot be read"):
+            ta.Dataset(bucket.url("ds"))
