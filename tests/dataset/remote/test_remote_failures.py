@@ -159,3 +159,11 @@ def test_a_large_object_that_is_cut_goes_on_where_it_was(bucket: Bucket, tmp_pat
     bucket.fault = lambda method, _path, before: "cut" if method == "GET" and not before else None
     with origin.origin_of(bucket.url("big.star"), None) as found:
         assert found.path.read_bytes() == data
+
+
+def test_a_large_object_that_is_always_cut_is_told_of(bucket: Bucket, tmp_path: Path, hasty: None) -> None:
+    bucket.put("big.star", b"data_x\n" + b"# a comment\n" * (1 << 20))
+    bucket.fault = lambda method, _path, _before: "cut" if method == "GET" else None
+    with pytest.raises(MissingFileError, match="the object cannot be read") as error:
+        ta.convert(bucket.url("big.star"), tmp_path / "ds")
+    assert error.value.place.path == bucket.url("big.star")
