@@ -34,7 +34,7 @@ def client() -> Iterator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_a_cluster_gives_what_one_process_gives(
     tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

@@ -64,7 +64,7 @@ def read_until(begun: Event, stop: Event, dataset: Path, out: Path) -> None:
     out.write_text(json.dumps(seen))
 
 
-@pytest.mark.parametrize("how", ["update", "force"])
+@pytest.mark.parametrize("how", ["update", pytest.param("force", marks=pytest.mark.slow)])
 def test_readers_during_100_replacements_see_whole_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
