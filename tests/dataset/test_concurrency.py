@@ -22,6 +22,10 @@ PROCESSES = multiprocessing.get_context("spawn")
 NAMES = [f"T{i}" for i in range(6)]
 
 
+def lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
+
+
 def series(name: str, version: int) -> str:
     """A tilt series whose values, and number of rows, say which version it is of."""
     return loop(name, ["rlnTomoYTilt"], [[version]] * (2 + version % 3))
@@ -106,7 +110,7 @@ def test_a_dataset_that_was_opened_stays_what_it_was(tmp_path: Path) -> None:
 
 def hold(target: Path, is_held: Event) -> None:
     """Lock a dataset, and never let go."""
-    with locked(target):
+    with locked(lock_of(target), target):
         is_held.set()
         time.sleep(600)
 
@@ -134,7 +138,7 @@ def write_counting(target: Path, count: Path, n: int) -> None:
     done = 0
     while done < n:
         try:
-            with locked(target):
+            with locked(lock_of(target), target):
                 count.write_text(str(int(count.read_text()) + 1))
                 done += 1
         except ta.DatasetError:
@@ -188,10 +192,13 @@ def test_where_there_are_no_locks_a_dead_holder_of_this_host_is_taken_over(
     ):
         mark.write_text(json.dumps({"host": host, "process": process, "since": "x"}))
         if is_free:
-            with locked(tmp_path / "d"):
+            with locked(lock_of(tmp_path / "d"), tmp_path / "d"):
                 assert mark.exists()
             assert not mark.exists()
         else:
-            with pytest.raises(ta.DatasetError, match="another run is writing"), locked(tmp_path / "d"):
+            with (
+                pytest.raises(ta.DatasetError, match="another run is writing"),
+                locked(lock_of(tmp_path / "d"), tmp_path / "d"),
+            ):
                 pass
             mark.unlink()

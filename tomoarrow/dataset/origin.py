@@ -195,28 +195,31 @@ def _fetch(place: Remote, copy: Path, keys: Sequence[str]) -> list[str]:
     MissingFileError
         Some cannot be read, for another reason.
     """
-
-    def fetch(key: str) -> TomoarrowError | str | None:
-        url = f"{place.root}/{key}"
-        path = copy / key
-        try:
-            entry, pieces = place.store.get(key)
-            with told(path), path.open("wb") as file:
-                for piece in pieces:
-                    file.write(piece)
-            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
-        except FileNotFoundError:
-            return key
-        except OSError as error:
-            return MissingFileError(f"the object cannot be read: {error}", place=Place(url), remedy="try again")
-        except TomoarrowError as error:
-            return error
-        return None
-
     with told(copy):
         for folder in {os.path.dirname(copy / key) for key in keys}:
             os.makedirs(folder, exist_ok=True)
-    results = at_once(fetch, keys)
-    errors = [each for each in results if isinstance(each, TomoarrowError)]
-    raise_gathered(errors, "{n} objects cannot be read:")
+    results = at_once(lambda key: _fetch_one(place, copy, key), keys)
+    raise_gathered([each for each in results if isinstance(each, TomoarrowError)], "{n} objects cannot be read:")
     return [each for each in results if isinstance(each, str)]
+
+
+def _fetch_one(place: Remote, copy: Path, key: str) -> TomoarrowError | str | None:
+    """Copy one object; return its key where it is not there, and what is wrong with it where it cannot be read."""
+    path = copy / key
+    try:
+        entry, pieces = place.store.get(key)
+        with told(path):
+            file = path.open("wb")
+        with file:
+            for piece in pieces:
+                with told(path):
+                    file.write(piece)
+        os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+    except FileNotFoundError:
+        return key
+    except OSError as error:
+        url = Place(f"{place.root}/{key}")
+        return MissingFileError(f"the object cannot be read: {error}", place=url, remedy="try again")
+    except TomoarrowError as error:
+        return error
+    return None

@@ -1,6 +1,7 @@
 """A project in an object store becomes a dataset, in a store or in a folder, and STAR files again."""
 
 import json
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -233,3 +234,12 @@ def test_what_takes_a_folder_says_so(bucket: Bucket, small_project: Example, tmp
         ta.convert(bucket.url("a.star"), tmp_path / "ds", project=tmp_path)
     with pytest.raises(UsageError, match="no store is known"):
         ta.convert("nowhere://a/b.star", tmp_path / "ds")
+
+
+@pytest.mark.parametrize(("url", "library"), [("s3://bucket/a.star", "obstore"), ("memory://a.star", "fsspec")])
+def test_without_the_extra_the_error_says_what_to_install(
+    url: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(UsageError, match=r"tomoarrow\[remote\]"):
+        ta.convert(url, tmp_path / "ds")

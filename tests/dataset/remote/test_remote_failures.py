@@ -183,3 +183,11 @@ def test_a_listing_that_is_cut_in_the_middle(
     else:
         with pytest.raises(ta.DatasetError, match="cannot be read"):
             ta.Dataset(bucket.url("ds"))
+
+
+def test_a_large_object_that_is_always_cut_is_told_of(bucket: Bucket, tmp_path: Path, hasty: None) -> None:
+    bucket.put("big.star", b"data_x\n" + b"# a comment\n" * (1 << 20))
+    bucket.fault = lambda method, _path, _before: "cut" if method == "GET" else None
+    with pytest.raises(MissingFileError, match="the object cannot be read") as error:
+        ta.convert(bucket.url("big.star"), tmp_path / "ds")
+    assert error.value.place.path == bucket.url("big.star")
