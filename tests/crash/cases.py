@@ -101,15 +101,18 @@ class Case:
         Makes what is there before.
     found : callable
         Looks at what is there after; an assertion fails where that is not whole.
-    again : tuple of str
-        What has to be added to the command line where it was done already.
+    again : callable
+        The command line where it was done already.
+    refusal : str
+        What is said then of the first one, if that is refused.
     """
 
     name: str
     arguments: Callable[[Ground], list[str]]
     prepare: Callable[[Path, Ground], object]
     found: Callable[[Ground], Found]
-    again: tuple[str, ...] = ("--force",)
+    again: Callable[[Ground], list[str]]
+    refusal: str = "--force"
 
     def begin(self, ground: Ground) -> None:
         """Make what is there before."""
@@ -123,16 +126,16 @@ class Case:
     def run_again(self, ground: Ground, found: Found) -> Outcome:
         """Run it as a user would who does not know how far it came the first time."""
         outcome = self.run(ground)
-        if outcome.code == 3 and found == "new" and self.again[0] in outcome.stderr:
-            outcome = ground.warm.run([*self.arguments(ground), *self.again])
+        if outcome.code == 3 and found == "new" and self.refusal in outcome.stderr:
+            outcome = ground.warm.run(self.again(ground))
         return outcome
 
 
-def _nothing(work: Path, ground: Ground) -> None:
+def nothing(work: Path, ground: Ground) -> None:
     pass
 
 
-def _convert(*options: str, place: str = "ds") -> Callable[[Ground], list[str]]:
+def convert(*options: str, place: str = "ds") -> Callable[[Ground], list[str]]:
     return lambda ground: ["convert", str(ground.star), str(ground.work / place), "--threads", "1", *options]
 
 
@@ -140,7 +143,7 @@ def _export(*options: str) -> Callable[[Ground], list[str]]:
     return lambda ground: ["export", str(ground.dataset), str(ground.work / "out"), *options]
 
 
-def _old_dataset(work: Path, ground: Ground) -> None:
+def old_dataset(work: Path, ground: Ground) -> None:
     shutil.copytree(ground.kept / "old", work / "ds")
 
 
@@ -149,7 +152,7 @@ def _old_export(work: Path, ground: Ground) -> None:
     (work / "out" / "notes.txt").write_text("mine")
 
 
-def _find_dataset(place: str = "ds") -> Callable[[Ground], Found]:
+def find_dataset(place: str = "ds") -> Callable[[Ground], Found]:
     def found(ground: Ground) -> Found:
         folder = ground.work / place
         if not folder.exists() or not any(folder.iterdir()):
@@ -201,16 +204,18 @@ def _find_export_among_others(ground: Ground) -> Found:
     return "new" if there == old | new else "old"
 
 
+_FORCED, _TO_EXPORT = convert("--force"), _export("--force")
+_NEW, _DATASET = find_dataset("new/ds"), find_dataset()
 CASES = {
     case.name: case
     for case in (
-        Case("convert", _convert(place="new/ds"), _nothing, _find_dataset("new/ds")),
-        Case("convert, empty folder", _convert(), lambda work, _: (work / "ds").mkdir(), _find_dataset()),
-        Case("convert, replace", _convert("--force"), _old_dataset, _find_dataset()),
-        Case("convert, update", _convert("--update"), _old_dataset, _find_dataset()),
-        Case("export", _export(), _nothing, _find_export),
-        Case("export, empty folder", _export(), lambda work, _: (work / "out").mkdir(), _find_export),
-        Case("export, among others", _export("--force"), _old_export, _find_export_among_others),
+        Case("convert", convert(place="new/ds"), nothing, _NEW, convert("--force", place="new/ds")),
+        Case("convert, empty folder", convert(), lambda work, _: (work / "ds").mkdir(), _DATASET, _FORCED),
+        Case("convert, replace", _FORCED, old_dataset, _DATASET, _FORCED),
+        Case("convert, update", convert("--update"), old_dataset, _DATASET, _FORCED),
+        Case("export", _export(), nothing, _find_export, _TO_EXPORT),
+        Case("export, empty folder", _export(), lambda work, _: (work / "out").mkdir(), _find_export, _TO_EXPORT),
+        Case("export, among others", _TO_EXPORT, _old_export, _find_export_among_others, _TO_EXPORT),
     )
 }
 

@@ -28,7 +28,7 @@ enum { SPACE = 1, REMOVES = 2, READS = 4, NAMES = 8, OPENS = 16 };
 enum { COUNT, KILL_BEFORE, KILL_AFTER, KILL_TORN, FAIL_ONCE, FAIL_ON, SHORT };
 
 #define MOST 20000
-#define WIDTH 160
+#define WIDTH 400
 
 struct shared {
     atomic_long counted;
@@ -40,6 +40,8 @@ static char root[PATH_MAX];
 static size_t root_length;
 static int armed, kinds, action, error_number;
 static long at;
+/* Where what is being renamed comes from, for the log. */
+static __thread const char *from_path;
 
 __attribute__((constructor)) static void start(void) {
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -84,7 +86,9 @@ static int decide(const char *name, int what, const char *path, int moves_bytes)
     if (!(what & kinds) || !is_below(path))
         return PASS;
     long n = atomic_fetch_add(&shared->counted, 1) + 1;
-    if (n <= MOST)
+    if (n <= MOST && from_path)
+        snprintf(shared->log[n - 1], WIDTH, "%s %s < %s", name, path + root_length, from_path + root_length);
+    else if (n <= MOST)
         snprintf(shared->log[n - 1], WIDTH, "%s %s", name, path + root_length);
     if (action == COUNT || n < at || (n > at && action != FAIL_ON))
         return PASS;
@@ -278,18 +282,23 @@ int flock(int descriptor, int operation) { CALL(of_file("lock", REMOVES, descrip
 
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
 
-int rename(const char *from, const char *to) {
-    CALL(of_path("rename", SPACE | NAMES, AT_FDCWD, to), rename, from, to);
+static int of_move(const char *name, const char *from, int folder, const char *to) {
+    from_path = from && is_below(from) ? from : NULL;
+    int fate = of_path(name, SPACE | NAMES, folder, to);
+    from_path = NULL;
+    return fate;
 }
+
+int rename(const char *from, const char *to) { CALL(of_move("rename", from, AT_FDCWD, to), rename, from, to); }
 int renameat(int from_folder, const char *from, int folder, const char *to) {
-    CALL(of_path("rename", SPACE | NAMES, folder, to), renameat, from_folder, from, folder, to);
+    CALL(of_move("rename", from, folder, to), renameat, from_folder, from, folder, to);
 }
 int renameat2(int from_folder, const char *from, int folder, const char *to, unsigned flags) {
-    CALL(of_path("rename", SPACE | NAMES, folder, to), renameat2, from_folder, from, folder, to, flags);
+    CALL(of_move("rename", from, folder, to), renameat2, from_folder, from, folder, to, flags);
 }
-int link(const char *from, const char *to) { CALL(of_path("link", SPACE | NAMES, AT_FDCWD, to), link, from, to); }
+int link(const char *from, const char *to) { CALL(of_move("link", from, AT_FDCWD, to), link, from, to); }
 int linkat(int from_folder, const char *from, int folder, const char *to, int flags) {
-    CALL(of_path("link", SPACE | NAMES, folder, to), linkat, from_folder, from, folder, to, flags);
+    CALL(of_move("link", from, folder, to), linkat, from_folder, from, folder, to, flags);
 }
 int symlink(const char *target, const char *path) {
     CALL(of_path("link", SPACE | NAMES, AT_FDCWD, path), symlink, target, path);
