@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -22,12 +23,13 @@ from .contents import Progress
 from .join import TiltSchema, tilt_schema
 from .layout import Part, PartWriter, write_table
 from .making import Made, check_rejects, manifest_for, report_of
+from .manifest import FILE_NAME, read_manifest
 from .members import Request, check_members, find_members
 from .noticed import by_series, read_notices, read_rejects
 from .partition import check_global, convert_part, finished
 from .paths import told
 from .plain import Written
-from .planning import Plan, parts_folder, read_plan
+from .planning import Plan, read_plan, remove_parts
 from .report import Report
 from .snapshot import Snapshot
 from .sources import read_sources
@@ -66,7 +68,7 @@ def finalise(
     started = time.perf_counter()
     plan = read_plan(dataset)
     target = Path(plan.dataset)
-    with told(target), staged(target, force=plan.force) as staging:
+    with told(target), staged(target, force=plan.force or _is_finalised(plan)) as staging:
         # Another run may have finalised meanwhile.
         plan = read_plan(dataset)
         check_global(plan)
@@ -91,8 +93,19 @@ def finalise(
         check_rejects(sorted_.rejects, max_rejects)
         made = Made(contents, sorted_, read_ns)
         manifest = commit(staging, manifest_for(Path(plan.input), made, plan.asked, staging.folder))
-    shutil.rmtree(parts_folder(target), ignore_errors=True)
+        with suppress(OSError):
+            remove_parts(staging)
     return report_of(os.fspath(dataset), manifest, made, time.perf_counter() - started)
+
+
+def _is_finalised(plan: Plan) -> bool:
+    """Whether the dataset is that of these parts: a run was killed before it removed them."""
+    target = Path(plan.dataset)
+    if not (target / FILE_NAME).exists():
+        return False
+    parts = [finished(plan, part) for part in range(plan.parts)]
+    read_ns = [part.manifest["read_ns"] for part in parts if part is not None]
+    return len(read_ns) == plan.parts and read_manifest(target)["read_ns"] == min(read_ns)
 
 
 def _all_parts(plan: Plan) -> list[Snapshot]:

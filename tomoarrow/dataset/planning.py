@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import shlex
-import shutil
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +25,7 @@ from ..star.threads import cores
 from .layout import flush_folders
 from .members import Request, check_members, find_members
 from .paths import told
-from .staging import check_target
+from .staging import Staging, check_target, staged
 from .stores import folder_of
 from .tilts import Job
 from .tomogram_sets import OnBadFile, OnMissing
@@ -235,18 +234,26 @@ def _evidence(job: Job) -> dict[str, int]:
 def _keep(made: Plan, target: Path) -> None:
     """Write the plan; parts of one that was there are gone then."""
     folder = parts_folder(target)
-    with told(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists():
-            if not (folder / "plan.json").exists() and any(folder.iterdir()):
-                raise DatasetError("something is in the way of the plan", place=Place(str(folder)), remedy="move it")
-            shutil.rmtree(folder)
-        staged = folder.with_name(f".{folder.name}-{os.getpid()}")
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
-        with (staged / "plan.json").open("w", encoding="utf-8") as file:
+    with told(folder), staged(target, force=made.force) as staging:
+        if folder.exists() and not (folder / "plan.json").exists() and any(folder.iterdir()):
+            raise DatasetError("something is in the way of the plan", place=Place(str(folder)), remedy="move it")
+        new = staging.folder / "new"
+        new.mkdir()
+        with (new / "plan.json").open("w", encoding="utf-8") as file:
             json.dump({"format": _FORMAT} | asdict(made), file)
             file.flush()
             os.fsync(file.fileno())
-        os.rename(staged, folder)
+        flush_folders([new])
+        remove_parts(staging)
+        os.rename(new, folder)
         flush_folders([folder.parent])
+
+
+def remove_parts(staging: Staging) -> None:
+    """Move all parts to where the next sweep removes them: a killed run leaves no half of them in the way."""
+    assert isinstance(staging.target, Path)
+    folder = parts_folder(staging.target)
+    if folder.exists():
+        # A commit may have made the staged folder the dataset.
+        staging.folder.mkdir(exist_ok=True)
+        os.rename(folder, staging.folder / "parts")
