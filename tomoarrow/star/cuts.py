@@ -29,6 +29,9 @@ ROOM = 1 << 14
 #: So much of the end of a piece is searched for a place to cut, before more is.
 _TAIL_BYTES = 1 << 16
 
+#: Behind so many lines that are no row none is looked for: with more of the text there will be one nearer its end.
+_MOST_LINES_BACK = 1 << 14
+
 #: Blank lines and comments at the end of a text, with the end of the line before.
 _BETWEEN = re.compile(rb"(?:\n(?:[ \t\r]*|[ \t]*#[^\n]*))*\n?\Z")
 
@@ -110,14 +113,16 @@ def place_behind_row(buffer: NDArray[np.uint8], begin: int, end: int, dialect: D
         low = max(begin, end - window)
         tail = buffer[low:end].tobytes()
         at = tail.rfind(b"\n")
-        while at >= 0:
-            before = tail.rfind(b"\n", 0, at)
+        for _ in range(_MOST_LINES_BACK):
+            before = tail.rfind(b"\n", 0, at) if at >= 0 else -1
             if before < 0:
                 break
             behind = tail[at + 1 : at + 1 + LONGEST_END]
             if _looks_like_row(tail[before + 1 : at]) and (dialect == "relion" or begins_with_value(behind)):
                 return low + at + 1
             at = before
+        else:
+            return -1
         if low == begin:
             return -1
         window *= 16
