@@ -28,7 +28,7 @@ def run(
 def test_convert(small_project: Example, tmp_path: Path) -> None:
     done = run("convert", small_project.tomograms_star, tmp_path / "ds")
     assert done.returncode == 0, done.stderr
-    assert "7 tomograms, 35 tilts in 3 files" in done.stdout
+    assert "7 tomograms, 35 tilts in 4 files" in done.stdout
     assert f"project directory: {small_project.directory} (above the STAR file)" in done.stdout
     again = run("convert", small_project.tomograms_star, tmp_path / "ds")
     assert again.returncode == 3
@@ -103,7 +103,12 @@ def test_inspect_a_star_file_and_a_dataset(small_project: Example, tmp_path: Pat
     shown = run("inspect", tmp_path / "ds")
     assert "tilts: 35 rows in 1 file" in shown.stdout
     described = json.loads(run("inspect", tmp_path / "ds", "--json").stdout)
-    assert {table["name"]: table["rows"] for table in described["tables"]} == {"tilts": 35, "tomograms": 7, "star": 8}
+    assert {table["name"]: table["rows"] for table in described["tables"]} == {
+        "tilts": 35,
+        "tomograms": 7,
+        "star": 8,
+        "sources": 8,
+    }
     blocks = json.loads(run("inspect", small_project.tomograms_star, "--json").stdout)["blocks"]
     assert blocks[0]["loops"][0]["columns"][0]["name"] == "rlnTomoName"
     assert run("inspect", tmp_path).returncode == 3

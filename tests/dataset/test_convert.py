@@ -11,6 +11,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 
+import tomoarrow as ta
 from tests.dataset.projects import loop, tilts, write_project
 from tomoarrow import DatasetError, MissingFileError, SchemaError, StarSyntaxError, TomoarrowError, UsageError, convert
 from tomoarrow.dataset import layout
@@ -35,7 +36,13 @@ def test_a_project_becomes_one_dataset(small_project: Example, tmp_path: Path) -
     assert frame["rlnVoltage"].unique().to_list() == [300.0]
     tomograms = pl.read_parquet(tmp_path / "ds" / "tomograms")
     assert tomograms["tilt_count"].to_list() == [5] * 7
-    assert sorted(path.name for path in (tmp_path / "ds").iterdir()) == ["manifest.json", "star", "tilts", "tomograms"]
+    assert sorted(path.name for path in (tmp_path / "ds").iterdir()) == [
+        "manifest.json",
+        "sources",
+        "star",
+        "tilts",
+        "tomograms",
+    ]
     assert os.listdir(tmp_path) == ["ds"]
 
 
@@ -57,9 +64,16 @@ def test_the_manifest_says_what_is_there(small_project: Example, tmp_path: Path)
     assert columns["rlnDefocusU"]["origin"] == "tilt_series/rlnDefocusU"
     assert columns["rlnTomoSizeX"]["origin"] == "global/rlnTomoSizeX"
     assert columns["tilt_index"]["origin"] == "position"
-    assert len(manifest["sources"]) == 8
-    source = manifest["sources"][1]
-    assert (small_project.directory / source["path"]).stat().st_size == source["bytes"]
+
+
+def test_the_sources_are_kept_as_they_were(small_project: Example, tmp_path: Path) -> None:
+    convert(small_project.tomograms_star, tmp_path / "ds")
+    sources = ta.Dataset(tmp_path / "ds").sources
+    assert len(sources) == 8
+    for source in sources:
+        path = small_project.directory / source.path
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (source.bytes, source.mtime_ns)
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == source.sha256
 
 
 def test_field_metadata_carries_unit_and_meaning(small_project: Example, tmp_path: Path) -> None:
@@ -78,6 +92,7 @@ def test_row_groups_and_files_hold_whole_tomograms_in_order(tmp_path: Path, monk
     star = make_project(tmp_path / "p", tomograms=100, tilts=41).tomograms_star
     monkeypatch.setattr(layout, "ROW_GROUP_ROWS", 200)
     monkeypatch.setattr(layout, "FILE_ROWS", 1000)
+    monkeypatch.setattr(layout, "_MOST_FILES", 1)
     monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", 150_000)
     convert(star, tmp_path / "ds")
     files = sorted((tmp_path / "ds" / "tilts").iterdir())
@@ -101,10 +116,13 @@ def test_default_row_groups_of_a_large_project(tmp_path: Path) -> None:
     report = convert(star, tmp_path / "ds")
     assert report.tilts == 41_000
     files = list((tmp_path / "ds" / "tilts").iterdir())
-    assert len(files) == 1
-    metadata = pq.read_metadata(files[0])
-    assert [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)] == [8200] * 5
-    one = pl.scan_parquet(files[0]).filter(pl.col("rlnTomoName").cast(pl.String) == "TS_0500").collect()
+    groups = [
+        metadata.row_group(g).num_rows
+        for metadata in (pq.read_metadata(file) for file in files)
+        for g in range(metadata.num_row_groups)
+    ]
+    assert (len(files), groups) == (5, [8200] * 5)
+    one = pl.scan_parquet(files).filter(pl.col("rlnTomoName").cast(pl.String) == "TS_0500").collect()
     assert one.height == 41
 
 
@@ -345,7 +363,7 @@ def test_warnings_name_the_file_and_row_they_are_in(tmp_path: Path) -> None:
     ]
     with pytest.raises(StarSyntaxError) as refused:
         convert(star, tmp_path / "strict", strict=True)
-    assert [error.place.path for error in refused.value.errors] == [f"tilt_series/{i}.star" for i in (1, 3, 2)]
+    assert [error.place.path for error in refused.value.errors] == [f"tilt_series/{i}.star" for i in (1, 2, 3)]
 
 
 def test_tilt_series_that_are_no_files(tmp_path: Path) -> None:
@@ -486,7 +504,7 @@ def test_what_appears_at_the_target_meanwhile_is_kept(
         target.mkdir()
         (target / "thesis.txt").write_text("precious")
 
-    monkeypatch.setattr("tomoarrow.dataset.convert.write_manifest", meanwhile)
+    monkeypatch.setattr("tomoarrow.dataset.staging.write_manifest", meanwhile)
     with pytest.raises(DatasetError):
         convert(small_project.tomograms_star, target)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["ds", "thesis.txt"]
@@ -536,7 +554,7 @@ def test_a_failure_half_way_leaves_the_old_dataset(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tomoarrow.dataset.convert.write_manifest", full)
+    monkeypatch.setattr("tomoarrow.dataset.staging.write_manifest", full)
     with pytest.raises(DatasetError, match="No space"):
         convert(small_project.tomograms_star, target, force=True)
     assert os.listdir(tmp_path) == ["ds"]
@@ -544,41 +562,47 @@ def test_a_failure_half_way_leaves_the_old_dataset(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError], ids=lambda error: error.__name__)
-def test_the_old_dataset_goes_back_when_the_new_one_cannot_take_its_place(
-    small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+@pytest.mark.parametrize("step", ["rename", "replace"])
+def test_the_old_dataset_stays_when_the_new_one_cannot_take_its_place(
+    small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], step: str
 ) -> None:
     target = tmp_path / "ds"
     convert(small_project.tomograms_star, target)
     first = read_tilts(target)
-    rename = Path.rename
+    there = sorted(target.rglob("*"))
 
-    def stopped(path: Path, to: Path) -> Path:
-        if ".staging-" in path.name:
-            raise error("stopped")
-        return rename(path, to)
+    def stopped(*_: object) -> None:
+        raise error("stopped")
 
-    monkeypatch.setattr(Path, "rename", stopped)
-    with pytest.raises((KeyboardInterrupt, DatasetError)):
-        convert(small_project.tomograms_star, target, force=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"tomoarrow.dataset.staging.os.{step}", stopped)
+        with pytest.raises((KeyboardInterrupt, DatasetError)):
+            convert(small_project.tomograms_star, target, force=True)
     assert os.listdir(tmp_path) == ["ds"]
+    assert sorted(target.rglob("*")) == there
     assert read_tilts(target).equals(first)
 
 
-def test_an_old_dataset_that_cannot_be_removed_is_named(
+def test_an_old_file_that_cannot_be_removed_is_named(
     small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     target = tmp_path / "ds"
     convert(small_project.tomograms_star, target)
+    unlink = Path.unlink
 
-    def denied(path: Path, ignore_errors: bool = False) -> None:
-        if not ignore_errors:
+    def denied(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".parquet":
             raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok)
 
-    monkeypatch.setattr("tomoarrow.dataset.staging.shutil.rmtree", denied)
-    report = convert(small_project.tomograms_star, target, force=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", denied)
+        report = convert(small_project.tomograms_star, target, force=True)
     assert report.tilts == 35
-    (old,) = (name for name in os.listdir(tmp_path) if name != "ds")
-    assert old in caplog.text
+    assert "tilts/part-00000.parquet" in caplog.text
+    assert ta.Dataset(target).tilts.collect().height == 35
+    convert(small_project.tomograms_star, target, force=True)
+    assert os.listdir(target / "tilts") == ["part-00000-v3.parquet"]
 
 
 def test_files_that_change_while_they_are_read_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

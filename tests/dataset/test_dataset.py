@@ -10,6 +10,7 @@ import pytest
 
 import tomoarrow as ta
 from tomoarrow.dataset.lookup import find_tomogram, row_groups
+from tomoarrow.dataset.snapshot import open_snapshot
 from tomoarrow.example import Example, make_project
 
 
@@ -106,7 +107,7 @@ def test_one_tomogram_of_an_edited_dataset(made: Example, tmp_path: Path) -> Non
     found = ta.Dataset(tmp_path / "d").tomogram("TS_03")
     assert found["tilt_index"].to_list() == [0, 1, 2, 3, 4]
     assert found["rlnTomoName"].cast(pl.String).to_list() == ["TS_03"] * 5
-    assert len(find_tomogram(row_groups([path]), "TS_03")) == 5
+    assert len(find_tomogram(row_groups(open_snapshot(tmp_path / "d").tables["tilts"]), "TS_03")) == 5
 
 
 def test_a_tomogram_without_tilts(tmp_path: Path) -> None:

@@ -198,8 +198,8 @@ def test_the_same_bytes_for_any_number_of_threads(
         source.write_bytes(PARTICLES)
     written = []
     for threads in (1, 2, 3, 8):
-        convert(source, tmp_path / "d", threads=threads, force=True)
-        parts = sorted((tmp_path / "d").rglob("*.parquet"))
-        written.append({str(part): part.read_bytes() for part in parts})
+        convert(source, tmp_path / f"d{threads}", threads=threads)
+        parts = sorted((tmp_path / f"d{threads}").rglob("*.parquet"))
+        written.append({part.relative_to(tmp_path / f"d{threads}"): part.read_bytes() for part in parts})
     assert len(written[0]) >= 3
     assert all(each == written[0] for each in written)

@@ -2,7 +2,7 @@
 
 A dataset is a folder::
 
-    manifest.json     what is in it: tables, files, rows, bytes, checksums, columns, sources, warnings
+    manifest.json     what is in it: tables, files, rows, bytes, checksums, columns, warnings
     tilts/            one row a tilt image: the global table joined with all tilt-series tables
     tomograms/        one row a tomogram, also those without tilts
     particles/        one row a particle, beside its optics group
@@ -11,10 +11,41 @@ A dataset is a folder::
     manifolds/        one row a manifold
     pairs/            labels with one value each, of all files
     star/             how each STAR file was written
+    sources/          size, time and checksum that each STAR file had
+    notices/          what was noticed in them, one row each, where anything was
     rejects/          what was left out, one row each, where anything was
 
 Only those are there that the input has; of a file that is no set, each loop is a table of its own.
 
-It is written beside its place under another name, flushed to disk, and put in place by one rename: what a
-reader finds under the dataset's name is whole.
+How it is committed
+-------------------
+A dataset has versions, counted in its manifest. What is promised: a version is there whole or not at all, whenever
+the run that writes it is killed, and the version before stays until then.
+
+1. *Lock.* The writer locks ``.NAME.lock`` beside the dataset (`lock`); a second one is refused by host and process.
+   The system releases the lock when its holder dies, so nothing has to be cleaned up by hand.
+2. *Sweep.* What killed runs have left is removed: folders ``.NAME.staging-*``, and Parquet files of versions that were
+   never committed or are gone. By their names these are known for certain, and nothing else is ever touched.
+3. *Stage.* All new files are written to ``.NAME.staging-PID`` beside the dataset, on the same file system. Each is
+   flushed to disk (``fsync``), and its checksum taken. Rows are counted: those read are those written and those
+   rejected. The manifest is written last.
+4. *Switch.* Of a first version the whole folder is flushed and renamed: that is the commit, and who lists the folder
+   sees all of it or nothing. Of a later one the new files are moved among the old ones, under names that no version
+   has had (``part-00000-v2.parquet``), folders are flushed, and ``manifest.json`` is replaced by one rename: that is
+   the commit.
+5. *Clear away.* Files that are only of versions before are removed. The new manifest lists them (``retired``), so
+   that the next run removes what this one could not.
+
+Killed before the commit, the old version is as it was; behind it, the new one is complete, and at most files are left
+that the next run sweeps.
+
+Readers lock nothing. `Dataset`, `export` and `verify` read the manifest, open all files that it lists, and read the
+manifest again (`snapshot`): if it is another one, they begin anew. From then on they have the files open, and neither
+renaming nor removing takes them away. Who reads ``tilts/**/*.parquet`` by name sees whole files always, and whole
+versions but for the moment of a switch to a later one. Training (`tomoarrow.ml`) opens files by name, in many
+processes: a version that it has begun with must stay until it ends.
+
+This takes a file system whose ``rename`` replaces in one step and whose ``fsync`` means it: local ones, NFS, Lustre,
+BeeGFS and CephFS do. A reader on another NFS client than the writer may find a file gone that it holds open; it then
+gets an error, never other rows.
 """

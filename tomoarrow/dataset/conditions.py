@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from .scanning import scan_files
 from .stored import Stored
 
 
@@ -28,7 +29,7 @@ def rows_where(stored: Stored, where: str | pl.Expr) -> NDArray[np.bool_]:
     UsageError
         It is no such expression, or not true or false for each row.
     """
-    frame = pl.scan_parquet(list(stored.files), hive_partitioning=True)
+    frame = scan_files(stored.files, stored.described)
     shown = f"where={where!r}" if isinstance(where, str) else f"the filter {where}"
     try:
         # In parentheses, because some versions take the first of two expressions and say nothing of the second.

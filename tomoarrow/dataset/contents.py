@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,8 @@ class Contents:
     sources : list of SourceInfo
     missing : int
         How many tilt-series files are not there.
+    series : sequence of str
+        The paths of those that are.
     """
 
     kind: str
@@ -37,9 +38,4 @@ class Contents:
     tables: dict[str, TableInfo]
     sources: list[SourceInfo]
     missing: int = 0
-
-
-def source_info(name: str, path: str | Path) -> SourceInfo:
-    """What the manifest says of a file."""
-    status = os.stat(path)
-    return SourceInfo(name, status.st_size, status.st_mtime_ns)
+    series: Sequence[str] = ()

@@ -13,20 +13,24 @@ import polars as pl
 
 from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
+from .integrity import IntegrityReport, check_files
 from .lookup import RowGroup, find_tomogram, row_groups
-from .manifest import SourceInfo, read_manifest
+from .manifest import SourceInfo
 from .particle_tilts import scan_particle_tilts
+from .projects import of_project, project_names
 from .query import run_sql
-from .report import WarningSummary
+from .report import INNER_TABLES, WarningSummary
+from .scanning import scan_files
+from .snapshot import open_snapshot
+from .sources import read_sources
 from .splitting import Split, split_groups
 from .stored import Stored, open_table
+from .stores import place_of
 from .tilt_images import ImageSize
 
 if TYPE_CHECKING:
     import altair as alt
-
-#: The tables that say how files were written, or what was left out of them: nothing to ask of.
-_INNER = ("star", "rejects")
+    import dask.dataframe as dd
 
 
 class Dataset:
@@ -35,11 +39,11 @@ class Dataset:
     Parameters
     ----------
     path : str or path
-        Its folder.
+        Its folder, or its URL in an object store.
 
     Attributes
     ----------
-    path : Path
+    path : Path or Remote
     manifest : dict
         What ``manifest.json`` holds.
 
@@ -50,9 +54,36 @@ class Dataset:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.manifest = read_manifest(self.path)
+        self.path = place_of(path)
+        self._snapshot = open_snapshot(self.path)
+        self.manifest = self._snapshot.manifest
         self._groups: list[RowGroup] = []
+
+    @property
+    def projects(self) -> list[str]:
+        """The names of the projects, where the dataset is of several."""
+        return project_names(self._snapshot)
+
+    def project(self, name: str) -> Dataset:
+        """One project of several, as a dataset of its own.
+
+        Raises
+        ------
+        UsageError
+            There is no such project.
+        """
+        found = Dataset.__new__(Dataset)
+        found.path, found._groups = self.path, []
+        found._snapshot = of_project(self._snapshot, name)
+        found.manifest = found._snapshot.manifest
+        return found
+
+    def _check_one_project(self) -> None:
+        if self.projects:
+            raise UsageError(
+                "the dataset is of several projects, in which names may repeat",
+                expected=f"one of them: dataset.project({self.projects[0]!r}), ...",
+            )
 
     def __repr__(self) -> str:
         tables = "".join(f"\n  {name}: {rows} rows" for name, rows in self._rows().items())
@@ -76,12 +107,12 @@ class Dataset:
         )
 
     def _rows(self) -> dict[str, int]:
-        return {name: table["rows"] for name, table in self.manifest["tables"].items() if name != "star"}
+        return {name: table["rows"] for name, table in self.manifest["tables"].items() if name not in INNER_TABLES}
 
     @property
     def tables(self) -> dict[str, pl.LazyFrame]:
         """All tables with the values of STAR files, by name."""
-        return {name: self._scan(name) for name in self.manifest["tables"] if name not in _INNER}
+        return {name: self._scan(name) for name in self.manifest["tables"] if name not in INNER_TABLES}
 
     def __getitem__(self, name: str) -> pl.LazyFrame:
         return self._scan(name)
@@ -117,12 +148,13 @@ class Dataset:
         Raises
         ------
         UsageError
-            There is no such tomogram.
+            There is no such tomogram, or there are several projects.
         """
+        self._check_one_project()
         if not self._groups:
             self._groups.extend(row_groups(self._open("tilts").files))
         found = [
-            pl.scan_parquet(run.path, hive_partitioning=True).slice(run.first, run.rows)
+            scan_files([run.file], self.manifest["tables"]["tilts"]).slice(run.first, run.rows)
             for run in find_tomogram(self._groups, name)
         ]
         if found:
@@ -141,7 +173,7 @@ class Dataset:
         rows = [
             (name, *(column[key] for key in names))
             for name, table in self.manifest["tables"].items()
-            if name not in _INNER
+            if name not in INNER_TABLES
             for column in table["columns"]
         ]
         return pl.DataFrame(rows, schema=["table", "column", *names[1:]], orient="row")
@@ -149,7 +181,7 @@ class Dataset:
     @property
     def sources(self) -> list[SourceInfo]:
         """The STAR files that were converted."""
-        return [SourceInfo(**source) for source in self.manifest["sources"]]
+        return read_sources(self._snapshot)
 
     @property
     def warnings(self) -> list[WarningSummary]:
@@ -176,7 +208,9 @@ class Dataset:
         --------
         >>> ds.sql("SELECT rlnTomoName, AVG(rlnDefocusU) FROM tilts GROUP BY rlnTomoName").collect()  # doctest: +SKIP
         """
-        return run_sql(sql, {name: partial(self._scan, name) for name in self.manifest["tables"] if name not in _INNER})
+        return run_sql(
+            sql, {name: partial(self._scan, name) for name in self.manifest["tables"] if name not in INNER_TABLES}
+        )
 
     def split(self, by: str = NAME, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> tuple[Split, ...]:
         """Parts for training, validation and test, of whole groups: see `tomoarrow.dataset.splitting.split_groups`.
@@ -254,12 +288,34 @@ class Dataset:
         As RELION 5 extracts particles (``src/jaz/tomography/programs/subtomo.cpp``: SubtomoProgram::processTomograms;
         ``particle_set.cpp``: ParticleSet::getTrajectoryInPixels; ``tomogram.cpp``: Tomogram::projectPoint, getCtf).
         """
+        self._check_one_project()
         tables = {name: self._open(name) for name in ("tilts", "tomograms", "particles")}
         trajectories = self._open("trajectories") if "trajectories" in self.manifest["tables"] else None
         home = Path(self.manifest["project"] if project is None else project)
         return scan_particle_tilts(
             **tables, trajectories=trajectories, image_size=image_size, project=home, allow_outside=allow_outside
         )
+
+    def to_dask(self, table: str = "tilts") -> dd.DataFrame:
+        """A table as a dask dataframe, a partition a file; it takes ``pip install tomoarrow[dask]``.
+
+        Workers open the files by name, so that this version must stay until they are done.
+        """
+        from dask import dataframe  # noqa: PLC0415  (takes an extra)
+
+        self._check(table)
+        files = [str(file.place) for file in self._snapshot.tables[table]]
+        folder = str(self.path / table)
+        is_hive = self.manifest["tables"][table]["partition_by"] is not None
+        frame: dd.DataFrame = dataframe.read_parquet(folder if is_hive else files)
+        return frame
+
+    def verify(self) -> IntegrityReport:
+        """Compare all files with the checksums in the manifest, and the manifest with its own: a flipped byte is found.
+
+        Whether the STAR files still say the same is another question: see `tomoarrow.verify`.
+        """
+        return check_files(self._snapshot)
 
     def plot_tilts(self, name: str, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
         """Draw one tomogram's defocus, resolution, motion and so on against the tilt angle; see `ta.plot_tilts`."""
@@ -287,7 +343,7 @@ class Dataset:
 
     def _open(self, name: str) -> Stored:
         self._check(name)
-        return open_table(self.path, name, self.manifest)
+        return open_table(self._snapshot, name)
 
     def _check(self, name: str) -> None:
         if name not in self.manifest["tables"]:
@@ -300,7 +356,4 @@ class Dataset:
 
     def _scan(self, name: str) -> pl.LazyFrame:
         self._check(name)
-        files = sorted((self.path / name).rglob("*.parquet"))
-        if not files:
-            raise DatasetError(f"the files of the table {name} are gone", place=Place(os.fspath(self.path / name)))
-        return pl.scan_parquet(files, hive_partitioning=True)
+        return scan_files(self._snapshot.tables[name], self.manifest["tables"][name])

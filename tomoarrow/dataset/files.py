@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -16,6 +14,7 @@ from .left import Left, left_of
 from .particles import OPTICS
 from .plain_text import render_plain
 from .rendering import Plan, Rendered, Selection, count_unlike, plan, render
+from .snapshot import Snapshot
 from .stack_text import render_stack
 from .stacks import STACKED
 from .stored import Stored, open_table
@@ -28,8 +27,7 @@ class Files:
 
     Attributes
     ----------
-    dataset : Path
-    manifest : dict
+    snapshot : Snapshot
     plan : Plan or None
         Of the tomogram set, where there is one.
     left : Left
@@ -38,8 +36,7 @@ class Files:
         What is kept of the texts of the other files, by path.
     """
 
-    dataset: Path
-    manifest: dict[str, Any]
+    snapshot: Snapshot
     plan: Plan | None
     left: Left
     others: dict[str, list[KeptText]]
@@ -58,22 +55,22 @@ class Files:
         tables = dict.fromkeys(name for texts in self.others.values() for kept in texts for name in kept.tables)
         counts = {}
         for name in tables:
-            names = open_table(self.dataset, name, self.manifest).read([NAME])
+            names = open_table(self.snapshot, name).read([NAME])
             counts[name] = names.num_rows - len(Left(removed).rows(names))
         return {name: count for name, count in counts.items() if count}
 
     def differing_optics(self) -> dict[str, int]:
         """For labels of the optics table how many particles, of those that were edited, have another value there."""
-        tables = self.manifest["tables"]
+        tables = self.snapshot.tables
         found: dict[str, int] = {}
         for name in tables if OPTICS in tables else ():
-            particles = open_table(self.dataset, name, self.manifest)
+            particles = open_table(self.snapshot, name)
             labels = particles.labels(OPTICS)
             copies = {column: labels[column] for column in labels if column in particles.origins}
-            if name == OPTICS or not copies or not particles.is_changed(self.manifest):
+            if name == OPTICS or not copies or not particles.is_changed:
                 continue
             table = particles.read([OPTICS_GROUP, *copies])
-            for label, count in _differing(table, open_table(self.dataset, OPTICS, self.manifest), copies).items():
+            for label, count in _differing(table, open_table(self.snapshot, OPTICS), copies).items():
                 found[label] = found.get(label, 0) + count
         return found
 
@@ -85,7 +82,7 @@ class Files:
             tables = {name for kept in texts for name in kept.tables}
             # Of a file of other tables each piece has rows.
             is_stacked = not tables.isdisjoint(STACKED) or (not tables and len(texts) > 1)
-            yield (render_stack if is_stacked else render_plain)(self.dataset, self.manifest, texts, self.left)
+            yield (render_stack if is_stacked else render_plain)(self.snapshot, texts, self.left)
 
 
 def _differing(table: pa.Table, stored: Stored, copies: dict[str, str]) -> dict[str, int]:
@@ -107,7 +104,7 @@ def _differing(table: pa.Table, stored: Stored, copies: dict[str, str]) -> dict[
     return found
 
 
-def open_files(dataset: Path, manifest: dict[str, Any], selection: Selection) -> Files:
+def open_files(snapshot: Snapshot, selection: Selection) -> Files:
     """Look at what a dataset keeps, and at what of it is selected.
 
     Raises
@@ -115,18 +112,18 @@ def open_files(dataset: Path, manifest: dict[str, Any], selection: Selection) ->
     DatasetError
         It is damaged, or an older version made it.
     """
-    if "star" not in manifest["tables"]:
+    if "star" not in snapshot.tables:
         raise DatasetError(
             "the dataset keeps no text of its STAR files: an older version made it",
-            place=Place(str(dataset)),
+            place=Place(str(snapshot.folder)),
             remedy="convert again",
         )
     of_set: list[KeptText] = []
     others: dict[str, list[KeptText]] = {}
-    for kept in kept_texts(dataset):
+    for kept in kept_texts(snapshot):
         if kept.tomogram is not None or "tomograms" in kept.tables:
             of_set.append(kept)
         else:
             others.setdefault(kept.file, []).append(kept)
-    planned = plan(dataset, manifest, of_set, selection) if of_set else None
-    return Files(dataset, manifest, planned, Left() if planned is None else left_of(planned), others)
+    planned = plan(snapshot, of_set, selection) if of_set else None
+    return Files(snapshot, planned, Left() if planned is None else left_of(planned), others)

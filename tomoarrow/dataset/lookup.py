@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..relion.tomogram_set import NAME
+from .snapshot import DataFile
 
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
     """A row group, the row of its file that it begins with, and between which names its tomograms are, if known."""
 
-    path: Path
+    file: DataFile
     footer: pq.FileMetaData
     number: int
     first: int
@@ -34,22 +34,22 @@ class RowGroup:
 class Run:
     """Rows of a file that stand together."""
 
-    path: Path
+    file: DataFile
     first: int
     rows: int
 
 
-def row_groups(files: Iterable[Path]) -> Iterator[RowGroup]:
+def row_groups(files: Iterable[DataFile]) -> Iterator[RowGroup]:
     """The row groups of the files of a table, in order."""
-    for path in files:
-        footer = pq.read_metadata(path)
+    for file in files:
+        footer = pq.read_metadata(file.source)
         at = footer.schema.names.index(NAME)
         first = 0
         for number in range(footer.num_row_groups):
             group = footer.row_group(number)
             found = group.column(at).statistics
             known = found is not None and found.has_min_max
-            yield RowGroup(path, footer, number, first, found.min if known else None, found.max if known else None)
+            yield RowGroup(file, footer, number, first, found.min if known else None, found.max if known else None)
             first += group.num_rows
 
 
@@ -58,10 +58,10 @@ def find_tomogram(groups: Iterable[RowGroup], name: str) -> list[Run]:
     runs = []
     for group in groups:
         if group.may_hold(name):
-            file = pq.ParquetFile(group.path, metadata=group.footer)
+            file = pq.ParquetFile(group.file.source, metadata=group.footer)
             names = file.read_row_group(group.number, columns=[NAME], use_threads=False).column(0)
             rows = np.flatnonzero(pc.equal(names.cast(pa.string()), name).fill_null(False).to_numpy())
             for own in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
                 if len(own):
-                    runs.append(Run(group.path, group.first + int(own[0]), len(own)))
+                    runs.append(Run(group.file, group.first + int(own[0]), len(own)))
     return runs

@@ -20,6 +20,7 @@ from ..relion.particle_set import PARTICLE_NAME, VISIBLE_FRAMES
 from ..relion.tomogram_set import NAME
 from .deformations import bend
 from .layout import TILT_INDEX
+from .scanning import scan_files
 from .shifts import Shifts, find_shifts
 from .stored import Stored
 from .tilt_images import OF_TILT, ImageSize, Ints, TiltImages, read_tilt_images
@@ -141,7 +142,7 @@ def _particle_table(particles: Stored) -> ParticleTable:
 
 
 def _schema(table: ParticleTable, images: TiltImages) -> pl.Schema:
-    file = pl.scan_parquet(table.stored.files[0]).collect_schema()
+    file = scan_files(table.stored.files[:1], table.stored.described).collect_schema()
     columns: dict[str, pl.DataType] = {NAME: file[NAME], PARTICLE_INDEX: pl.Int64()}
     if table.has([PARTICLE_NAME]):
         columns[PARTICLE_NAME] = file[PARTICLE_NAME]
@@ -166,8 +167,8 @@ def _pieces(table: ParticleTable, images: TiltImages, wanted: Collection[str]) -
     labels = _labels_for(table, wanted)
     at_once = max(1, _ROWS_AT_ONCE // max(1, int(images.counts.max(initial=1))))
     first = 0
-    for path in table.stored.files:
-        for batch in pq.ParquetFile(path).iter_batches(at_once, columns=labels, use_threads=False):
+    for file in table.stored.files:
+        for batch in pq.ParquetFile(file.source).iter_batches(at_once, columns=labels, use_threads=False):
             if batch.num_rows:
                 yield _piece(batch, first, images)
             first += batch.num_rows

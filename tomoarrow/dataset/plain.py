@@ -6,7 +6,7 @@ The file is read in pieces, however long it is; its text is kept piece by piece 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,6 +36,7 @@ from ..star.tables import (
 from ..star.texts import FileText, file_text, shorter
 from .layout import Part, PartWriter, write_table
 from .manifest import FILE_NAME, TableInfo, column_infos
+from .report import INNER_TABLES
 from .texts import KeptText, portable
 
 PAIRS = "pairs"
@@ -46,7 +47,7 @@ PAIR_COLUMNS = ("file", "block_index", "label", "value")
 _MOST_TABLES = 200
 
 #: Names of tables that mean something else in a dataset.
-_RESERVED = {"star", "rejects", PAIRS, "tilts", "tomograms", "trajectories", "manifolds", FILE_NAME}
+_RESERVED = {*INNER_TABLES, PAIRS, "tilts", "tomograms", "trajectories", "manifolds", FILE_NAME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,17 @@ class Written:
         Their names and others that are not free, in lower case.
     pairs : list of tuple
         The rows of the table of pairs.
+    digests : dict of str
+        The SHA-256 of tilt-series files, by path.
+    evidence : mapping
+        What is known of the columns of tilt series.
     """
 
     tables: dict[str, TableInfo] = field(default_factory=dict)
     taken: set[str] = field(default_factory=lambda: {name.lower() for name in _RESERVED})
     pairs: list[tuple[str, int, str, str, str]] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, name: str, schema: pa.Schema, parts: list[Part], origins: dict[str, str]) -> None:
         """Add a table that is complete."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,19 +23,20 @@ from ..star.texts import FileText, text_of_document
 from .left import Left
 from .plain import PAIR_COLUMNS, PAIRS, own_items, pair_values
 from .rendering import Rendered, check_new_labels
+from .snapshot import Snapshot
 from .stored import Stored, integers, open_table
 from .texts import KeptText, portable
 
 
-def render_plain(dataset: Path, manifest: dict[str, Any], pieces: Sequence[KeptText], left: Left) -> Rendered:
+def render_plain(snapshot: Snapshot, pieces: Sequence[KeptText], left: Left) -> Rendered:
     """One file, given what is kept of its text piece by piece, and what is left of tomograms."""
     file = pieces[0].file
     rows: dict[str, list[int]] = {}
     for kept in pieces:
         for i, name in enumerate(kept.tables):
             rows.setdefault(name, []).append(0 if kept.rows is None else kept.rows[i])
-    tables = {name: _Table.of(dataset, name, manifest, counts) for name, counts in rows.items()}
-    pairs = pairs_of(dataset, manifest, file)
+    tables = {name: _Table.of(snapshot, name, counts) for name, counts in rows.items()}
+    pairs = pairs_of(snapshot, file)
     values = None if pairs is None else values_by_block(pairs)
     n_blocks = 0
     data: list[bytes] = []
@@ -57,11 +56,11 @@ def render_plain(dataset: Path, manifest: dict[str, Any], pieces: Sequence[KeptT
     return Rendered(file, b"".join(data), {name: table.all_rows(left)[0] for name, table in tables.items()})
 
 
-def pairs_of(dataset: Path, manifest: dict[str, Any], file: str) -> pa.Table | None:
+def pairs_of(snapshot: Snapshot, file: str) -> pa.Table | None:
     """The pairs of a file; None where no file has any."""
-    if PAIRS not in manifest["tables"]:
+    if PAIRS not in snapshot.tables:
         return None
-    stored = open_table(dataset, PAIRS, manifest)
+    stored = open_table(snapshot, PAIRS)
     pairs = stored.read(PAIR_COLUMNS)
     _check_columns(pairs)
     at = pairs.column_names.index("block_index")
@@ -80,13 +79,15 @@ class _Table:
     at: int = 0
 
     @staticmethod
-    def of(dataset: Path, name: str, manifest: dict[str, Any], counts: list[int]) -> _Table:
+    def of(snapshot: Snapshot, name: str, counts: list[int]) -> _Table:
         """Share the rows of a table out to pieces that had so many; what is there besides goes to the last."""
-        stored = open_table(dataset, name, manifest)
+        stored = open_table(snapshot, name)
         labels = stored.labels(name)
         check_new_labels(stored, name)
         bounds = np.minimum(np.cumsum([0, *counts]), stored.rows).tolist()
-        return _Table(stored, labels, [*bounds[:-1], stored.rows], stored.rows != manifest["tables"][name]["rows"])
+        return _Table(
+            stored, labels, [*bounds[:-1], stored.rows], stored.rows != snapshot.manifest["tables"][name]["rows"]
+        )
 
     def read(self, begin: int, end: int, left: Left) -> tuple[pa.Table, NDArray[np.int64]]:
         """The rows of a range that are left, and their positions in it."""

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +23,9 @@ from ..star.reread import equal_values
 from ..star.tables import Options
 from ..star.texts import FileText
 from .layout import TILT_INDEX
+from .snapshot import Snapshot
 from .stored import Stored, integers, open_table, rows_by_name
+from .stores import Remote
 from .texts import KeptText
 
 #: Tilt series are rendered so many rows at a time.
@@ -114,7 +115,7 @@ class Plan:
     differing: dict[str, int]
 
 
-def plan(dataset: Path, manifest: dict[str, Any], texts: list[KeptText], selection: Selection) -> Plan:
+def plan(snapshot: Snapshot, texts: list[KeptText], selection: Selection) -> Plan:
     """Find out which rows make which files, given what is kept of the text of the files of a tomogram set.
 
     Raises
@@ -122,8 +123,8 @@ def plan(dataset: Path, manifest: dict[str, Any], texts: list[KeptText], selecti
     DatasetError
         The folder is no dataset of a tomogram set, or is damaged.
     """
-    tilts = open_table(dataset, "tilts", manifest)
-    table, tilt_counts = _tomograms(dataset, manifest, is_one_file=_is_one_file(texts))
+    tilts = open_table(snapshot, "tilts")
+    table, tilt_counts = _tomograms(snapshot, is_one_file=_is_one_file(texts))
     had_tilts = tilt_counts != 0
     names = table.column(NAME).to_pylist()
     keys = tilts.read([NAME, TILT_INDEX])
@@ -144,7 +145,7 @@ def plan(dataset: Path, manifest: dict[str, Any], texts: list[KeptText], selecti
     order = order[np.searchsorted(owner[order], 0) :]
     counts = np.bincount(owner[order], minlength=int(kept.sum())).astype(np.int64)
     left_over = table.filter(pa.array(kept))
-    differing = _differing(tilts, left_over, order, counts) if tilts.is_changed(manifest) else {}
+    differing = _differing(tilts, left_over, order, counts) if tilts.is_changed else {}
     removed = frozenset(text.tomogram for text in texts if text.tomogram is not None).difference(names)
     return Plan(
         tilts=tilts,
@@ -152,7 +153,7 @@ def plan(dataset: Path, manifest: dict[str, Any], texts: list[KeptText], selecti
         tilt_counts=tilt_counts[kept],
         gone=removed.union(name for name, is_kept in zip(names, kept, strict=True) if not is_kept),
         removed=removed,
-        optics=_optics(dataset, manifest, texts),
+        optics=_optics(snapshot, texts),
         order=order,
         counts=counts,
         index=index[order],
@@ -163,12 +164,12 @@ def plan(dataset: Path, manifest: dict[str, Any], texts: list[KeptText], selecti
     )
 
 
-def _optics(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptText]) -> pa.Table | None:
+def _optics(snapshot: Snapshot, texts: Sequence[KeptText]) -> pa.Table | None:
     """The optics table of the global file, if it has one."""
     name = next((name for text in texts for name in text.tables if name not in ("tilts", "tomograms")), None)
     if name is None:
         return None
-    stored = open_table(dataset, name, manifest)
+    stored = open_table(snapshot, name)
     labels = stored.labels(name)
     check_new_labels(stored, name)
     return stored.read(list(labels)).rename_columns(list(labels.values()))
@@ -211,9 +212,9 @@ def count_unlike(copy: pa.Array, true: pa.Array) -> int:
         return len(true)
 
 
-def _tomograms(dataset: Path, manifest: dict[str, Any], *, is_one_file: bool) -> tuple[pa.Table, NDArray[np.int64]]:
+def _tomograms(snapshot: Snapshot, *, is_one_file: bool) -> tuple[pa.Table, NDArray[np.int64]]:
     """The global table with its labels, and how many tilts tomograms had when they were converted."""
-    stored = open_table(dataset, "tomograms", manifest)
+    stored = open_table(snapshot, "tomograms")
     labels = stored.labels("global")
     for needed in (NAME,) if is_one_file else (NAME, SERIES_FILE):
         if needed not in labels.values():
@@ -241,7 +242,7 @@ def check_new_labels(stored: Stored, origin: str) -> None:
         raise DatasetError(f"columns of the same label: {', '.join(repeated)}", place=Place(str(stored.folder)))
 
 
-def _check_names(names: Sequence[str | None], folder: Path) -> None:
+def _check_names(names: Sequence[str | None], folder: Path | Remote) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1 or name is None]
     if repeated:
         raise DatasetError(
@@ -252,12 +253,12 @@ def _check_names(names: Sequence[str | None], folder: Path) -> None:
         )
 
 
-def _index(column: pa.ChunkedArray, folder: Path) -> NDArray[np.int64]:
+def _index(column: pa.ChunkedArray, folder: Path | Remote) -> NDArray[np.int64]:
     """The row of its file that each tilt was; new ones come last."""
     return np.asarray(integers(column, TILT_INDEX, folder).fill_null(np.iinfo(np.int64).max).to_numpy(), np.int64)
 
 
-def _check_keys(keys: pa.Table, folder: Path) -> None:
+def _check_keys(keys: pa.Table, folder: Path | Remote) -> None:
     for needed in (NAME, TILT_INDEX):
         if needed not in keys.column_names:
             raise DatasetError(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from pathlib import PurePath
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from ..errors import DatasetError, Place, UsageError
 from .layout import HIVE_NULL
-from .manifest import read_manifest
+from .snapshot import open_snapshot
 from .stored import Stored, open_table
+from .stores import folder_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +96,25 @@ def open_groups(dataset: str | os.PathLike[str], name: str) -> GroupedTable:
     UsageError
         The dataset has no such table.
     """
-    folder = Path(dataset)
-    manifest = read_manifest(folder)
+    folder = folder_of(dataset, "training")
+    # By path: those who read go on in other processes.
+    snapshot = open_snapshot(folder, hold=False)
+    manifest = snapshot.manifest
     if name not in manifest["tables"]:
         raise UsageError(
             f"the dataset has no table {name}", place=Place(str(folder)), expected=", ".join(manifest["tables"])
         )
-    stored = open_table(folder, name, manifest)
+    stored = open_table(snapshot, name)
     table = manifest["tables"][name]
     groups: list[RowGroup] = []
-    for path, bounds in zip(stored.files, stored.bounds, strict=True):
-        value = _folder_value(path)
+    for file, bounds in zip(stored.files, stored.bounds, strict=True):
+        value = _folder_value(file.path)
         groups += (
-            RowGroup(str(path), number, stop - start, value) for number, (start, stop) in enumerate(pairwise(bounds))
+            RowGroup(str(file.place), number, stop - start, value)
+            for number, (start, stop) in enumerate(pairwise(bounds))
         )
     schema = _schema_of(stored)
-    column = None if table["partition_by"] is None else _folder_column(stored.files[0])
+    column = None if table["partition_by"] is None else _folder_column(stored.files[0].path)
     if column is not None:
         types = {each["name"]: each["type"] for each in table["columns"]}
         schema = schema.append(pa.field(column, _FOLDER_TYPES.get(types.get(column, ""), pa.string())))
@@ -119,12 +123,12 @@ def open_groups(dataset: str | os.PathLike[str], name: str) -> GroupedTable:
 
 def _schema_of(stored: Stored) -> pa.Schema:
     """The schema that all files have."""
-    first, *others = (pq.read_schema(path) for path in stored.files)
-    for path, other in zip(stored.files[1:], others, strict=True):
+    first, *others = (pq.read_schema(file.source) for file in stored.files)
+    for file, other in zip(stored.files[1:], others, strict=True):
         if not other.equals(first):
             raise DatasetError(
                 "the files of a table have other columns or types than its first",
-                place=Place(str(path)),
+                place=Place(str(file.place)),
                 remedy="write all files of the table anew, or convert again",
             )
     return first
@@ -134,11 +138,11 @@ def _schema_of(stored: Stored) -> pa.Schema:
 _FOLDER_TYPES = {str(type_): type_ for type_ in (pa.int64(), pa.int32(), pa.float64(), pa.bool_())}
 
 
-def _folder_column(path: Path) -> str | None:
-    name, is_hive, _ = path.parent.name.partition("=")
+def _folder_column(path: str) -> str | None:
+    name, is_hive, _ = PurePath(path).parent.name.partition("=")
     return unquote(name) if is_hive else None
 
 
-def _folder_value(path: Path) -> str | None:
-    _, is_hive, value = path.parent.name.partition("=")
+def _folder_value(path: str) -> str | None:
+    _, is_hive, value = PurePath(path).parent.name.partition("=")
     return unquote(value) if is_hive and value != HIVE_NULL else None

@@ -82,10 +82,12 @@ class Shifts:
     def _read(self, groups: Sequence[int]) -> None:
         """Read row groups, numbered through all files."""
         first = 0
-        for path, bounds in zip(self.stored.files, self.stored.bounds, strict=True):
+        for file, bounds in zip(self.stored.files, self.stored.bounds, strict=True):
             inside = [group - first for group in groups if first <= group < first + len(bounds) - 1]
             if inside:
-                table = pq.ParquetFile(path).read_row_groups(inside, columns=list(self.columns), use_threads=False)
+                table = pq.ParquetFile(file.source).read_row_groups(
+                    inside, columns=list(self.columns), use_threads=False
+                )
                 read = np.stack([table.column(name).to_numpy() for name in self.columns])
                 ends = np.cumsum([0, *(bounds[group + 1] - bounds[group] for group in inside)])
                 for group, (begin, end) in zip(inside, pairwise(ends.tolist()), strict=True):
@@ -143,8 +145,8 @@ def _begins(stored: Stored) -> tuple[Ints, pa.Array]:
     """The rows at which trajectories begin, and whose they are."""
     begins, owners = [], []
     row, before = 0, -2
-    for path in stored.files:
-        for batch in pq.ParquetFile(path).iter_batches(
+    for file in stored.files:
+        for batch in pq.ParquetFile(file.source).iter_batches(
             _ROWS_AT_ONCE, columns=[PARTICLE_NAME, TILT_INDEX], use_threads=False
         ):
             index = batch.column(TILT_INDEX).to_numpy()
@@ -155,7 +157,7 @@ def _begins(stored: Stored) -> tuple[Ints, pa.Array]:
             if not (is_first | follows).all():
                 raise DatasetError(
                     "the rows of a trajectory do not stand together, in the order of the tilts",
-                    place=Place(os.fspath(path), label=TILT_INDEX),
+                    place=Place(os.fspath(file.place), label=TILT_INDEX),
                     remedy="convert again, or keep the order of the rows",
                 )
             at = np.flatnonzero(is_first)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +25,7 @@ from .left import Left
 from .particles import PARTICLES
 from .plain_text import pairs_of, values_by_block, with_values
 from .rendering import Rendered, check_new_labels, render_part
+from .snapshot import Snapshot
 from .stacks import BLOCK, ROW_INDEX, TRAJECTORIES
 from .stored import Stored, integers, open_table
 from .texts import KeptText
@@ -46,7 +45,7 @@ class _Keys:
     position: str
 
 
-def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptText], left: Left) -> Rendered:
+def render_stack(snapshot: Snapshot, texts: Sequence[KeptText], left: Left) -> Rendered:
     """One file, given what is kept of its text, and what is left of tomograms.
 
     Raises
@@ -56,8 +55,8 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
     """
     name = next((kept.tables[0] for kept in texts if kept.tables), None)
     if name is None:
-        return Rendered(texts[0].file, _front(dataset, manifest, texts, None), {})
-    stored = open_table(dataset, name, manifest)
+        return Rendered(texts[0].file, _front(snapshot, texts, None), {})
+    stored = open_table(snapshot, name)
     check_new_labels(stored, name)
     keys = _keys_of(stored, name)
     labels = {
@@ -66,9 +65,9 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
         if column not in (BLOCK, PARTICLE_NAME, NAME, keys.position)
     }
     new = {label for column, label in labels.items() if column not in stored.origins}
-    is_changed = stored.is_changed(manifest)
+    is_changed = stored.is_changed
     texts_of = _texts_by_key(texts, by_name=bool(left) or is_changed)
-    is_renumbered = _is_renumbered(dataset, manifest, stored, keys, left)
+    is_renumbered = _is_renumbered(snapshot, stored, keys, left)
     names: list[str] = []
     data, tables = [], []
     for part in _parts(stored, [*labels], keys, left):
@@ -85,7 +84,7 @@ def render_stack(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptTe
     for kept in reversed(texts):
         if not kept.tables and kept.rows:
             data.insert(len(names) if left or is_changed else kept.rows[0], render_tables(kept.text, [], [], LABELS))
-    front = _front(dataset, manifest, texts, len(names) if is_changed or left else None)
+    front = _front(snapshot, texts, len(names) if is_changed or left else None)
     nothing = stored.read(list(labels), 0, 0).rename_columns(list(labels.values()))
     return Rendered(texts[0].file, b"".join([front, *data]), {name: pa.concat_tables(tables or [nothing])})
 
@@ -103,7 +102,7 @@ def _keys_of(stored: Stored, table: str) -> _Keys:
     return _Keys(name, position)
 
 
-def _is_renumbered(dataset: Path, manifest: dict[str, Any], stored: Stored, keys: _Keys, left: Left) -> bool:
+def _is_renumbered(snapshot: Snapshot, stored: Stored, keys: _Keys, left: Left) -> bool:
     """Whether numbered trajectories are to be numbered again, as some may be gone.
 
     Raises
@@ -112,10 +111,10 @@ def _is_renumbered(dataset: Path, manifest: dict[str, Any], stored: Stored, keys
         They are not in the order of the particles any more, which alone links them
         (``src/jaz/tomography/motion/trajectory.cpp``: Trajectory::read).
     """
-    if keys.name != BLOCK or PARTICLES not in manifest["tables"]:
+    if keys.name != BLOCK or PARTICLES not in snapshot.tables:
         return False
-    particles = open_table(dataset, PARTICLES, manifest)
-    if not left and not stored.is_changed(manifest) and not particles.is_changed(manifest):
+    particles = open_table(snapshot, PARTICLES)
+    if not left and not stored.is_changed and not particles.is_changed:
         return False
     table = particles.read([PARTICLE_NAME, NAME])
     blocks = [
@@ -214,10 +213,10 @@ def _check_names(names: Sequence[str], stored: Stored) -> None:
         )
 
 
-def _front(dataset: Path, manifest: dict[str, Any], texts: Sequence[KeptText], n_blocks: int | None) -> bytes:
+def _front(snapshot: Snapshot, texts: Sequence[KeptText], n_blocks: int | None) -> bytes:
     """What stands before the first block with rows; `n_blocks`: how many of those there are now, where that is new."""
     fronts = [kept.text for kept in texts if not kept.tables and not kept.rows]
-    pairs = pairs_of(dataset, manifest, texts[0].file) if fronts else None
+    pairs = pairs_of(snapshot, texts[0].file) if fronts else None
     if pairs is not None and n_blocks is not None:
         is_number = np.array([label == _PARTICLE_NUMBER for label in pairs.column("label").to_pylist()], bool)
         values = np.where(is_number, str(n_blocks), np.array(pairs.column("value").to_pylist(), object))

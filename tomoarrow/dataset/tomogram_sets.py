@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,18 +24,21 @@ from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, global_table
 from ..star.document import Reject
 from ..star.faults import Notice
 from ..star.reader import read_star
-from ..star.source import Held, Stream, read_text
+from ..star.source import Held, Stream, hold, read_text
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
-from .contents import Progress, source_info
-from .join import free_name
-from .layout import write_table
-from .manifest import TableInfo, column_infos
+from .contents import Progress
+from .join import TiltSchema, free_name
+from .layout import Part, write_table
+from .manifest import SourceInfo, TableInfo, column_infos
 from .plain import StarFile, Written
+from .sources import source_info
 from .texts import KeptText
 from .tilts import Job, write_tilts
 
 OnMissing = Literal["error", "skip"]
+
+OnBadFile = Literal["error", "skip"]
 
 #: More folders than this are refused: one file a tomogram makes a dataset 30 to 80 times slower.
 _MOST_PARTITIONS = 1000
@@ -52,8 +56,11 @@ def prepare(
 ) -> Job:
     """Take the global table, find the project and the tilt series."""
     assert not isinstance(file.source, Stream)
+    source = source_info(os.path.abspath(file.path), file.path)
+    held = hold(file.source)
+    text = read_text(held)
     if kind == "tomogram set":
-        document = read_star(file.source, labels=LABELS, on_bad_value=options.on_bad_value)
+        document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
         table = global_table(file.path, document)
         home = find_project(file.path, table.paths, project, allow_outside=allow_outside)
         files = _series_files(table, home)
@@ -61,7 +68,7 @@ def prepare(
         absent = [_absent(file.path, table, home, row) for row in home.missing]
         head = None
     else:
-        parts = split_set(read_text(file.source), str(file.path))
+        parts = split_set(text, str(file.path))
         document = read_star(Held(str(file.path), parts.head), labels=LABELS, on_bad_value=options.on_bad_value)
         table = global_table(file.path, document, has_series=True)
         home = home_of(file, project)
@@ -74,6 +81,48 @@ def prepare(
     raise_gathered(
         [*outside, *(absent if missing == "error" else [])], f"{{n}} of the {len(table.names)} {what} are {where}"
     )
+    return _job(file, table, home, options, files, absent, replace(source, sha256=text.digest(0)), head, found)
+
+
+def prepare_rows(
+    file: StarFile,
+    directory: Path,
+    options: Options,
+    missing: OnMissing,
+    found: Findings,
+    rows: range,
+) -> Job:
+    """Take some rows of the global table of a set whose project is known; no other tilt series is looked for."""
+    assert not isinstance(file.source, Stream)
+    source = source_info(os.path.abspath(file.path), file.path)
+    held = hold(file.source)
+    document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
+    whole = global_table(file.path, document)
+    own = slice(rows.start, rows.stop)
+    rest = whole.table.slice(rows.start, len(rows))
+    table = replace(whole, table=rest, names=whole.names[own], paths=whole.paths[own], optics=None, others=())
+    absent = [i for i, path in enumerate(table.paths) if not path or not os.path.exists(directory / path)]
+    home = Project(directory, "given", tuple(absent), (directory,))
+    files = _series_files(table, home)
+    errors = [_absent(file.path, table, home, row) for row in home.missing]
+    digest = read_text(held).digest(0)
+    if missing == "error":
+        raise_gathered(errors, f"{{n}} of the {len(table.names)} tilt-series files are not there:")
+    return _job(file, table, home, options, files, errors, replace(source, sha256=digest), None, found)
+
+
+def _job(
+    file: StarFile,
+    table: GlobalTable,
+    home: Project,
+    options: Options,
+    files: Sequence[SeriesFile | None],
+    absent: Sequence[MissingFileError],
+    source: SourceInfo,
+    head: bytes | None,
+    found: Findings,
+) -> Job:
+    """The work on the tilt series that are there."""
     found.notices += table.document.warnings
     found.rejects += table.document.rejects
     if not table.names:
@@ -83,7 +132,7 @@ def prepare(
         place = Place(str(file.path), block=table.names[row], label=SERIES_FILE)
         found.rejects.append(Reject(place, SERIES_FILE, error.place.text, error.problem, row))
     there = [series for series in files if series is not None]
-    sources = [source_info(os.path.abspath(file.path), file.path)]
+    sources = [source]
     if head is None:
         sources += [source_info(series.path, series.file) for series in there]
         sizes = [source.bytes for source in sources[1:]]
@@ -167,23 +216,52 @@ def write_set(
     with ThreadPoolExecutor(job.threads) as pool:
         tilts = write_tilts(job, staging, progress, pool)
         found.add(tilts.found)
-        written.tables["tomograms"] = _write_tomograms(job, tilts.tilt_counts, staging)
-        if job.table.optics is not None:
-            rows = job.table.optics.loops[0]
-            written.taken.add(optics)
-            origins = {name: f"{optics}/{name}" for name in rows.column_names}
-            written.add(optics, rows.schema, write_table(rows, staging / optics, staging), origins)
+        written.evidence = tilts.evidence
+        written.digests |= dict(zip([file.path for file in job.files], tilts.digests, strict=False))
+        is_read = np.array([file.path not in tilts.bad for file in job.files], bool)
+        there, counts = job.present[is_read], tilts.tilt_counts[is_read]
+        write_global(job, there, counts, staging, written, found=found, optics=optics)
         parts = tilts.parts
+    add_tilts(written, job, tilts.schema, parts, tilts.rows_read)
+    yield from texts_of_set(job, tilts.texts, optics)
+
+
+def write_global(
+    job: Job,
+    rows: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    staging: Path,
+    written: Written,
+    *,
+    found: Findings,
+    optics: str,
+) -> None:
+    """Write the tables of the global file, given how many tilts there are of the tomograms in some of its rows."""
+    written.tables["tomograms"] = write_tomograms(job.table.table, rows, counts, staging)
+    if job.table.optics is not None:
+        table = job.table.optics.loops[0]
+        written.taken.add(optics)
+        origins = {name: f"{optics}/{name}" for name in table.column_names}
+        written.add(optics, table.schema, write_table(table, staging / optics, staging), origins)
     for block in job.table.others:
         message = "a block of the global file that is no part of a tomogram set; it is kept as text only"
         found.notices.append(Notice("other-blocks", message, Place(str(job.file.path), block=block.name)))
-    rows_written = sum(part.rows for part in parts)
-    if rows_written != tilts.rows_read:
-        raise DatasetError(f"{tilts.rows_read} tilts were read, {rows_written} written: a bug; nothing was kept")
-    columns = column_infos(tilts.schema.schema, tilts.schema.origins)
-    info = TableInfo(rows_written, columns, parts, tilts.schema.column_of(job.partition_by))
+
+
+def add_tilts(written: Written, job: Job, schema: TiltSchema, parts: list[Part], rows_read: int) -> None:
+    """Add ``tilts/``, which is complete.
+
+    Raises
+    ------
+    DatasetError
+        It has other rows than were read.
+    """
+    rows = sum(part.rows for part in parts)
+    if rows != rows_read:
+        raise DatasetError(f"{rows_read} tilts were read, {rows} written: a bug; nothing was kept")
+    columns = column_infos(schema.schema, schema.origins)
+    info = TableInfo(rows, columns, parts, schema.column_of(job.partition_by))
     written.tables = {"tilts": info, **written.tables}
-    yield from _texts(job, tilts.texts, optics)
 
 
 def tilt_counts(written: Written, staging: Path) -> dict[str, int | None]:
@@ -194,7 +272,7 @@ def tilt_counts(written: Written, staging: Path) -> dict[str, int | None]:
     return dict(zip(table.column(NAME).to_pylist(), table.column(count).to_pylist(), strict=True))
 
 
-def _texts(job: Job, texts: Sequence[FileText | None], optics: str) -> Iterator[KeptText]:
+def texts_of_set(job: Job, texts: Sequence[FileText | None], optics: str) -> Iterator[KeptText]:
     """How each file is written, the global one first; tilt series that are parts of it in their order there."""
     tables = tuple(optics if name == "optics" else name for name in job.table.text_tables)
     text = job.table.text
@@ -208,16 +286,18 @@ def _texts(job: Job, texts: Sequence[FileText | None], optics: str) -> Iterator[
         yield KeptText(path, file.tomogram, ("tilts",), text)
 
 
-def _write_tomograms(job: Job, counts: NDArray[np.int64], staging: Path) -> TableInfo:
-    """Write ``tomograms/``: the global table, and how many tilts there are of each tomogram."""
-    table = job.table.table
-    tilt_counts: list[int | None] = [None] * table.num_rows
-    for row, count in zip(job.present.tolist(), counts.tolist(), strict=True):
+def write_tomograms(
+    global_table: pa.Table, rows: NDArray[np.int64], counts: NDArray[np.int64], staging: Path
+) -> TableInfo:
+    """Write ``tomograms/``: the global table, and how many tilts there are of the tomograms in some of its rows."""
+    tilt_counts: list[int | None] = [None] * global_table.num_rows
+    for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
         tilt_counts[row] = count
     description = "Number of tilt images; null where the tilt-series file is missing"
-    name = free_name("tilt_count", "_of_series", set(table.column_names), table.column_names)
+    labels = global_table.column_names
+    name = free_name("tilt_count", "_of_series", set(labels), labels)
     column = pa.field(name, pa.int64(), metadata={"description": description, "unit": "count"})
-    table = table.append_column(column, pa.array(tilt_counts, pa.int64()))
-    origins = {label: f"global/{label}" for label in job.table.table.column_names} | {name: "count"}
+    table = global_table.append_column(column, pa.array(tilt_counts, pa.int64()))
+    origins = {label: f"global/{label}" for label in labels} | {name: "count"}
     parts = write_table(table, staging / "tomograms", staging)
     return TableInfo(table.num_rows, column_infos(table.schema, origins), parts)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice, pairwise, zip_longest
 from pathlib import Path
@@ -31,12 +31,15 @@ from ..star.reread import equal_values
 from ..star.source import read_text
 from ..star.tables import Findings, Options
 from .contents import Progress
-from .files import open_files
-from .manifest import read_manifest
+from .files import Files, open_files
 from .members import name_in
+from .origin import copied
 from .paths import inside
+from .projects import of_project, project_names
 from .rendering import Rendered, Selection
+from .snapshot import Snapshot, open_snapshot
 from .stacks import STACKED
+from .stores import Remote, place_of
 
 #: So many tilt-series files are read at a time.
 _FILES_AT_A_TIME = 256
@@ -105,8 +108,8 @@ def verify(
 
     Parameters
     ----------
-    dataset : path
-    against : path, optional
+    dataset : path or URL
+    against : path or URL, optional
         A folder that holds the files at the same paths, such as an export; by default, the project that was
         converted.
     allow_outside : bool
@@ -124,18 +127,65 @@ def verify(
         The dataset cannot be read.
     """
     started = time.perf_counter()
-    folder = Path(dataset)
-    manifest = read_manifest(folder)
-    everything = open_files(folder, manifest, Selection())
-    kept_files = {kept.file for kept in everything.texts}
-    total = len(kept_files)
-    if against is not None:
-        at = _In(Path(against))
+    snapshot = open_snapshot(place_of(dataset))
+    if project_names(snapshot):
+        reports = [
+            _verify_one(of_project(snapshot, name), _below(against, name), allow_outside, progress)
+            for name in project_names(snapshot)
+        ]
+        report = _summed(reports, project_names(snapshot))
     else:
-        home, paths = Path(manifest["project"]).resolve(), sorted(kept_files)
-        outside = () if allow_outside else paths_outside(home, paths)
-        at = _In(home, Path(manifest["input"]), frozenset(paths[i] for i in outside))
-    rendering = everything.render()
+        report = _verify_one(snapshot, against, allow_outside, progress)
+    return replace(report, dataset=os.fspath(dataset), seconds=round(time.perf_counter() - started, 3))
+
+
+def _below(against: str | os.PathLike[str] | None, name: str) -> str | os.PathLike[str] | None:
+    return None if against is None else f"{os.fspath(against)}/{name}"
+
+
+def _summed(reports: Sequence[VerifyReport], names: Sequence[str]) -> VerifyReport:
+    """What was found in all projects."""
+    differences = [
+        replace(each, file=f"{name}: {each.file}")
+        for name, report in zip(names, reports, strict=True)
+        for each in report.differences
+    ]
+    return VerifyReport(
+        dataset="",
+        against="; ".join(report.against for report in reports),
+        files=sum(report.files for report in reports),
+        values_equal=sum(report.values_equal for report in reports),
+        bytes_equal=sum(report.bytes_equal for report in reports),
+        seconds=0.0,
+        differences=differences,
+    )
+
+
+def _verify_one(
+    snapshot: Snapshot, against: str | os.PathLike[str] | None, allow_outside: bool, progress: Progress | None
+) -> VerifyReport:
+    """Compare the files of one project."""
+    manifest = snapshot.manifest
+    everything = open_files(snapshot, Selection())
+    project = place_of(manifest["project"] if against is None else against)
+    with ExitStack() as stack:
+        if isinstance(project, Remote):
+            copy = stack.enter_context(copied(project, list({kept.file for kept in everything.texts})))
+            report = _verified(everything, _In(copy), progress)
+            report = replace(report, against=str(project))
+        elif against is not None:
+            report = _verified(everything, _In(project), progress)
+        else:
+            home, paths = project.resolve(), sorted({kept.file for kept in everything.texts})
+            outside = () if allow_outside else paths_outside(home, paths)
+            at = _In(home, Path(manifest["input"]), frozenset(paths[i] for i in outside))
+            report = _verified(everything, at, progress)
+    return report
+
+
+def _verified(everything: Files, at: _In, progress: Progress | None) -> VerifyReport:
+    kept_files = {kept.file for kept in everything.texts}
+    total, rendering = len(kept_files), everything.render()
     differences: list[Difference] = []
     files: list[str] = []
     while batch := list(islice(rendering, _FILES_AT_A_TIME)):
@@ -149,12 +199,12 @@ def verify(
     unread = {each.file for each in differences if each.kind in ("missing", "outside", "unreadable")}
     unlike = {kind: unread | {each.file for each in differences if each.kind == kind} for kind in ("values", "bytes")}
     return VerifyReport(
-        dataset=os.fspath(dataset),
+        dataset="",
         against=str(at.home),
         files=len(files),
         values_equal=len(files) - len(unlike["values"]),
         bytes_equal=len(files) - len(unlike["bytes"]),
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=0.0,
         differences=differences,
     )
 

@@ -21,9 +21,12 @@ SHORT = 16
 _WORD = ir.IntType(64)
 
 
-def _load(context, builder, type_, array, at, kind):
-    data = context.make_array(type_)(context, builder, array).data
-    return builder.load(builder.bitcast(builder.gep(data, [at]), kind.as_pointer()), align=1)
+def _load(context, builder, type_, array, at, kind, n_bytes):
+    there = context.make_array(type_)(context, builder, array)
+    if context.enable_boundscheck:
+        for position in (at, builder.add(at, ir.Constant(at.type, n_bytes - 1))):
+            cgutils.do_boundscheck(context, builder, position, there.nitems)
+    return builder.load(builder.bitcast(builder.gep(there.data, [at]), kind.as_pointer()), align=1)
 
 
 @intrinsic
@@ -32,7 +35,7 @@ def digits_and_points(typing, buf, at):
 
     def generate(context, builder, signature, args):
         vector = ir.VectorType(ir.IntType(8), SHORT)
-        data = _load(context, builder, signature.args[0], *args, vector)
+        data = _load(context, builder, signature.args[0], *args, vector, SHORT)
         zeros = ir.Constant(vector, [48] * SHORT)
         digits = builder.icmp_unsigned("<", builder.sub(data, zeros), ir.Constant(vector, [10] * SHORT))
         points = builder.icmp_unsigned("==", data, ir.Constant(vector, [46] * SHORT))
@@ -47,7 +50,7 @@ def eight_bytes(typing, buf, at):
     """The eight bytes from `at` on as a word, the first in the lowest place."""
 
     def generate(context, builder, signature, args):
-        return _load(context, builder, signature.args[0], *args, _WORD)
+        return _load(context, builder, signature.args[0], *args, _WORD, 8)
 
     return types.uint64(buf, types.int64), generate
 

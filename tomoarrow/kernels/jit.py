@@ -5,7 +5,8 @@ directory. In a read-only container without a home directory it refuses to
 decorate at all (numba issues 4032, 4908, 5566). A kernel then compiles without a cache, and says so once.
 
 Numba notices edits in a kernel's own file only, but kernels share constants. The name under which a kernel is
-kept therefore holds a digest of all kernel sources: the cache of another version is never used by mistake.
+kept therefore holds a digest of all kernel sources: the cache of another version is never used by mistake. Nor is that
+of kernels whose indices are checked (NUMBA_BOUNDSCHECK=1), which Numba does not tell from the others.
 """
 
 from __future__ import annotations
@@ -135,7 +136,8 @@ def _no_garbage_collection() -> Iterator[None]:
 @functools.cache
 def _digest() -> str:
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    checks = b"checked" if numba.config.BOUNDSCHECK else b""
+    return hashlib.sha256(b"".join([*(path.read_bytes() for path in sources), checks])).hexdigest()[:12]
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Sixty-four bytes at a time: what kind each is, as bits of one word, the first byte in the lowest bit.
 
-The vectors are those of LLVM, which knows what the machine has for them.
+The vectors are those of LLVM, which knows what the machine has for them. Compiled with NUMBA_BOUNDSCHECK=1 they are an
+IndexError where not all their bytes are of the array.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ WINDOW = 64
 
 
 def _load(context, builder, type_, array, at):
-    data = context.make_array(type_)(context, builder, array).data
+    there = context.make_array(type_)(context, builder, array)
+    if context.enable_boundscheck:
+        for position in (at, builder.add(at, ir.Constant(at.type, WINDOW - 1))):
+            cgutils.do_boundscheck(context, builder, position, there.nitems)
     vector = ir.VectorType(ir.IntType(8), WINDOW)
-    return builder.load(builder.bitcast(builder.gep(data, [at]), vector.as_pointer()), align=1)
+    return builder.load(builder.bitcast(builder.gep(there.data, [at]), vector.as_pointer()), align=1)
 
 
 def _all(value):

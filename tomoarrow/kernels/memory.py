@@ -1,4 +1,8 @@
-"""Copies of a few bytes, as fast as the machine has them: loops over single bytes cost more than what they copy."""
+"""Copies of a few bytes, as fast as the machine has them: loops over single bytes cost more than what they copy.
+
+Compiled with NUMBA_BOUNDSCHECK=1 they raise an IndexError, as kernels do, where they would touch what is behind an
+array or before it.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +26,16 @@ def _copy(builder, to, source, n):
             cgutils.raw_memcpy(builder, to, source, n, 1)
 
 
-def _pointer(context, builder, type_, array, at):
-    data = context.make_array(type_)(context, builder, array).data
-    return builder.gep(data, [at])
+def _pointer(context, builder, type_, array, at, n, *, slack=SLACK):
+    """The address of ``array[at]``, of which n bytes are wanted, or `slack` where that is more."""
+    there = context.make_array(type_)(context, builder, array)
+    if context.enable_boundscheck:
+        least = ir.Constant(n.type, slack)
+        touched = builder.select(builder.icmp_signed("<", n, least), least, n)
+        for position in (at, builder.sub(builder.add(at, touched), ir.Constant(n.type, 1))):
+            with cgutils.if_unlikely(builder, builder.icmp_signed(">", touched, ir.Constant(n.type, 0))):
+                cgutils.do_boundscheck(context, builder, position, there.nitems)
+    return builder.gep(there.data, [at])
 
 
 @intrinsic
@@ -35,8 +46,8 @@ def copy_bytes(typing, out, at, data, begin, n):
     """
 
     def generate(context, builder, signature, args):
-        to = _pointer(context, builder, signature.args[0], args[0], args[1])
-        source = _pointer(context, builder, signature.args[2], args[2], args[3])
+        to = _pointer(context, builder, signature.args[0], args[0], args[1], args[4])
+        source = _pointer(context, builder, signature.args[2], args[2], args[3], args[4])
         _copy(builder, to, source, args[4])
         return context.get_dummy_value()
 
@@ -48,7 +59,7 @@ def copy_from(typing, out, at, address, begin, n):
     """As `copy_bytes`, from an array of bytes given by its address, of which the caller must keep hold."""
 
     def generate(context, builder, signature, args):
-        to = _pointer(context, builder, signature.args[0], args[0], args[1])
+        to = _pointer(context, builder, signature.args[0], args[0], args[1], args[4])
         source = builder.inttoptr(builder.add(args[2], args[3]), to.type)
         _copy(builder, to, source, args[4])
         return context.get_dummy_value()
@@ -61,7 +72,7 @@ def put_blanks(typing, out, at, n):
     """``out[at:at + n] = b" "``, up to `SLACK` bytes more of which mean nothing."""
 
     def generate(context, builder, signature, args):
-        to = _pointer(context, builder, signature.args[0], args[0], args[1])
+        to = _pointer(context, builder, signature.args[0], args[0], args[1], args[2])
         is_short = builder.icmp_signed("<=", args[2], ir.Constant(args[2].type, SLACK))
         with builder.if_else(is_short) as (short, long):
             with short:
@@ -80,8 +91,8 @@ def same_bytes(typing, one, at, other, begin, n):
     """Whether ``one[at:at + n] == other[begin:begin + n]`` (C's memcmp)."""
 
     def generate(context, builder, signature, args):
-        left = _pointer(context, builder, signature.args[0], args[0], args[1])
-        right = _pointer(context, builder, signature.args[2], args[2], args[3])
+        left = _pointer(context, builder, signature.args[0], args[0], args[1], args[4], slack=0)
+        right = _pointer(context, builder, signature.args[2], args[2], args[3], args[4], slack=0)
         kind = ir.FunctionType(ir.IntType(32), [left.type, right.type, args[4].type])
         memcmp = cgutils.get_or_insert_function(builder.module, kind, "memcmp")
         return builder.icmp_signed("==", builder.call(memcmp, [left, right, args[4]]), ir.Constant(ir.IntType(32), 0))

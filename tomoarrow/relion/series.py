@@ -46,7 +46,7 @@ class SeriesFile:
     first_line: int = 1
 
 
-def read_series(files: Sequence[SeriesFile], options: Options, found: Findings) -> Stack:
+def read_series(files: Sequence[SeriesFile], options: Options, found: Findings, *, digests: bool = False) -> Stack:
     """Read tilt-series files as one slab: a row a tilt image, tomogram after tomogram.
 
     Parameters
@@ -55,12 +55,16 @@ def read_series(files: Sequence[SeriesFile], options: Options, found: Findings) 
     options : Options
     found : Findings
         Notices, rejects and errors are added. The rows of a file with an error are left out.
+    digests : bool
+        Whether the SHA-256 of each file is wanted, too.
     """
     slab = _read_slab(files, found)
     names = [file.tomogram for file in files]
     series, file_texts = read_stack(slab.structure, slab.structure, slab.groups, names, options, found)
     for f in slab.without_loop:
         series.texts[f] = file_texts.without_loop(f, names[f])
+    if digests:
+        series = replace(series, digests=tuple(slab.structure.text.digest(f) for f in range(len(files))))
     return series
 
 

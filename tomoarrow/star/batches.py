@@ -259,7 +259,7 @@ def _with_loops(request: Request, taken: _Taken, structure: Structure, loops: ND
     """What a piece holds, with the rows of its loops, one loop after the other, or the evidence in them."""
     n_errors = len(taken.found.errors)
     groups = group_loops(structure, loops, taken.found)
-    if len(taken.found.errors) > n_errors:
+    if len(taken.found.errors) > n_errors or not groups:
         return taken
     first = next(iter(groups))
     taken = replace(taken, labels=first)

@@ -136,7 +136,7 @@ def explain_fault(text: Text, tokens: Tokens, f: int, *, hint: bool) -> StarSynt
     code, position, found, expected = tokens.faults[4 * f : 4 * f + 4].tolist()
     place = text.place(position, _block_before(text, tokens, int(np.flatnonzero(tokens.is_end)[f])))
     byte = int(text.buffer[position])
-    in_last_line = position + len(place.text.encode()) >= int(text.ends[f])
+    in_last_line = not text.goes_on and position + len(place.text.encode()) >= int(text.ends[f])
     cut_short = "the file may have been cut short when it was copied: copy it again"
     mend_row = f"mend the row (a value with blanks needs quotes){other}"
     problem, wanted, remedy = {

@@ -151,6 +151,16 @@ def read_pieces(
         piece = _take_apart(cut, within, dialect)
         return piece, work(piece)
 
+    def result_of(
+        cut: Cut, taken_for: OpenLoop | None, future: Future[tuple[Piece, T]] | None, within: OpenLoop | None
+    ) -> tuple[Piece, T]:
+        # What is wrong with a piece may be no more than where it was taken to begin.
+        if future and (taken_for == within or not future.exception()):
+            piece, result = future.result()
+            if taken_for == within or (not piece.structure.faults and stands(result, taken_for, within)):
+                return piece, result
+        return take(cut, within)
+
     with open_stream(source) as stream, ThreadPoolExecutor(threads) as pool:
         place = place_before_block if whole_blocks else partial(place_behind_row, dialect=dialect)
         cuts = cuts_of(stream, place, piece_bytes or PIECE_BYTES)
@@ -165,9 +175,7 @@ def read_pieces(
                 if not waiting:
                     return
                 cut, taken_for, future = waiting.popleft()
-                piece, result = future.result() if future else take(cut, within)
-                if future and taken_for != within and (piece.structure.faults or not stands(result, taken_for, within)):
-                    piece, result = take(cut, within)
+                piece, result = result_of(cut, taken_for, future, within)
                 while not whole_blocks and not piece.is_last and not _ends_with_row(piece, dialect):
                     at = _place_to_end(piece, dialect) - piece.begin + cut.begin
                     rest = cut.rest(at)
@@ -223,13 +231,16 @@ def _take_apart(cut: Cut, within: OpenLoop | None, dialect: Dialect) -> Piece:
     front = begin - len(header)
     buffer[front:begin] = np.frombuffer(header, np.uint8)
     first_line = cut.lines + 1 - header.count(b"\n")
-    text = Text(buffer, np.array([front]), np.array([end]), (cut.name,), first_line, begin if within else 0)
+    rows_at = begin if within else 0
+    text = Text(buffer, np.array([front]), np.array([end]), (cut.name,), first_line, rows_at, goes_on=not cut.is_last)
     undecodable = check_utf8(text, 0)
     if undecodable is not None:
         # What is malformed before that comes first.
-        end -= len(buffer[front:end].tobytes().split(b"\n", undecodable.place.line - first_line)[-1])
-        buffer[end : end + PADDING] = ord("\n")
-        for fault in analyse(replace(text, ends=np.array([end])), dialect).faults:
+        end = text.begin_of(undecodable.place.line)
+        # A copy: the cut may yet be joined with the one before.
+        before = buffer[: end + PADDING].copy()
+        before[end:] = ord("\n")
+        for fault in analyse(replace(text, buffer=before, ends=np.array([end]), goes_on=True), dialect).faults:
             raise fault
         raise undecodable
     structure = analyse(text, dialect)
@@ -277,10 +288,8 @@ def _place_to_end(piece: Piece, dialect: Dialect) -> int:
     if dialect == "star" and structure.faults:
         # A text field that goes on behind the piece, most likely.
         text = structure.text
-        begin, end = int(text.begins[0]), int(text.ends[0])
-        lines = structure.faults[0].place.line - text.first_line
-        at = begin + sum(len(line) + 1 for line in text.buffer[begin:end].tobytes().split(b"\n", lines)[:lines])
-        return max(at, piece.begin)
+        fault = text.begin_of(structure.faults[0].place.line)
+        return max(place_behind_row(text.buffer, piece.begin, fault, dialect), piece.begin)
     if _is_open(structure):
         width, values = int(structure.loop_width[-1]), int(structure.loop_values[-1])
         rows = values // width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -47,6 +48,8 @@ class Text:
         The number of the line that each begins with.
     first_lines : tuple of int
         For each file, where they differ: of parts of one file.
+    goes_on : bool
+        Whether the one file goes on behind it.
     rows_at : int
         Where the one file goes on with rows of a loop whose labels stand in front; else 0.
     """
@@ -58,6 +61,7 @@ class Text:
     first_line: int = 1
     rows_at: int = 0
     first_lines: tuple[int, ...] = ()
+    goes_on: bool = False
     _line_starts: list[NDArray[np.int64]] = field(default_factory=list, repr=False)
 
     def file_at(self, position: int) -> int:
@@ -68,13 +72,14 @@ class Text:
         """The characters between two positions."""
         return self.buffer[begin:end].tobytes().decode("utf-8", "replace")
 
+    def digest(self, f: int) -> str:
+        """The SHA-256 of a file, given by its number; of one that was packed, that of what was in it."""
+        return hashlib.sha256(self.buffer[self.begins[f] : self.ends[f]].data).hexdigest()
+
     def place(self, position: int, block: str | None = None, label: str | None = None) -> Place:
         """File, line, column and the text of the line, for a position of the buffer."""
         f = self.file_at(position)
-        if not self._line_starts:
-            # Once for all places: a file may give thousands of notices.
-            self._line_starts.append(_line_starts(self.buffer))
-        lines = self._line_starts[0]
+        lines = self._lines()
         first, this = np.searchsorted(lines, [self.begins[f], position], side="right").tolist()
         begin = max(int(self.begins[f]), int(lines[this - 1]) if this else 0)
         end = min(int(lines[this]) if this < len(lines) else len(self.buffer), int(self.ends[f]))
@@ -82,6 +87,19 @@ class Text:
         text = self.cut(begin, min(end, position + 1000)).strip()
         first_line = self.first_lines[f] if self.first_lines else self.first_line
         return Place(self.names[f], this - first + first_line, column, block, label, text)
+
+    def begin_of(self, line: int) -> int:
+        """Where a line of the first file begins, given by its number."""
+        begin, lines = int(self.begins[0]), self._lines()
+        n = line - (self.first_lines[0] if self.first_lines else self.first_line)
+        return int(lines[np.searchsorted(lines, begin, side="right") + n - 1]) if n else begin
+
+    def _lines(self) -> NDArray[np.int64]:
+        """Where lines begin, but for the first."""
+        if not self._line_starts:
+            # Once for all places: a file may give thousands of notices.
+            self._line_starts.append(_line_starts(self.buffer))
+        return self._line_starts[0]
 
 
 def _line_starts(buffer: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -33,11 +33,14 @@ class Stack:
         How many rows are of each file.
     texts : list of FileText or None
         How each file is written; None where it has no loop.
+    digests : tuple of str
+        The SHA-256 of each file, where it was asked for.
     """
 
     table: pa.Table
     counts: NDArray[np.int64]
     texts: list[FileText | None]
+    digests: tuple[str, ...] = ()
 
 
 def group_loops(structure: Structure, loops: NDArray[np.int64], found: Findings) -> dict[tuple[str, ...], list[int]]:

@@ -141,14 +141,19 @@ def evidence_of(
 
 
 def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Findings) -> bool:
-    """Whether the labels of a loop are distinct and its values fill whole rows; else an error is added."""
+    """Whether the labels of a loop are distinct and its values fill whole rows; else an error is added.
+
+    None is where the labels stand in front of rows that go on: it was told of where they are.
+    """
     repeated = first_repeated(labels)
     if repeated is not None:
         index = len(labels) - 1 - list(reversed(labels)).index(repeated)
-        place = structure.place_of_label(int(structure.loop_tags[loop]) + index, int(structure.loop_container[loop]))
-        found.errors.append(
-            StarSyntaxError("the label stands twice in one loop", place=place, remedy="rename or remove one column")
-        )
+        span = int(structure.loop_tags[loop]) + index
+        if structure.start(span) >= structure.text.rows_at:
+            place = structure.place_of_label(span, int(structure.loop_container[loop]))
+            found.errors.append(
+                StarSyntaxError("the label stands twice in one loop", place=place, remedy="rename or remove one column")
+            )
         return False
     width, values = int(structure.loop_width[loop]), int(structure.loop_values[loop])
     if values % width:

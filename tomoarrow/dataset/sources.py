@@ -1,0 +1,69 @@
+"""``sources/``: the STAR files that a dataset was made from, as they were then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import DatasetError, Place
+from .layout import write_table
+from .manifest import SourceInfo, TableInfo, column_infos
+from .snapshot import Snapshot
+from .texts import portable
+
+SOURCES = "sources"
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string(), metadata={"description": "Path of the STAR file, as the project has it"}),
+        pa.field("bytes", pa.int64(), metadata={"description": "Its size", "unit": "byte"}),
+        pa.field("mtime_ns", pa.int64(), metadata={"description": "When it was last changed", "unit": "ns"}),
+        pa.field("sha256", pa.binary(32), metadata={"description": "SHA-256 of its text, unpacked"}),
+    ]
+)
+
+
+def source_info(name: str, path: str | Path, sha256: str = "") -> SourceInfo:
+    """What is kept of a file."""
+    status = os.stat(path)
+    return SourceInfo(name, status.st_size, status.st_mtime_ns, sha256)
+
+
+def write_sources(sources: Sequence[SourceInfo], staging: Path) -> TableInfo:
+    """Write ``sources/``."""
+    table = pa.table(
+        [
+            pa.array([portable(source.path) for source in sources], pa.string()),
+            pa.array([source.bytes for source in sources], pa.int64()),
+            pa.array([source.mtime_ns for source in sources], pa.int64()),
+            pa.array([bytes.fromhex(source.sha256) or None for source in sources], pa.binary(32)),
+        ],
+        schema=_SCHEMA,
+    )
+    parts = write_table(table, staging / SOURCES, staging)
+    return TableInfo(table.num_rows, column_infos(_SCHEMA, {}), parts)
+
+
+def read_sources(snapshot: Snapshot) -> list[SourceInfo]:
+    """The STAR files that a dataset was made from.
+
+    Raises
+    ------
+    DatasetError
+        The table is damaged.
+    """
+    if SOURCES not in snapshot.tables:
+        return [SourceInfo(**source) for source in snapshot.manifest.get(SOURCES, [])]
+    found: list[SourceInfo] = []
+    for file in snapshot.tables[SOURCES]:
+        try:
+            columns = pq.read_table(file.source, schema=_SCHEMA).to_pydict()
+        except (OSError, pa.ArrowException, ValueError) as error:
+            raise DatasetError(f"the file cannot be read: {error}", place=Place(str(file.place))) from error
+        sums = [value.hex() if value else "" for value in columns["sha256"]]
+        found += map(SourceInfo, columns["path"], columns["bytes"], columns["mtime_ns"], sums)
+    return found
