@@ -24,4 +24,7 @@ FOUND = {
     "words before the first block that hold loop_ were all of a file that a piece had": (
         b"a loop_ of words\nand more\nand more\n\n" + _LOOP + b"1 2\n" * 4
     ),
+    "values were expected behind a pair, because rows in front of a piece were forgotten": (
+        b"data_\nloop_\n_r\n_2\nr _\n\n_n ''\na"
+    ),
 }
