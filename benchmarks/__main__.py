@@ -70,6 +70,14 @@ def main() -> int:
 
         show_kernels(_console, quick=chosen.quick)
         return 0
+    if chosen.scale:
+        from .scale import save_scale, show_scale
+
+        with tempfile.TemporaryDirectory(prefix="tomoarrow-scale-") as temporary:
+            numbers = show_scale(_console, Path(temporary), quick=chosen.quick)
+        if not chosen.quick:
+            save_scale(numbers, (chosen.output or _HERE) / "scale.json")
+        return 0
     names = chosen.only.split(",") if chosen.only else list(WORKS)
     if unknown := set(names) - set(WORKS):
         raise SystemExit(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(WORKS)}")
@@ -155,6 +163,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="keep the ratios of a quick run, for later ones")
     parser.add_argument("--readme", action="store_true", help="put the stored results into the README")
     parser.add_argument("--kernels", action="store_true", help="what each kernel costs, instead")
+    parser.add_argument("--scale", action="store_true", help="what many machines would do, by a fitted model, instead")
     return parser.parse_args()
 
 

@@ -21,3 +21,11 @@ def shared() -> Path:
 def small_project(tmp_path_factory: pytest.TempPathFactory) -> Example:
     """A made-up project of 7 tomograms with 5 tilts each. Read only."""
     return make_project(tmp_path_factory.mktemp("project") / "p", tomograms=7, tilts=5)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests tell: how much they tried."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "told":
+                terminalreporter.write_line(f"{report.nodeid}: {value}")

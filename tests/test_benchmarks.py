@@ -12,6 +12,7 @@ from benchmarks.agree import DisagreementError, check_agreement, with_vectors_as
 from benchmarks.contest import Contest, hold
 from benchmarks.measure import Contestant
 from benchmarks.results import Figure, Result, Run, as_markdown, load, save, shortfalls, to_keep, with_kept_aims
+from benchmarks.scale import Line
 
 ROWS = 200
 
@@ -126,3 +127,19 @@ def test_half_of_a_kept_ratio_is_still_good_and_less_is_not() -> None:
     more = {key: {name: 3 * ratio for name, ratio in ratios.items()} for key, ratios in kept.items()}
     assert len(shortfalls(with_kept_aims(result, more, 2.0), of_best=True)) == 1
     assert not shortfalls(with_kept_aims(result, {}, 2.0), of_best=True)
+
+
+@pytest.mark.parametrize(("fixed", "each"), [(2.0, 0.5), (0.0, 0.1), (3.0, 0.0)])
+def test_a_line_through_points_of_one_is_that_line(fixed: float, each: float) -> None:
+    counts = [10, 100, 1000]
+    line = Line.through(counts, [fixed + each * n for n in counts])
+    assert (line.fixed, line.each) == pytest.approx((fixed, each), abs=1e-9)
+    assert line.at(10**6) == pytest.approx(fixed + each * 10**6)
+
+
+def test_a_line_has_no_negative_numbers() -> None:
+    falling = Line.through([10, 20, 30], [3.0, 2.0, 1.0])
+    assert falling.fixed >= 0
+    assert falling.each >= 0
+    steep = Line.through([10, 20], [1.0, 4.0])
+    assert steep.fixed == 0

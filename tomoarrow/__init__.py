@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .dataset.assembling import finalise
     from .dataset.convert import convert
     from .dataset.dataset import Dataset
     from .dataset.export import ExportReport, export
+    from .dataset.partition import partition
     from .dataset.pictures import plot_distributions, plot_particles, plot_tilts, plot_tomograms, write_page
+    from .dataset.planning import Plan, plan
     from .dataset.report import Report
     from .dataset.verify import VerifyReport, verify
     from .errors import (
@@ -54,6 +57,7 @@ _HOMES = {
     "ExportReport": "dataset.export",
     "Finding": "relion.checks.finding",
     "MissingFileError": "errors",
+    "Plan": "dataset.planning",
     "Report": "dataset.report",
     "SchemaError": "errors",
     "StarSyntaxError": "errors",
@@ -64,6 +68,9 @@ _HOMES = {
     "WriteReport": "star.writer",
     "convert": "dataset.convert",
     "export": "dataset.export",
+    "finalise": "dataset.assembling",
+    "partition": "dataset.partition",
+    "plan": "dataset.planning",
     "plot_distributions": "dataset.pictures",
     "plot_particles": "dataset.pictures",
     "plot_tilts": "dataset.pictures",
@@ -91,6 +98,7 @@ __all__ = [
     "MissingFileError",
     "Notice",
     "Place",
+    "Plan",
     "Reject",
     "Report",
     "SchemaError",
@@ -103,7 +111,10 @@ __all__ = [
     "__version__",
     "convert",
     "export",
+    "finalise",
     "open_star",
+    "partition",
+    "plan",
     "plot_distributions",
     "plot_particles",
     "plot_tilts",

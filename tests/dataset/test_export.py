@@ -519,6 +519,7 @@ def test_a_project_of_many_parquet_files_rewritten(tmp_path: Path, monkeypatch: 
     source = files_below(tmp_path / "p")
     monkeypatch.setattr("tomoarrow.dataset.layout.ROW_GROUP_ROWS", 10)
     monkeypatch.setattr("tomoarrow.dataset.layout.FILE_ROWS", 40)
+    monkeypatch.setattr("tomoarrow.dataset.layout._MOST_FILES", 1)
     ta.convert(made.tomograms_star, tmp_path / "ds")
     assert len(parquet_files(tmp_path / "ds" / "tilts")) == 3
     rewrite(tmp_path / "ds", tool)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tracemalloc
 from pathlib import Path
 
 import mrcfile
@@ -51,6 +53,23 @@ def test_what_is_no_mrc_file_is_refused(tmp_path: Path, content: bytes) -> None:
         read_mrc_header("a.mrc", tmp_path)
 
 
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mrc")
+    for name in ("pipe.mrc", "/dev/zero", "."):
+        with pytest.raises(ta.SchemaError, match="no regular file"):
+            read_mrc_header(name, tmp_path)
+
+
+def test_an_extended_header_is_not_read_whatever_its_length(tmp_path: Path) -> None:
+    with mrcfile.new(tmp_path / "a.mrc", np.zeros((60, 40), np.float32)) as file:
+        file.header.nsymbt = 2**31 - 1
+    os.truncate(tmp_path / "a.mrc", 1 << 40)
+    tracemalloc.start()
+    assert read_mrc_header("a.mrc", tmp_path).size == (40, 60, 1)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ta.MissingFileError, match="No such file") as caught:
         read_mrc_header("3@b.mrc", tmp_path)
@@ -58,6 +77,6 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_without_the_library_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mrcfile.mrcfile", None)
+    monkeypatch.setitem(sys.modules, "mrcfile.mrcinterpreter", None)
     with pytest.raises(ta.UsageError, match=r"tomoarrow\[mrc\]"):
         read_mrc_header("a.mrc", tmp_path)

@@ -298,6 +298,21 @@ def test_images_of_a_project_that_has_moved(tmp_path: Path) -> None:
         dataset.particle_tilts(image_size="headers")
 
 
+def test_images_outside_of_the_project_are_read_only_if_they_may(tmp_path: Path) -> None:
+    project = tmp_path / "other"
+    project.mkdir()
+    texts = {name: loop(name, ALIGNED, [[row[0], f"../{name}.mrc", *row[2:]] for row in TILTS[name]]) for name in TILTS}
+    dataset = small(tmp_path, tilts=texts)
+    for name in TILTS:
+        mrcfile.new(tmp_path / f"{name}.mrc", np.zeros((48, 65), np.float32)).close()
+    with pytest.raises(ta.MissingFileError, match="outside of the project") as refused:
+        dataset.particle_tilts(image_size="headers", project=project)
+    assert [error.place.text for error in refused.value.errors] == [f"../{name}.mrc" for name in TILTS]
+    assert "--allow-outside" in str(refused.value)
+    found = dataset.particle_tilts(image_size="headers", project=project, allow_outside=True)
+    assert found.collect().height == 5
+
+
 def test_matrices_of_relion_4_are_used_as_they_are(tmp_path: Path) -> None:
     labels, rows = without(GLOBAL, TOMOGRAMS, "rlnTomoTiltSeriesStarFile")
     projections = [f"rlnTomoProj{axis}" for axis in "XYZW"]

@@ -304,3 +304,16 @@ def test_an_export_is_looked_for_below_its_folder_even_where_paths_are_absolute(
     copy.write_text(copy.read_text().replace("2.0", "2.5"))
     (difference, _) = ta.verify(tmp_path / "ds", against=tmp_path / "out").differences
     assert difference.file == str(absolute)
+
+
+def test_files_outside_of_the_project_are_read_only_if_they_may(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {"A": tilts("A", 3), "B": tilts("B", 2)})
+    (tmp_path / "p" / "tilt_series" / "0.star").rename(tmp_path / "0.star")
+    star.write_text(star.read_text().replace("tilt_series/0.star", "../0.star"))
+    with pytest.raises(ta.MissingFileError, match="leads out"):
+        ta.convert(star, tmp_path / "ds", missing="skip")
+    ta.convert(star, tmp_path / "ds", allow_outside=True)
+    assert ta.verify(tmp_path / "ds", allow_outside=True).differences == []
+    report = ta.verify(tmp_path / "ds")
+    assert [(each.file, each.kind) for each in report.differences] == [("../0.star", "outside")]
+    assert (report.files, report.values_equal, report.bytes_equal, report.exit_code) == (3, 2, 2, 1)

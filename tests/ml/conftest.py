@@ -25,6 +25,7 @@ def dataset(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(layout, "ROW_GROUP_ROWS", 21)
         patched.setattr(layout, "FILE_ROWS", 63)
+        patched.setattr(layout, "_MOST_FILES", 1)
         ta.convert(project, folder)
     return folder
 

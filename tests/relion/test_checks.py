@@ -325,6 +325,11 @@ MISTYPED = [
     ("missing-image", TOMOGRAMS, "rec_TS_01.mrc", "rec_TS_1.mrc"),
     ("missing-image", OPTIMISATION_SET, "half1.mrc", "half.mrc"),
     ("missing-file", TOMOGRAMS, "TS_01.edf", "TS_1.edf"),
+    ("outside-star", TOMOGRAMS, " Tomograms/job006/tilt_series/TS_01", " ../Tomograms/job006/tilt_series/TS_01"),
+    ("outside-star absolute-path", TOMOGRAMS, " Tomograms/job006/tilt_series/TS_01", " /etc/TS_01"),
+    ("outside-star", OPTIMISATION_SET, "Polish/job011/motion.star", "/dev/zero"),
+    ("outside-file", OPTIMISATION_SET, "Reconstruct/job012/half1.mrc", "../half1.mrc"),
+    ("outside-file", TOMOGRAMS, "rec_TS_01.mrc", "../../../../rec_TS_01.mrc"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,28 @@ def test_a_broken_file_is_told_of_among_the_others(project: Path) -> None:
     (project / "Extract/job009/p.star").write_text(PARTICLES + "T1\n")
     broken = next(each for each in summarise(project) if each.path == "Extract/job009/p.star")
     assert "a row of 1 value in a loop of 2 labels" in broken.problem
+
+
+def test_what_leads_out_of_the_project_is_told_of_and_not_looked_at(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    for path in [*tmp_path.iterdir()]:
+        if path != folder:
+            path.rename(folder / path.name)
+    given = folder / "Extract/job009/optimisation_set.star"
+    (tmp_path / "p.star").write_bytes((folder / "Extract/job009/p.star").read_bytes())
+    given.write_text(given.read_text().replace("Extract/job009/p.star", "../p.star"))
+    for found in (summarise(given)[0], next(each for each in summarise(folder) if "optimisation" in each.path)):
+        assert [(each.path, each.missing, each.outside) for each in found.refers if each.outside] == [
+            ("../p.star", 0, 1)
+        ]
+    assert [each.path for each in summarise(given)] == ["Extract/job009/optimisation_set.star"]
+    everything = summarise(given, folder, allow_outside=True)
+    assert [each.path for each in everything] == ["Extract/job009/optimisation_set.star", "../p.star"]
+    assert not any(each.outside for each in everything[0].refers)
+
+
+def test_what_is_no_regular_file_is_not_opened(project: Path) -> None:
+    os.mkfifo(project / "Extract" / "pipe.star")
+    (project / "Extract" / "folder.star").mkdir()
+    assert summarise(project) == [SUMMARIES[name] for name in sorted(SUMMARIES)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tomoarrow.relion.project import find_project
+from tomoarrow.relion.project import find_project, paths_outside
 
 
 @pytest.fixture
@@ -39,3 +39,122 @@ def test_above_the_file(star: Path, paths: list[str], missing: tuple[int, ...]) 
 def test_nothing_tells(star: Path) -> None:
     found = find_project(star, ["x.star"])
     assert (found.directory, found.how, found.missing) == (Path.cwd(), "current directory", (0,))
+
+
+# ---- What leads out ------------------------------------------------------------------------------------------------
+
+SECRET = "secret/other.star"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a file, a link to a disk with data, and one beside it; by another name, too."""
+    home, disk = tmp_path / "project", tmp_path / "disk" / "data"
+    for path in (home / "Job" / "a.star", disk / "b.star", disk.parent / "d.star", tmp_path / SECRET):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (home / "Movies").symlink_to(disk)
+    (home / "c.star").symlink_to(disk / "b.star")
+    (tmp_path / "alias").symlink_to(home)
+    return home
+
+
+INSIDE = [
+    "Job/a.star",
+    "./Job//a.star",
+    "Job/../Job/a.star",
+    "../project/Job/a.star",
+    "{tmp}/project/Job/a.star",
+    "{tmp}/project/../project/Job/a.star",
+    "{tmp}/alias/Job/a.star",
+    "Movies/b.star",
+    "{tmp}/alias/Movies/b.star",
+    "c.star",
+    "a..b/x.star",
+    "",
+]
+OUTSIDE = [
+    "../secret/other.star",
+    "../../etc/passwd",
+    "Job/../../secret/other.star",
+    "{tmp}/secret/other.star",
+    "{tmp}/project/../secret/other.star",
+    "{tmp}/project2/a.star",
+    "{tmp}/alias/../secret/other.star",
+    "/etc/passwd",
+    "//etc/passwd",
+    "/dev/zero",
+    # The text says d.star of the project, the system takes that of the disk.
+    "Movies/../d.star",
+    "Movies/../../secret/other.star",
+    "..",
+    "/",
+    "a\0/../b.star",
+]
+
+
+@pytest.mark.parametrize("path", INSIDE)
+def test_inside(project: Path, tmp_path: Path, path: str) -> None:
+    assert paths_outside(project, [path.format(tmp=tmp_path)]) == ()
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_outside(project: Path, tmp_path: Path, path: str) -> None:
+    named = ["Job/a.star", path.format(tmp=tmp_path)]
+    found = find_project(project / "Job" / "set.star", named, project)
+    assert (found.outside, found.missing) == ((1,), ())
+    assert find_project(project / "Job" / "set.star", named, project, allow_outside=True).outside == ()
+
+
+@pytest.mark.parametrize("path", INSIDE + OUTSIDE)
+def test_all_is_outside_of_the_root_of_the_file_system(tmp_path: Path, path: str) -> None:
+    assert paths_outside(Path("/"), [path.format(tmp=tmp_path)]) == (0,)
+
+
+#: Where a file at Job/job001/set.star of the project is found to belong, by what it names and where one stands.
+FOUND = [
+    # Relative paths tell; those that lead out do not count.
+    (["Job/a.star", "../secret/other.star"], "..", "project"),
+    (["Job/a.star", "{tmp}/secret/other.star"], "..", "project"),
+    # Absolute paths tell nothing: where RELION has worked does.
+    (["{tmp}/project/Job/a.star"], "..", "project"),
+    (["{tmp}/secret/other.star"], "../secret", "project"),
+    (["/etc/passwd"], "/", "project"),
+    # Not the whole file system, though the path is there.
+    (["etc/passwd"], "/", None),
+]
+
+
+@pytest.mark.parametrize(("paths", "here", "expected"), FOUND)
+def test_paths_that_lead_out_find_no_project(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str], here: str, expected: str | None
+) -> None:
+    star = project / "Job" / "job001" / "set.star"
+    star.parent.mkdir()
+    monkeypatch.chdir(project / here)
+    found = find_project(star, [path.format(tmp=tmp_path) for path in paths])
+    if expected is not None:
+        assert found.directory == tmp_path / expected
+    assert {*found.outside, *found.missing} == {i for i, path in enumerate(paths) if "Job/a" not in path}
+
+
+@pytest.mark.parametrize(
+    ("mark", "here", "expected"),
+    [
+        ("default_pipeline.star", ".", "project"),
+        (".gui_projectdir", ".", "project"),
+        # Who stands above the file means what is below.
+        (None, ".", ""),
+        (None, "project", "project"),
+        # Else the file's own folder; never the root.
+        (None, "secret", "project/Job"),
+        (None, "/", "project/Job"),
+    ],
+)
+def test_where_only_absolute_paths_are_named(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str | None, here: str, expected: str
+) -> None:
+    if mark is not None:
+        (project / mark).touch()
+    monkeypatch.chdir(tmp_path / here)
+    assert find_project(project / "Job" / "a.star", ["/etc/passwd"]).directory == tmp_path / expected

@@ -12,6 +12,7 @@ import typer
 
 from ..errors import UsageError
 from .errors import errors_told
+from .parts import finalise, partition, plan
 from .query import query
 
 app = typer.Typer(
@@ -27,6 +28,9 @@ app = typer.Typer(
     "130 interrupted.",
 )
 
+_AllowOutside = Annotated[
+    bool, typer.Option("--allow-outside", help="Read files outside of the project too, where paths lead there.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
 
 
@@ -43,18 +47,19 @@ def _root(
 
 @app.command()
 def convert(
-    source: Annotated[
-        Path | None,
+    paths: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="INPUT",
-            help="A set of a project, such as optimisation_set.star or tomograms.star, or any other STAR file.",
+            metavar="INPUT... DATASET",
+            help="A set of a project, such as optimisation_set.star or tomograms.star, or any other STAR file; or one "
+            "of each of several projects. Then the folder to make. URLs of object stores are taken, too.",
+            show_default=False,
         ),
     ] = None,
-    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="The folder to make.")] = None,
-    source_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--o", hidden=True)] = None,
+    source_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
+    dataset_option: Annotated[str | None, typer.Option("--o", hidden=True)] = None,
     project: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="The project directory, to which paths in STAR files are relative. Found by itself if not given."
         ),
@@ -66,6 +71,10 @@ def convert(
         int | None, typer.Option("--threads", "--j", min=1, help="How many threads read and parse.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Bring a dataset that is there up to date: read only files that have changed."),
+    ] = False,
     missing: Annotated[
         Literal["error", "skip"],
         typer.Option(help="Files that are named and not there: refuse, or leave out and list them."),
@@ -74,32 +83,61 @@ def convert(
         Literal["error", "null"],
         typer.Option(help="Values that do not fit their label's type: refuse, or read as null and list them."),
     ] = "error",
+    on_bad_file: Annotated[
+        Literal["error", "skip"],
+        typer.Option(help="Tilt series and sets that cannot be read: refuse, or leave out and list them."),
+    ] = "error",
+    max_rejects: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Refuse when more than N of those would be left out.")
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what RELION itself would read as something else.")
     ] = False,
+    name_by: Annotated[
+        Literal["project", "path"],
+        typer.Option(help="What several projects are called: as their directories, or by their paths."),
+    ] = "project",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Let the workers of a dask cluster do it.")
+    ] = None,
+    local_cluster: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Let N processes of this machine do it, by dask.")
+    ] = None,
+    allow_outside: _AllowOutside = False,
     as_json: _Json = False,
 ) -> None:
     """Convert a set of a RELION project, with all that it names, to one Parquet dataset."""
-    source, dataset = source_option or source, dataset_option or dataset
+    named = [*([source_option] if source_option else []), *(paths or []), *([dataset_option] if dataset_option else [])]
     with errors_told(as_json=as_json):
-        if source is None or dataset is None:
+        if len(named) < 2:
             raise UsageError("INPUT and DATASET are needed", expected="tomoarrow convert tomograms.star DATASET")
+        *sources, dataset = named
+        from .clusters import cluster_client
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, quiet=as_json)
         from ..dataset.convert import convert as run
 
-        with progress_bar("convert", "tomograms", quiet=as_json) as progress:
+        with (
+            cluster_client(scheduler, local_cluster) as client,
+            progress_bar("convert", "tomograms", quiet=as_json) as progress,
+        ):
             report = run(
-                source,
+                sources[0] if len(sources) == 1 else sources,
                 dataset,
+                client=client,
+                name_by=name_by,
                 project=project,
                 partition_by=partition_by,
                 threads=threads,
                 force=force,
+                update=update,
                 missing=missing,
                 on_bad_value=on_bad_value,
+                on_bad_file=on_bad_file,
+                max_rejects=max_rejects,
                 strict=strict,
+                allow_outside=allow_outside,
                 progress=progress,
             )
     # Outside: what goes wrong from here on is not the conversion.
@@ -114,16 +152,19 @@ def convert(
 
 @app.command()
 def export(
-    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
-    directory: Annotated[Path | None, typer.Argument(metavar="OUT_DIR", help="A new or empty folder.")] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
-    directory_option: Annotated[Path | None, typer.Option("--o", hidden=True)] = None,
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
+    directory: Annotated[str | None, typer.Argument(metavar="OUT_DIR", help="A new or empty folder.")] = None,
+    dataset_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
+    directory_option: Annotated[str | None, typer.Option("--o", hidden=True)] = None,
     tomograms: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this tomogram; may be given several times.")
     ] = None,
     where: Annotated[
         str | None,
         typer.Option(metavar="EXPR", help="Only tilts for which this is true, such as 'rlnDefocusU < 50000'."),
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of a dataset of several projects only this one.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files.")] = False,
     as_json: _Json = False,
@@ -139,7 +180,9 @@ def export(
         from ..dataset.export import export as run
 
         with progress_bar("export", "files", quiet=as_json) as progress:
-            report = run(dataset, directory, tomograms=tomograms, where=where, force=force, progress=progress)
+            report = run(
+                dataset, directory, tomograms=tomograms, where=where, project=project, force=force, progress=progress
+            )
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
@@ -151,11 +194,15 @@ def export(
 
 @app.command()
 def verify(
-    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
+    dataset_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
+        str | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
     ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Look at the dataset alone: whether its files have their checksums.")
+    ] = False,
+    allow_outside: _AllowOutside = False,
     as_json: _Json = False,
 ) -> None:
     """Read the STAR files of a dataset again and compare, value by value and byte by byte."""
@@ -163,13 +210,18 @@ def verify(
     with errors_told(as_json=as_json):
         if dataset is None:
             raise UsageError("DATASET is needed", expected="tomoarrow verify DATASET")
+        if fast and against is not None:
+            raise UsageError("--fast looks at the dataset alone", remedy="leave --against out")
+    if fast:
+        _verify_fast(dataset, as_json=as_json)
+    with errors_told(as_json=as_json):
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, to_write=True, quiet=as_json)
         from ..dataset.verify import verify as run
 
         with progress_bar("verify", "files", quiet=as_json) as progress:
-            report = run(dataset, against=against, progress=progress)
+            report = run(dataset, against=against, allow_outside=allow_outside, progress=progress)
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
@@ -179,12 +231,26 @@ def verify(
     raise typer.Exit(report.exit_code)
 
 
+def _verify_fast(dataset: str, *, as_json: bool) -> None:
+    from ..dataset.integrity import verify_files
+    from .show import show_integrity
+
+    with errors_told(as_json=as_json):
+        report = verify_files(dataset)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        show_integrity(report)
+    raise typer.Exit(report.exit_code)
+
+
 @app.command()
 def validate(
     source: Annotated[
-        Path | None, typer.Argument(metavar="INPUT", help="Any STAR file of a project; best an optimisation set.")
+        Path | None,
+        typer.Argument(metavar="INPUT", readable=False, help="Any STAR file of a project; best an optimisation set."),
     ] = None,
-    source_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    source_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
     project: Annotated[
         Path | None,
         typer.Option(
@@ -197,6 +263,7 @@ def validate(
         Literal["table", "json", "sarif", "lines"],
         typer.Option("--format", help="For people; or for programs: JSON, SARIF 2.1.0, or path:line:column lines."),
     ] = "table",
+    allow_outside: _AllowOutside = False,
     listed: Annotated[bool, typer.Option("--list", help="Print what is looked for, and check nothing.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -215,7 +282,7 @@ def validate(
             compile_kernels(to_convert=True, quiet=form != "table")
             from ..relion.validation import validate as run
 
-            report = run(source, project=project, files=files, strict=strict)
+            report = run(source, project=project, files=files, strict=strict, allow_outside=allow_outside)
     if report is None:
         show_checks(CHECKS, form)
     else:
@@ -225,15 +292,16 @@ def validate(
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")],
     dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
+    allow_outside: _AllowOutside = False,
     as_json: _Json = False,
 ) -> None:
     """Show what a STAR file, a project or a dataset holds: sets and what they refer to, blocks, columns, rows."""
     with errors_told(as_json=as_json):
         from .show import describe, show_description
 
-        description = describe(path, dialect)
+        description = describe(path, dialect, allow_outside=allow_outside)
         if as_json:
             print(json.dumps(description, allow_nan=False))
         else:
@@ -241,12 +309,17 @@ def inspect(
 
 
 app.command()(query)
+app.command()(plan)
+app.command()(partition)
+app.command()(finalise)
 
 
 @app.command()
 def report(
-    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--i", hidden=True)] = None,
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="DATASET", readable=False, help="A dataset that convert made.")
+    ] = None,
+    dataset_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", "--o", metavar="FILE", help="The page; one that is there is replaced.")
     ] = Path("report.html"),
@@ -271,7 +344,7 @@ def report(
 
 @app.command()
 def example(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", readable=False, help="A new or empty folder.")],
     tomograms: Annotated[int, typer.Option(min=1, help="How many tomograms.")] = 5,
     tilts: Annotated[int, typer.Option(min=0, help="How many tilt images of each.")] = 41,
     particles: Annotated[int, typer.Option(min=0, help="How many particles of each, with trajectories.")] = 0,

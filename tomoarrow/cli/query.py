@@ -20,7 +20,7 @@ _MOST_ROWS = 40
 
 
 def query(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset that convert made.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset that convert made.")],
     sql: Annotated[
         str | None,
         typer.Argument(metavar="SQL", help="A question, or the name of a listed one; without, all are listed."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from ..dataset.export import ExportReport
+    from ..dataset.integrity import IntegrityReport
     from ..dataset.report import Report
+    from ..dataset.stores import Remote
     from ..dataset.verify import VerifyReport
     from ..star.structure import Dialect
 
@@ -28,7 +31,7 @@ _ROWS = {
     "manifolds": "manifolds",
 }
 
-_SETS = ("tomogram set", "optimisation set", "particle set", "trajectory set", "manifold set")
+_SETS = ("tomogram set", "projects", "optimisation set", "particle set", "trajectory set", "manifold set")
 
 #: Of the differences between a dataset and its files so many are shown.
 _MOST_DIFFERENCES = 40
@@ -43,6 +46,10 @@ def show_report(report: Report) -> None:
         f"in {report.seconds:.2f} s",
         markup=False,
     )
+    if report.read_again is not None:
+        n = report.read_again
+        again = f"{n} STAR file{'s have' if n != 1 else ' has'} changed and {'were' if n != 1 else 'was'} read again"
+        console.print(again if n else "up to date: no STAR file has changed", markup=False)
     console.print(f"project directory: {report.project} ({report.project_how})", markup=False)
     for warning in report.warnings:
         where = f"{warning.count} in {warning.files} file{'s' * (warning.files != 1)}, first {warning.first}"
@@ -89,30 +96,41 @@ def show_verification(report: VerifyReport) -> None:
     )
 
 
-def describe(path: Path, dialect: Dialect) -> dict[str, Any]:
+def show_integrity(report: IntegrityReport) -> None:
+    """Print what a comparison with the manifest found."""
+    console = Console(highlight=False, soft_wrap=True)
+    for each in report.damages[:_MOST_DIFFERENCES]:
+        console.print(f"{each.file}: {each.kind}: {each.what}", markup=False)
+    what = "as they were written" if not report.damages else f"{len(report.damages)} of them are not as they were"
+    console.print(
+        f"{report.dataset}, version {report.version}: {report.files} files, {report.bytes / _MB:.1f} MB, {what}, "
+        f"in {report.seconds:.2f} s",
+        markup=False,
+    )
+
+
+def describe(what: str, dialect: Dialect, *, allow_outside: bool = False) -> dict[str, Any]:
     """What a STAR file or a dataset holds, as plain values."""
+    from ..dataset.stores import Remote, place_of
+
+    path = place_of(what)
+    if isinstance(path, Remote):
+        return _describe_remote(path, dialect)
     if path.is_dir() and not (path / "manifest.json").exists():
         from ..relion.overview import summarise
 
-        sets = [asdict(each) for each in summarise(path)]
+        sets = [asdict(each) for each in summarise(path, allow_outside=allow_outside)]
         if sets:
             return {"path": str(path), "what": "RELION project", "sets": sets, "warnings": []}
     if path.is_dir():
-        from ..dataset.manifest import read_manifest
-
-        manifest = read_manifest(path)
-        tables = [
-            {"name": name, "rows": table["rows"], "files": len(table["files"]), "columns": table["columns"]}
-            for name, table in manifest["tables"].items()
-        ]
-        facts = {key: manifest[key] for key in ("kind", "input", "project", "created", "written_by", "warnings")}
-        return {"path": str(path), "what": "dataset", **facts, "tables": tables}
+        return _describe_dataset(path)
     from ..dataset.manifest import column_infos
     from ..relion.overview import summarise
     from ..relion.reading import read_star
     from ..star.source import reads_again
 
-    sets = [asdict(each) for each in summarise(path)] if dialect == "relion" and reads_again(path) else []
+    is_set = dialect == "relion" and reads_again(path)
+    sets = [asdict(each) for each in summarise(path, allow_outside=allow_outside)] if is_set else []
     kind = sets[0]["kind"] if sets else "STAR file"
     if kind == "trajectory set":
         # A table for each of a million particles is nothing to look at.
@@ -145,6 +163,32 @@ def describe(path: Path, dialect: Dialect) -> dict[str, Any]:
         "bad_values": [f"{reject.place}: {reject.text!r} is {reject.reason}" for reject in document.rejects],
         "blocks": blocks,
     }
+
+
+def _describe_dataset(path: Path | Remote) -> dict[str, Any]:
+    from ..dataset.manifest import read_manifest
+
+    manifest = read_manifest(path)
+    tables = [
+        {"name": name, "rows": table["rows"], "files": len(table["files"]), "columns": table["columns"]}
+        for name, table in manifest["tables"].items()
+    ]
+    facts = {key: manifest[key] for key in ("kind", "input", "project", "created", "written_by", "warnings")}
+    return {"path": str(path), "what": "dataset", **facts, "tables": tables}
+
+
+def _describe_remote(path: Remote, dialect: Dialect) -> dict[str, Any]:
+    """What a dataset, or else a STAR file, in an object store holds."""
+    from ..dataset.manifest import FILE_NAME
+    from ..dataset.origin import origin_of
+
+    try:
+        (path / FILE_NAME).read_bytes()
+    except OSError:
+        with origin_of(path, None) as origin:
+            found: dict[str, Any] = json.loads(origin.told(json.dumps(describe(str(origin.path), dialect))))
+            return found
+    return _describe_dataset(path)
 
 
 def _plain(value: Any) -> Any:
@@ -195,9 +239,11 @@ def _sets_table(sets: list[dict[str, Any]]) -> Table:
     return shown
 
 
-def _reference_line(label: str, path: str, count: int, missing: int) -> str:
+def _reference_line(label: str, path: str, count: int, missing: int, outside: int) -> str:
     what = path if count == 1 else f"{count} files, {path}, ..."
-    return f"{label}: {what}" + (f" ({missing} missing)" if count > 1 and missing else " (missing)" if missing else "")
+    lacking = {"missing": missing, "outside of the project, not looked at": outside}
+    told = [why if count == 1 else f"{n} {why}" for why, n in lacking.items() if n]
+    return f"{label}: {what}" + (f" ({'; '.join(told)})" if told else "")
 
 
 def _columns_table(title: str, columns: list[dict[str, str]]) -> Table:

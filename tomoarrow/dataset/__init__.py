@@ -33,7 +33,7 @@ the run that writes it is killed, and the version before stays until then.
    sees all of it or nothing. Of a later one the new files are moved among the old ones, under names that no version
    has had (``part-00000-v2.parquet``), folders are flushed, and ``manifest.json`` is replaced by one rename: that is
    the commit.
-5. *Clear away.* Files that are only of the version before are removed. The new manifest lists them (``retired``), so
+5. *Clear away.* Files that are only of versions before are removed. The new manifest lists them (``retired``), so
    that the next run removes what this one could not.
 
 Killed before the commit, the old version is as it was; behind it, the new one is complete, and at most files are left

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ class Contents:
     sources : list of SourceInfo
     missing : int
         How many tilt-series files are not there.
+    series : sequence of str
+        The paths of those that are.
     """
 
     kind: str
@@ -36,3 +38,4 @@ class Contents:
     tables: dict[str, TableInfo]
     sources: list[SourceInfo]
     missing: int = 0
+    series: Sequence[str] = ()

@@ -4,55 +4,69 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from .._version import __version__
 from ..errors import UsageError, check_choice
 from ..relion.labels import LABELS
 from ..relion.tomogram_set import MOST_HELD
 from ..star.faults import refuse
 from ..star.source import held_or_open, reads_again
-from ..star.tables import Findings, OnBadValue, Options
+from ..star.tables import OnBadValue, Options
 from ..star.threads import cores
-from .contents import Contents, Progress
-from .manifest import Manifest
-from .members import Request, check_members, find_members, write_members
-from .noticed import NOTICES, REJECTS, write_notices, write_rejects
+from .cluster import convert_with
+from .contents import Progress
+from .making import Made, Work, all_anew, check_rejects, manifest_for, renewed, report_of
+from .manifest import FILE_NAME, Manifest, manifest_of
+from .members import Request
+from .origin import origin_of
 from .paths import told
-from .report import INNER_TABLES, Report, WarningSummary, summarise
-from .sources import SOURCES, write_sources
+from .projects import NameBy, merged, names_of, summed
+from .report import Report
+from .snapshot import open_snapshot
 from .staging import check_target, commit, staged
-from .tomogram_sets import OnMissing
+from .stores import Remote, is_url, place_of
+from .tomogram_sets import OnBadFile, OnMissing
+from .uploading import commit_to_store, look_at, staged_for_store
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def convert(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     dataset: str | os.PathLike[str],
     *,
     project: str | os.PathLike[str] | None = None,
     partition_by: str | None = None,
     threads: int | None = None,
     force: bool = False,
+    update: bool = False,
     missing: OnMissing = "error",
     on_bad_value: OnBadValue = "error",
+    on_bad_file: OnBadFile = "error",
+    max_rejects: int | None = None,
     strict: bool = False,
+    allow_outside: bool = False,
     progress: Progress | None = None,
+    client: Client | None = None,
+    name_by: NameBy = "project",
 ) -> Report:
     """Convert a set of a RELION project, all that an optimisation set names, or any other STAR file, to a dataset.
 
     Parameters
     ----------
-    source : path
+    source : path or URL
         What it is, is found out from its labels: an optimisation set, which brings all sets that it names; the
         global file of a tomogram set of any job (``tomograms.star``, ``tilt_series.star``), which brings its tilt
         series, or holds them, as RELION 4 and WarpTools have it; a set of particles, trajectories or manifolds. Of
-        any other STAR file each loop becomes a table.
-    dataset : path
-        The folder to make.
+        any other STAR file each loop becomes a table. Several, each of another project, make one dataset with a column
+        ``project``.
+    dataset : path or URL
+        The folder to make, or the place in an object store.
     project : path, optional
         The project directory. Found by itself where not given: see `tomoarrow.relion.project`.
     partition_by : str, optional
@@ -61,14 +75,29 @@ def convert(
         How many threads read and parse; by default as many as there are cores for this process.
     force : bool
         Replace a dataset that is there.
+    update : bool
+        Bring a dataset that is there up to date: only files that have changed are read again, by size and time, then
+        by checksum, and only what holds them is written. What comes out has the rows of a new conversion.
     missing : "error" or "skip"
         What to do about files that are named and not there: refuse, or leave out and list.
     on_bad_value : "error" or "null"
         What to do about values that do not fit their label's type: refuse, or read as null and list.
+    on_bad_file : "error" or "skip"
+        What to do about tilt-series files, and sets that an optimisation set names, which cannot be read: refuse, or
+        leave out and list.
+    max_rejects : int, optional
+        Refuse when more than so many values, files and tomograms would be left out.
     strict : bool
         Refuse what RELION's own reader would read as something else, instead of warning.
+    allow_outside : bool
+        Read files outside of the project as well, where paths in STAR files lead there.
     progress : callable, optional
         Called with the number of tomograms done, and of all.
+    client : distributed.Client, optional
+        Of a dask cluster whose workers share a file system with this process: they convert the tilt series. It takes
+        ``pip install tomoarrow[dask]``.
+    name_by : "project" or "path"
+        What several projects are called: as their directories, or by their paths from the folder above all.
 
     Returns
     -------
@@ -82,61 +111,136 @@ def convert(
     started = time.perf_counter()
     check_choice("missing", missing, get_args(OnMissing))
     check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
+    check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
     if threads is not None and threads < 1:
         raise UsageError(f"threads={threads}", expected="1 or more")
+    if not isinstance(source, str | os.PathLike):
+        alone = {"project": project is not None, "update": update, "strict": strict, "client": client is not None}
+        _check_for_many(alone, dataset, name_by)
+        options = Options(LABELS, {}, on_bad_value)
+        requests = [
+            Request(Path(each), Path(each), None, missing, on_bad_file, options, threads or cores(), allow_outside)
+            for each in source
+        ]
+        report = _convert_many(requests, dataset, partition_by, name_by, max_rejects, progress, force=force)
+        return replace(report, seconds=round(time.perf_counter() - started, 3))
+    target = _target(dataset, source, force=force, update=update)
+    if client is not None:
+        _check_for_cluster(source, target, update=update, strict=strict)
+        return convert_with(
+            client,
+            source,
+            dataset,
+            project=project,
+            partition_by=partition_by,
+            force=force,
+            missing=missing,
+            on_bad_value=on_bad_value,
+            on_bad_file=on_bad_file,
+            allow_outside=allow_outside,
+            max_rejects=max_rejects,
+            progress=progress,
+        )
+    asked = {
+        "missing": missing,
+        "on_bad_value": on_bad_value,
+        "on_bad_file": on_bad_file,
+        "partition_by": partition_by,
+        "allow_outside": allow_outside,
+    }
+    with ExitStack() as stack:
+        origin = stack.enter_context(origin_of(source, project))
+        path = origin.path
+        again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
+        options = Options(LABELS, {}, on_bad_value)
+        request = Request(path, again, origin.project, missing, on_bad_file, options, threads or cores(), allow_outside)
+        if isinstance(target, Path):
+            stack.enter_context(told(target))
+            staging = stack.enter_context(staged(target, force=force or update))
+        else:
+            staging = stack.enter_context(staged_for_store(target, force=force))
+        work = Work(request, partition_by, staging.folder, asked, progress)
+        is_there = update and isinstance(target, Path) and (target / FILE_NAME).exists()
+        old = open_snapshot(target) if is_there else None
+        made = (None if old is None else renewed(work, old)) or all_anew(work)
+        made = replace(made, found=origin.found(made.found))
+        if strict:
+            refuse(made.found.notices)
+        check_rejects(made.found.rejects, max_rejects)
+        if old is not None and made.is_same:
+            manifest = manifest_of(old.manifest)
+        else:
+            manifest = manifest_for(path, made, asked, staging.folder)
+            manifest = replace(manifest, input=origin.told(manifest.input), project=origin.told(manifest.project))
+            manifest = (commit if isinstance(target, Path) else commit_to_store)(staging, manifest)
+    name = str(target) if isinstance(target, Remote) else os.fspath(dataset)
+    report = report_of(name, manifest, made, time.perf_counter() - started)
+    return replace(report, project_how=origin.how or report.project_how)
+
+
+def _target(
+    dataset: str | os.PathLike[str], source: str | os.PathLike[str], *, force: bool, update: bool
+) -> Path | Remote:
+    """Where the dataset goes, if it may."""
+    target = place_of(dataset)
+    if update and (isinstance(target, Remote) or is_url(source)):
+        raise UsageError(
+            "only a dataset in a folder, of files in a folder, can be brought up to date", remedy="use --force"
+        )
+    if isinstance(target, Remote):
+        look_at(target, force=force)
+        return target
+    target = Path(os.path.abspath(target))
+    check_target(target, force=force or update)
+    return target
+
+
+def _check_for_cluster(source: str | os.PathLike[str], target: Path | Remote, *, update: bool, strict: bool) -> None:
+    """Refuse what a cluster cannot do."""
+    for name, is_asked in (("update", update), ("strict", strict)):
+        if is_asked:
+            raise UsageError(f"{name} is for one process: a cluster converts everything", remedy=f"leave {name} out")
+    if isinstance(target, Remote) or is_url(source) or not reads_again(source):
+        raise UsageError(
+            "a cluster converts files to a folder, which all of its workers see", expected="paths, no URLs and no pipes"
+        )
+
+
+def _check_for_many(alone: dict[str, bool], dataset: str | os.PathLike[str], name_by: NameBy) -> None:
+    """Refuse what is for one project."""
+    check_choice("name_by", name_by, get_args(NameBy))
+    for name, is_asked in alone.items():
+        if is_asked:
+            raise UsageError(f"{name} is for one project, not for several", remedy=f"leave {name} out")
+    if is_url(dataset):
+        raise UsageError("several projects can be converted to a folder only", remedy="convert to a folder")
+
+
+def _convert_many(
+    requests: Sequence[Request],
+    dataset: str | os.PathLike[str],
+    partition_by: str | None,
+    name_by: NameBy,
+    max_rejects: int | None,
+    progress: Progress | None,
+    *,
+    force: bool,
+) -> Report:
+    """Convert each project into a folder of its own, then make one dataset of them."""
+    if not requests:
+        raise UsageError("no project to convert", expected="one file or more")
     target = Path(os.path.abspath(dataset))
     check_target(target, force=force)
-    found = Findings()
-    path = Path(source)
-    with ExitStack() as stack:
-        again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
-        home = None if project is None else Path(project)
-        options = Options(LABELS, {}, on_bad_value)
-        request = Request(path, again, home, missing, options, threads or cores())
-        members = check_members(find_members(request, found), partition_by)
-        stack.enter_context(told(target))
-        staging = stack.enter_context(staged(target, force=force))
-        contents = write_members(members, staging.folder, found=found, progress=progress)
-        if strict:
-            refuse(found.notices)
-        manifest = commit(staging, _manifest(path, contents, found, staging.folder))
-    return _report(os.fspath(dataset), manifest, contents, time.perf_counter() - started)
-
-
-def _manifest(path: Path, contents: Contents, found: Findings, staging: Path) -> Manifest:
-    tables = dict(contents.tables)
-    tables[SOURCES] = write_sources(contents.sources, staging)
-    if found.notices:
-        tables[NOTICES] = write_notices(found.notices, staging)
-    if found.rejects:
-        tables[REJECTS] = write_rejects(found.rejects, staging)
-    return Manifest(
-        written_by=f"tomoarrow {__version__}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        kind=contents.kind,
-        input=os.path.abspath(path),
-        project=str(contents.project),
-        tables=tables,
-        warnings=[asdict(warning) for warning in summarise(found.notices)],
-        rejects=len(found.rejects),
-    )
-
-
-def _report(dataset: str, manifest: Manifest, contents: Contents, seconds: float) -> Report:
-    files = [part for table in manifest.tables.values() for part in table.files]
-    rows = {name: table.rows for name, table in manifest.tables.items() if name not in INNER_TABLES}
-    return Report(
-        dataset=dataset,
-        kind=manifest.kind,
-        project=manifest.project,
-        project_how=contents.project_how,
-        rows=rows,
-        missing=contents.missing,
-        files=len(files),
-        bytes=sum(part.bytes for part in files),
-        source_files=len(contents.sources),
-        source_bytes=sum(source.bytes for source in contents.sources),
-        seconds=round(seconds, 3),
-        rejects=manifest.rejects,
-        warnings=[WarningSummary(**warning) for warning in manifest.warnings],
-    )
+    parts: list[Made] = []
+    manifests: list[Manifest] = []
+    asked = {"partition_by": partition_by}
+    with told(target), staged(target, force=force) as staging:
+        for number, request in enumerate(requests):
+            folder = staging.folder / str(number)
+            folder.mkdir()
+            parts.append(all_anew(Work(request, partition_by, folder, asked, progress)))
+            manifests.append(manifest_for(request.path, parts[-1], asked, folder))
+        check_rejects([reject for made in parts for reject in made.found.rejects], max_rejects)
+        names = names_of([made.contents.project for made in parts], name_by)
+        manifest = commit(staging, merged(dict(zip(names, manifests, strict=True)), staging.folder))
+    return report_of(os.fspath(dataset), manifest, summed(parts), 0.0)

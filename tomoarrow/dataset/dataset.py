@@ -13,9 +13,11 @@ import polars as pl
 
 from ..errors import DatasetError, Place, UsageError
 from ..relion.tomogram_set import NAME
+from .integrity import IntegrityReport, check_files
 from .lookup import RowGroup, find_tomogram, row_groups
 from .manifest import SourceInfo
 from .particle_tilts import scan_particle_tilts
+from .projects import of_project, project_names
 from .query import run_sql
 from .report import INNER_TABLES, WarningSummary
 from .scanning import scan_files
@@ -23,10 +25,12 @@ from .snapshot import open_snapshot
 from .sources import read_sources
 from .splitting import Split, split_groups
 from .stored import Stored, open_table
+from .stores import place_of
 from .tilt_images import ImageSize
 
 if TYPE_CHECKING:
     import altair as alt
+    import dask.dataframe as dd
 
 
 class Dataset:
@@ -35,11 +39,11 @@ class Dataset:
     Parameters
     ----------
     path : str or path
-        Its folder.
+        Its folder, or its URL in an object store.
 
     Attributes
     ----------
-    path : Path
+    path : Path or Remote
     manifest : dict
         What ``manifest.json`` holds.
 
@@ -50,10 +54,36 @@ class Dataset:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = place_of(path)
         self._snapshot = open_snapshot(self.path)
         self.manifest = self._snapshot.manifest
         self._groups: list[RowGroup] = []
+
+    @property
+    def projects(self) -> list[str]:
+        """The names of the projects, where the dataset is of several."""
+        return project_names(self._snapshot)
+
+    def project(self, name: str) -> Dataset:
+        """One project of several, as a dataset of its own.
+
+        Raises
+        ------
+        UsageError
+            There is no such project.
+        """
+        found = Dataset.__new__(Dataset)
+        found.path, found._groups = self.path, []
+        found._snapshot = of_project(self._snapshot, name)
+        found.manifest = found._snapshot.manifest
+        return found
+
+    def _check_one_project(self) -> None:
+        if self.projects:
+            raise UsageError(
+                "the dataset is of several projects, in which names may repeat",
+                expected=f"one of them: dataset.project({self.projects[0]!r}), ...",
+            )
 
     def __repr__(self) -> str:
         tables = "".join(f"\n  {name}: {rows} rows" for name, rows in self._rows().items())
@@ -118,8 +148,9 @@ class Dataset:
         Raises
         ------
         UsageError
-            There is no such tomogram.
+            There is no such tomogram, or there are several projects.
         """
+        self._check_one_project()
         if not self._groups:
             self._groups.extend(row_groups(self._open("tilts").files))
         found = [
@@ -202,7 +233,11 @@ class Dataset:
         ]
 
     def particle_tilts(
-        self, *, image_size: ImageSize | None = None, project: str | os.PathLike[str] | None = None
+        self,
+        *,
+        image_size: ImageSize | None = None,
+        project: str | os.PathLike[str] | None = None,
+        allow_outside: bool = False,
     ) -> pl.LazyFrame:
         """Where each particle is in each tilt image that shows it, how deep, and at which defocus.
 
@@ -219,6 +254,8 @@ class Dataset:
             no size.
         project : str or path, optional
             What the paths of images are relative to, if not the project that was converted.
+        allow_outside : bool
+            Read the headers of images outside of the project as well, where their paths lead there.
 
         Returns
         -------
@@ -251,10 +288,34 @@ class Dataset:
         As RELION 5 extracts particles (``src/jaz/tomography/programs/subtomo.cpp``: SubtomoProgram::processTomograms;
         ``particle_set.cpp``: ParticleSet::getTrajectoryInPixels; ``tomogram.cpp``: Tomogram::projectPoint, getCtf).
         """
+        self._check_one_project()
         tables = {name: self._open(name) for name in ("tilts", "tomograms", "particles")}
         trajectories = self._open("trajectories") if "trajectories" in self.manifest["tables"] else None
         home = Path(self.manifest["project"] if project is None else project)
-        return scan_particle_tilts(**tables, trajectories=trajectories, image_size=image_size, project=home)
+        return scan_particle_tilts(
+            **tables, trajectories=trajectories, image_size=image_size, project=home, allow_outside=allow_outside
+        )
+
+    def to_dask(self, table: str = "tilts") -> dd.DataFrame:
+        """A table as a dask dataframe, a partition a file; it takes ``pip install tomoarrow[dask]``.
+
+        Workers open the files by name, so that this version must stay until they are done.
+        """
+        from dask import dataframe  # noqa: PLC0415  (takes an extra)
+
+        self._check(table)
+        files = [str(file.place) for file in self._snapshot.tables[table]]
+        folder = str(self.path / table)
+        is_hive = self.manifest["tables"][table]["partition_by"] is not None
+        frame: dd.DataFrame = dataframe.read_parquet(folder if is_hive else files)
+        return frame
+
+    def verify(self) -> IntegrityReport:
+        """Compare all files with the checksums in the manifest, and the manifest with its own: a flipped byte is found.
+
+        Whether the STAR files still say the same is another question: see `tomoarrow.verify`.
+        """
+        return check_files(self._snapshot)
 
     def plot_tilts(self, name: str, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
         """Draw one tomogram's defocus, resolution, motion and so on against the tilt angle; see `ta.plot_tilts`."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..errors import DatasetError, Place, UsageError
@@ -16,10 +17,14 @@ from ..star.sink import open_sink
 from .conditions import rows_where
 from .contents import Progress
 from .files import Files, open_files
+from .outgoing import check_free, outgoing, place
 from .paths import inside, told
+from .projects import of_project, project_names
 from .rendering import Plan, Rendered, Selection
 from .snapshot import Snapshot, open_snapshot
 from .stored import open_table
+from .stores import Remote, place_of
+from .uploading import upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ def export(
     *,
     tomograms: Sequence[str] | None = None,
     where: str | None = None,
+    project: str | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ExportReport:
@@ -77,14 +83,16 @@ def export(
 
     Parameters
     ----------
-    dataset : path
-    directory : path
-        A new or empty folder. Each file goes to its path in the project, below it.
+    dataset : path or URL
+    directory : path or URL
+        A new or empty folder, or place in an object store. Each file goes to its path in the project, below it.
     tomograms : sequence of str, optional
         Only these.
     where : str, optional
         Only tilts for which an SQL expression over the columns of ``tilts`` is true; tomograms without any are left
         out.
+    project : str, optional
+        Of a dataset of many projects only this one; each of all goes to a folder of its name.
     force : bool
         Write into a folder that holds other files; those of the same path are replaced.
     progress : callable, optional
@@ -97,59 +105,141 @@ def export(
     Raises
     ------
     TomoarrowError
-        The dataset, the folder or the selection is not as it must be. Files that were written stay.
+        The dataset, the folder or the selection is not as it must be, or the disk is full. Nothing is written then.
     """
+    there = place_of(directory)
+    if isinstance(there, Remote):
+        selected = {"tomograms": tomograms, "where": where, "project": project}
+        return _export_to_store(dataset, there, selected, force=force, progress=progress)
     started = time.perf_counter()
-    source, target = Path(dataset), Path(os.path.abspath(directory))
-    _check_target(target, source, force=force)
+    source, target = place_of(dataset), Path(os.path.abspath(there))
+    if isinstance(source, Path) and target.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"{target} is in the dataset", expected="another folder")
+    check_free(target, force=force)
     snapshot = open_snapshot(source)
-    manifest = snapshot.manifest
-    if (tomograms is not None or where is not None) and "tomograms" not in manifest["tables"]:
-        raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
-    files = open_files(snapshot, _selection(snapshot, tomograms, where))
-    planned = files.plan
-    orphans, differing_optics = files.orphans(), files.differing_optics()
-    warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
-    total = len({kept.file for kept in files.texts})
-    sizes: dict[Path, int] = {}
-    for each in files.render():
-        path = target / inside(each.path)
-        if path.relative_to(target).as_posix() != os.path.normpath(each.path):
-            warnings.append(f"{each.path}: leads out of the folder; written as {path.relative_to(target)}")
-        with told(path):
-            _write(target, path, each, path in sizes)
-        sizes[path] = len(each.data)
-        if progress is not None:
-            progress(len(sizes), total)
+    snapshot = snapshot if project is None else of_project(snapshot, project)
+    projects = {name: of_project(snapshot, name) for name in project_names(snapshot)}
+    if (tomograms is not None or where is not None) and (projects or "tomograms" not in snapshot.tables):
+        what = "one project" if projects else "a tomogram set"
+        raise UsageError(f"only {what} can be exported in part", remedy="leave the selection out, or name the project")
+    with told(target), outgoing(target, force=force) as out:
+        parts = [
+            _export_one(each, out.folder / name, Path(name), tomograms, where, progress)
+            for name, each in (projects or {"": snapshot}).items()
+        ]
+        place(out)
+    warnings = [warning for part in parts for warning in part.warnings]
     if force:
-        warnings += _left_standing(target, set(sizes))
+        warnings += _left_standing(target, {target / path for part in parts for path in part.sizes})
     return ExportReport(
         directory=os.fspath(directory),
-        kind=manifest["kind"],
-        files=len(sizes),
-        bytes=sum(sizes.values()),
-        tomograms=planned.tomograms.num_rows if planned else 0,
-        tilts=len(planned.order) if planned else 0,
+        kind=snapshot.manifest["kind"],
+        files=sum(len(part.sizes) for part in parts),
+        bytes=sum(size for part in parts for size in part.sizes.values()),
+        tomograms=sum(part.tomograms for part in parts),
+        tilts=sum(part.tilts for part in parts),
         seconds=round(time.perf_counter() - started, 3),
-        left_out=_left_out(planned, where) + sum(orphans.values()) + sum(differing_optics.values()),
+        left_out=sum(part.left_out for part in parts),
         warnings=warnings,
     )
 
 
-def _write(target: Path, path: Path, rendered: Rendered, is_there: bool) -> None:
-    """Write one file; not again what several tomograms share."""
-    _check_links(target, path.relative_to(target))
-    if is_there and path.read_bytes() != rendered.data:
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """What was written of one project; `sizes` of its files, by path."""
+
+    sizes: dict[Path, int]
+    tomograms: int
+    tilts: int
+    left_out: int
+    warnings: list[str]
+
+
+def _export_one(
+    snapshot: Snapshot,
+    folder: Path,
+    below: Path,
+    tomograms: Sequence[str] | None,
+    where: str | None,
+    progress: Progress | None,
+) -> _Exported:
+    """Write the files of one project; `below` is where they are in the target."""
+    files = open_files(snapshot, _selection(snapshot, tomograms, where))
+    planned = files.plan
+    orphans, differing_optics = files.orphans(), files.differing_optics()
+    warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
+    sizes, moved = _write(files, folder, progress)
+    return _Exported(
+        sizes={below / path: size for path, size in sizes.items()},
+        tomograms=planned.tomograms.num_rows if planned else 0,
+        tilts=len(planned.order) if planned else 0,
+        left_out=_left_out(planned, where) + sum(orphans.values()) + sum(differing_optics.values()),
+        warnings=[*warnings, *moved],
+    )
+
+
+def _export_to_store(
+    dataset: str | os.PathLike[str],
+    there: Remote,
+    selected: dict[str, Any],
+    *,
+    force: bool,
+    progress: Progress | None,
+) -> ExportReport:
+    """Write the STAR files to a folder, then copy them, many at a time."""
+    started = time.perf_counter()
+    if not force and there.files():
         raise DatasetError(
-            f"two different files would be written to {path.relative_to(target)}",
+            "objects are there already",
+            place=Place(str(there)),
+            remedy="export to a new place, or write among what is there with --force",
+        )
+    with TemporaryDirectory(prefix="tomoarrow-") as folder:
+        report = export(dataset, folder, **selected, progress=progress)
+        files = [path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()]
+        upload(Path(folder), there, {path: path for path in files})
+    return replace(report, directory=str(there), seconds=round(time.perf_counter() - started, 3))
+
+
+def _write(files: Files, folder: Path, progress: Progress | None) -> tuple[dict[Path, int], list[str]]:
+    """Write all files below a folder.
+
+    Returns
+    -------
+    sizes : dict
+        In bytes, by path below the folder.
+    moved : list of str
+        What is told of paths that could not be kept.
+    """
+    total = len({kept.file for kept in files.texts})
+    sizes: dict[Path, int] = {}
+    moved = []
+    for each in files.render():
+        path = inside(each.path)
+        if path.as_posix() != os.path.normpath(each.path):
+            moved.append(f"{each.path}: leads out of the folder; written as {path}")
+        with told(folder / path):
+            if path in sizes:
+                _check_shared(folder / path, path, each)
+            else:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                with open_sink(folder / path) as write:
+                    write(each.data)
+        sizes[path] = len(each.data)
+        if progress is not None:
+            progress(len(sizes), total)
+    return sizes, moved
+
+
+def _check_shared(written: Path, path: Path, rendered: Rendered) -> None:
+    """Refuse to write a file again that several tomograms share, unless it is the same."""
+    if written.read_bytes() != rendered.data:
+        raise DatasetError(
+            f"two different files would be written to {path}",
             place=Place(rendered.path),
             expected="a path of its own for each tomogram",
             remedy="correct the paths in the table tomograms",
         )
-    if not is_there:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open_sink(path) as write:
-            write(rendered.data)
 
 
 def _left_standing(target: Path, written: set[Path]) -> list[str]:
@@ -194,34 +284,6 @@ def _of_optics(differing: tuple[str, int]) -> str:
 
 def _shown(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _check_links(target: Path, relative: Path) -> None:
-    """Refuse a symbolic link on the way to a file, or in its place: it is never followed."""
-    at = target
-    for part in relative.parts:
-        at = at / part
-        if at.is_symlink():
-            raise DatasetError(
-                "a symbolic link is in the way: it might lead out of the folder",
-                place=Place(str(at)),
-                remedy="remove it, or export into a new folder",
-            )
-
-
-def _check_target(target: Path, dataset: Path, *, force: bool) -> None:
-    if target.resolve().is_relative_to(dataset.resolve()):
-        raise UsageError(f"{target} is in the dataset", expected="another folder")
-    if not target.exists() and not target.is_symlink():
-        return
-    if not target.is_dir():
-        raise DatasetError("something that is not a folder is in the way", place=Place(str(target)))
-    if any(target.iterdir()) and not force:
-        raise DatasetError(
-            "the folder is not empty",
-            place=Place(str(target)),
-            remedy="export into a new folder, or write among what is there with --force",
-        )
 
 
 def _selection(snapshot: Snapshot, tomograms: Sequence[str] | None, where: str | None) -> Selection:

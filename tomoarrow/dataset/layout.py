@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,6 +30,9 @@ _LEAST_PAGE_BYTES = 4096
 #: A file ends with the row group that reaches this many rows.
 FILE_ROWS = 32 * ROW_GROUP_ROWS
 
+#: A long table has about so many files, or fewer: when one tomogram changes, only one of them is written again.
+_MOST_FILES = 32
+
 TILT_INDEX = "tilt_index"
 
 #: What Hive calls the folder of a missing value.
@@ -37,6 +40,8 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 #: The longest name of a file or folder, in bytes, on all file systems in use.
 _LONGEST_NAME = 255
+
+_FLUSHED_AT_A_TIME = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,11 @@ class Part:
     rows: int
     bytes: int
     sha256: str
+
+
+def file_rows_for(rows: int) -> int:
+    """How many rows a file of a table of so many has, about."""
+    return min(FILE_ROWS, ROW_GROUP_ROWS * max(1, -(-rows // (_MOST_FILES * ROW_GROUP_ROWS))))
 
 
 def write_table(table: pa.Table, folder: Path, root: Path) -> list[Part]:
@@ -85,10 +95,24 @@ class PartWriter:
     schema : pyarrow.Schema
     pool : Executor, optional
         Seals files that are complete, meanwhile.
+    first : int
+        The number of the first file.
+    file_rows : int, optional
+        How many rows a file has, about.
     """
 
-    def __init__(self, folder: Path, root: Path, schema: pa.Schema, pool: Executor | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        root: Path,
+        schema: pa.Schema,
+        pool: Executor | None = None,
+        *,
+        first: int = 0,
+        file_rows: int | None = None,
+    ) -> None:
         self._folder, self._root, self.schema, self._pool = folder, root, schema, pool
+        self._first, self._file_rows = first, FILE_ROWS if file_rows is None else file_rows
         self._path = folder
         self._writer: pq.ParquetWriter | None = None
         self._rows_in_file = 0
@@ -132,7 +156,7 @@ class PartWriter:
 
     def write_group(self, table: pa.Table) -> None:
         """Write a table as one row group."""
-        if self._rows_in_file >= FILE_ROWS:
+        if self._rows_in_file >= self._file_rows:
             self._seal()
         if self._writer is None:
             self._open()
@@ -148,7 +172,7 @@ class PartWriter:
 
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._path = self._folder / f"part-{len(self._sealing):05d}.parquet"
+        self._path = self._folder / f"part-{self._first + len(self._sealing):05d}.parquet"
         repeating = [field.name for field in self.schema if pa.types.is_dictionary(field.type)]
         self._writer = pq.ParquetWriter(
             self._path,
@@ -204,6 +228,13 @@ def _describe(path: Path, root: Path) -> Part:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = pq.read_metadata(path).num_rows
     return Part(path.relative_to(root).as_posix(), rows, path.stat().st_size, digest)
+
+
+def flush_files(paths: Iterable[Path]) -> None:
+    """Flush many small files to disk, a few at a time: the disk then writes them together."""
+    with ThreadPoolExecutor(_FLUSHED_AT_A_TIME) as pool:
+        for _ in pool.map(_flush, paths):
+            pass
 
 
 def flush_folders(folders: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock beside the dataset, which the system releases when its holder dies."""
+"""One writer at a time: a lock beside what is written, which the system releases when its holder dies."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from ..errors import DatasetError, Place
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
-@contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Keep other writers away from a dataset, which need not be there yet.
+class Busy(DatasetError):
+    """Another run holds the lock."""
 
-    The lock is ``flock`` on ``.NAME.lock`` beside it, which Linux also has on NFS. Its holder's host, process and
+
+@contextmanager
+def locked(path: Path, target: Path) -> Iterator[None]:
+    """Keep other writers away from a dataset or an export, which need not be there yet.
+
+    The lock is ``flock`` on a file at `path`, which Linux also has on NFS. Its holder's host, process and
     time are in the file. It is released when the holder ends, however that ends; the file is removed then, or by the
     next run. Where a file system has no locks, the file being there is the lock: one that a killed run left behind is
     taken over on the same host only.
@@ -32,7 +36,6 @@ def locked(target: Path) -> Iterator[None]:
     DatasetError
         Another run holds it.
     """
-    path = target.parent / f".{target.name[:200]}.lock"
     taken, descriptor = _lock(path, target) or (
         path.with_suffix(".writer"),
         _claim(path.with_suffix(".writer"), target),
@@ -113,11 +116,11 @@ def _holder(path: Path) -> dict[str, object]:
     return {}
 
 
-def _busy(path: Path, target: Path) -> DatasetError:
+def _busy(path: Path, target: Path) -> Busy:
     holder = _holder(path)
     who = ", ".join(f"{what} {holder[what]}" for what in ("host", "process", "since") if what in holder)
-    return DatasetError(
-        "another run is writing this dataset",
+    return Busy(
+        "another run is writing there",
         place=Place(str(target), text=who),
         expected="one run at a time",
         remedy=f"wait until it is done; if there is no such run any more, remove {path}",

@@ -16,13 +16,14 @@ import pyarrow as pa
 
 from ..errors import DatasetError, Place
 from .layout import Part
+from .stores import Remote
 
 FILE_NAME = "manifest.json"
 FORMAT = "tomoarrow dataset"
 FORMAT_VERSION = 2
 
 #: What datasets of version 1 do not say.
-_SINCE_2: dict[str, Any] = {"version": 1, "retired": []}
+_SINCE_2: dict[str, Any] = {"version": 1, "retired": [], "asked": {}, "read_ns": 0, "projects": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,9 @@ class SourceInfo:
 class Manifest:
     """What ``manifest.json`` holds.
 
-    `version` counts how often the dataset was written; `retired` are the files of the version before that are not of
-    this one.
+    `version` counts how often the dataset was written; `retired` are the files of versions before that are not of
+    this one. `asked` are the options of the conversion, `read_ns` is when it began to read. `projects` are the
+    manifests that each of many projects would have alone.
     """
 
     written_by: str
@@ -74,8 +76,25 @@ class Manifest:
     rejects: int = 0
     version: int = 1
     retired: list[str] = field(default_factory=list)
+    asked: dict[str, Any] = field(default_factory=dict)
+    projects: dict[str, Any] = field(default_factory=dict)
+    read_ns: int = 0
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
+
+
+def manifest_of(plain: dict[str, Any]) -> Manifest:
+    """The manifest as it was before it was written."""
+    known = {each.name: plain[each.name] for each in fields(Manifest)}
+    return Manifest(**known | {"tables": {name: table_info(table) for name, table in plain["tables"].items()}})
+
+
+def table_info(described: dict[str, Any]) -> TableInfo:
+    """What the manifest says of a table."""
+    columns = [ColumnInfo(**column) for column in described["columns"]]
+    return TableInfo(
+        described["rows"], columns, [Part(**file) for file in described["files"]], described["partition_by"]
+    )
 
 
 def column_infos(schema: pa.Schema, origins: dict[str, str]) -> list[ColumnInfo]:
@@ -95,6 +114,18 @@ def column_infos(schema: pa.Schema, origins: dict[str, str]) -> list[ColumnInfo]
     return infos
 
 
+def renamed_projects(projects: dict[str, Any], moves: dict[str, str]) -> dict[str, Any]:
+    """The manifests of projects whose files have other paths now."""
+    found = {}
+    for name, plain in projects.items():
+        tables = {
+            table: info | {"files": [file | {"path": moves.get(file["path"], file["path"])} for file in info["files"]]}
+            for table, info in plain["tables"].items()
+        }
+        found[name] = plain | {"tables": tables}
+    return found
+
+
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest and flush it to disk."""
     plain = {each.name: getattr(manifest, each.name) for each in fields(manifest)}
@@ -109,12 +140,12 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
 
 
 def is_sound(data: bytes) -> bool:
-    """Whether the bytes of a manifest are those that were written; of version 1 that is not known."""
+    """Whether the bytes of a manifest are those that were written."""
     text, _, last = data.rpartition(b'"sha256": ')
     return last == f'"{hashlib.sha256(text).hexdigest()}"\n}}\n'.encode()
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path | Remote) -> dict[str, Any]:
     """Read the manifest of a dataset.
 
     Raises
@@ -124,7 +155,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / FILE_NAME
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+        manifest = json.loads(data.decode("utf-8"))
     except FileNotFoundError as error:
         raise DatasetError(
             "the folder is not a tomoarrow dataset: it has no manifest.json",
@@ -135,12 +167,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise DatasetError(f"the manifest cannot be read: {error}", place=Place(str(path))) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DatasetError("not the manifest of a tomoarrow dataset", place=Place(str(path)))
-    if manifest.get("format_version") == 1:
+    version = manifest.get("format_version")
+    if not isinstance(version, int) or version < 1 or (version == FORMAT_VERSION and not is_sound(data)):
+        raise DatasetError(
+            "the manifest is damaged: its checksum is another",
+            place=Place(str(path)),
+            remedy="restore it from a backup, or remove the dataset and convert again",
+        )
+    if version == 1:
         manifest |= _SINCE_2
     missing = {field.name for field in fields(Manifest)} - set(manifest)
-    if not isinstance(manifest.get("format_version"), int) or (
-        missing and manifest["format_version"] <= FORMAT_VERSION
-    ):
+    if missing and version <= FORMAT_VERSION:
         raise DatasetError("the manifest is damaged: parts of it are missing", place=Place(str(path)))
     if manifest["format_version"] > FORMAT_VERSION:
         raise DatasetError(

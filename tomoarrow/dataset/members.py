@@ -1,20 +1,12 @@
-"""Which files make a dataset: one set, or all that an optimisation set names; and how each is written into it."""
+"""Which files make a dataset: one set, or all that an optimisation set names."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
-import pyarrow as pa
-
-from ..errors import DatasetError, MissingFileError, Place, SchemaError, UsageError, raise_gathered
+from ..errors import MissingFileError, Place, SchemaError, TomoarrowError, UsageError, raise_gathered
 from ..relion.kinds import Kind, kind_of
 from ..relion.labels import LABELS
 from ..relion.optimisation_set import (
@@ -24,23 +16,16 @@ from ..relion.optimisation_set import (
     TRAJECTORIES_FILE,
     optimisation_set,
 )
-from ..relion.project import Project, find_project
+from ..relion.project import Project, find_project, outside_error
 from ..relion.tomogram_set import MOST_HELD
 from ..star.document import Reject
 from ..star.faults import Notice
 from ..star.reader import read_star
 from ..star.source import Held, Stream, reads_again
 from ..star.tables import Findings, Options
-from .contents import Contents, Progress
-from .manifest import TableInfo
-from .particles import OPTICS, Particles
-from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
-from .sources import source_info
-from .stacks import TomogramKeys, stack_file_evidence, write_stack
-from .texts import KeptText, write_texts
+from .plain import StarFile
 from .tilts import Job
-from .tomogram_sets import OnMissing, check_partition, home_of, prepare, tilt_counts, write_set
-from .trajectories import ParticleKeys
+from .tomogram_sets import OnBadFile, OnMissing, check_partition, home_of, prepare
 
 _TOMOGRAM_SETS = ("tomogram set", "RELION 4 tomogram set")
 
@@ -51,7 +36,7 @@ _KINDS: dict[str, Kind] = {
     MANIFOLDS_FILE: "manifold set",
 }
 
-_ABSENT = "{n} of the files that the optimisation set names are not there:"
+_ABSENT = "{n} of the files that the optimisation set names are not there, or outside of the project:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +51,21 @@ class Request:
         What to read it from.
     project : Path or None
         The project directory, where the caller knows it.
-    missing : "error" or "skip"
+    missing, on_bad_file : "error" or "skip"
     options : Options
     threads : int
+    allow_outside : bool
+        Whether files may be read that lie outside of the project.
     """
 
     path: Path
     source: Path | Held | Stream
     project: Path | None
     missing: OnMissing
+    on_bad_file: OnBadFile
     options: Options
     threads: int
+    allow_outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +92,7 @@ class Members:
     files: tuple[tuple[Kind, StarFile], ...]
     options: Options
     threads: int
+    on_bad_file: OnBadFile = "error"
 
 
 def find_members(request: Request, found: Findings) -> Members:
@@ -126,7 +116,10 @@ def find_members(request: Request, found: Findings) -> Members:
     if kind == "optimisation set":
         return _of_optimisation_set(request, found)
     if kind in _TOMOGRAM_SETS:
-        job = prepare(given, kind, request.project, options, request.missing, found)
+        job = prepare(
+            given, kind, request.project, options, request.missing, found, allow_outside=request.allow_outside
+        )
+        job = replace(job, on_bad_file=request.on_bad_file)
         named = replace(job.file, name=name_in(job.project.directory, path))
         return Members(kind, job.project, replace(job, file=named), (), options, threads)
     return Members(kind, home_of(given, None), None, ((kind, given),), options, threads)
@@ -143,29 +136,49 @@ def _of_optimisation_set(request: Request, found: Findings) -> Members:
     path, source, options, missing = request.path, request.source, request.options, request.missing
     assert not isinstance(source, Stream)
     named = optimisation_set(os.fspath(path), read_star(source, labels=LABELS)).members
-    home = find_project(path, list(named.values()), request.project)
-    _check_files(path, home, named)
-    files = {label: StarFile(name, home.directory / name, home.directory / name) for label, name in named.items()}
-    for label in [[*named][i] for i in home.missing]:
-        del files[label]
-    absent = {label: _absent(path, home, label, named[label]) for label in named if label not in files}
+    home = find_project(path, list(named.values()), request.project, allow_outside=request.allow_outside)
+    labels = [*named]
+    outside = {labels[i]: outside_error(_place(path, labels[i], named), home.directory) for i in home.outside}
+    inside = {label: name for label, name in named.items() if label not in outside}
+    _check_files(path, home, inside)
+    absent = {labels[i]: _absent(path, home, labels[i], named) for i in home.missing}
+    files = {
+        label: StarFile(name, home.directory / name, home.directory / name)
+        for label, name in inside.items()
+        if label not in absent
+    }
+    errors = [*outside.values(), *(absent.values() if missing == "error" else [])]
     job = None
     try:
         if TOMOGRAMS_FILE in files:
             kind = kind_of(files[TOMOGRAMS_FILE].path)
             kind = kind if kind in _TOMOGRAM_SETS else "tomogram set"
-            job = prepare(files.pop(TOMOGRAMS_FILE), kind, home.directory, options, missing, found)
+            job = prepare(
+                files.pop(TOMOGRAMS_FILE),
+                kind,
+                home.directory,
+                options,
+                missing,
+                found,
+                allow_outside=request.allow_outside,
+            )
+            job = replace(job, on_bad_file=request.on_bad_file)
     except MissingFileError as error:
-        raise_gathered([*absent.values(), *error.errors], _ABSENT)
-    if missing == "error":
-        raise_gathered([*absent.values()], _ABSENT)
+        raise_gathered([*errors, *error.errors], _ABSENT)
+    raise_gathered(errors, _ABSENT)
     for label, each in absent.items():
         found.rejects.append(Reject(Place(os.fspath(path), label=label), label, named[label], each.problem))
     given = StarFile(name_in(home.directory, path), path, source)
     others = [(kind, files[label]) for label, kind in _KINDS.items() if label in files]
     for label in _KINDS.keys() & files.keys():
-        _check_kind(label, _KINDS[label], files[label], found)
-    return Members("optimisation set", home, job, (("STAR file", given), *others), options, request.threads)
+        try:
+            _check_kind(label, _KINDS[label], files[label], found)
+        except TomoarrowError:
+            # What is wrong with it is told when it is read, and left out then.
+            if request.on_bad_file == "error":
+                raise
+    in_all: tuple[tuple[Kind, StarFile], ...] = (("STAR file", given), *others)
+    return Members("optimisation set", home, job, in_all, options, request.threads, request.on_bad_file)
 
 
 def _check_files(path: Path, home: Project, named: dict[str, str]) -> None:
@@ -173,7 +186,7 @@ def _check_files(path: Path, home: Project, named: dict[str, str]) -> None:
     own = os.path.realpath(path)
     seen: set[str] = set()
     for label, name in named.items():
-        place = Place(os.fspath(path), label=label, text=name)
+        place = _place(path, label, named)
         file = os.path.realpath(home.directory / name)
         if file == own or file in seen:
             problem = "an optimisation set that names itself" if file == own else "a file that is named twice"
@@ -193,13 +206,17 @@ def _check_kind(label: str, kind: Kind, file: StarFile, found: Findings) -> None
         found.notices.append(Notice("other-kind", message, Place(os.fspath(file.path))))
 
 
-def _absent(path: Path, home: Project, label: str, named: str) -> MissingFileError:
+def _absent(path: Path, home: Project, label: str, named: dict[str, str]) -> MissingFileError:
     return MissingFileError(
         f"the file that _{label} names is not there",
-        place=Place(os.fspath(path), label=label, text=named),
-        expected=os.fspath(home.directory / named),
+        place=_place(path, label, named),
+        expected=os.fspath(home.directory / named[label]),
         remedy="correct the path, name the project with --project DIR, or leave it out with --missing skip",
     )
+
+
+def _place(path: Path, label: str, named: dict[str, str]) -> Place:
+    return Place(os.fspath(path), label=label, text=named[label])
 
 
 def check_members(members: Members, partition_by: str | None) -> Members:
@@ -215,106 +232,3 @@ def check_members(members: Members, partition_by: str | None) -> Members:
         raise UsageError("only the tilts of a tomogram set can be partitioned", remedy="leave --partition-by out")
     check_partition(members.job.table, partition_by)
     return replace(members, job=replace(members.job, partition_by=partition_by))
-
-
-def write_members(members: Members, staging: Path, *, found: Findings, progress: Progress | None) -> Contents:
-    """Write the tables of all files into a folder.
-
-    Columns of a file have the types that its front asks for. Where more of it asks for others, the file is looked
-    through for the evidence, without keeping values, and the work begins again.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        others = [(source_info(os.path.abspath(file.path), file.path), file) for _, file in members.files]
-        # Beside the reading, which leaves a core idle now and then.
-        digests = [pool.submit(_digest, file) for _, file in others]
-        written, star = _write_all(members, staging, found, progress)
-        sources = [replace(source, sha256=each.result()) for (source, _), each in zip(others, digests, strict=True)]
-    absent = 0
-    if members.job is not None:
-        known = (replace(each, sha256=written.digests.get(each.path, each.sha256)) for each in members.job.sources)
-        sources += known
-        absent = members.job.table.table.num_rows - len(members.job.present)
-    kind = "tomogram set" if members.kind == "RELION 4 tomogram set" else members.kind
-    tables = written.tables | {"star": star}
-    return Contents(kind, members.project.directory, members.project.how, tables, sources, absent)
-
-
-def _digest(file: StarFile) -> str:
-    """The SHA-256 of a file; empty where it can be read only once."""
-    if isinstance(file.source, Held):
-        return hashlib.sha256(file.source.data).hexdigest()
-    if not isinstance(file.source, str | os.PathLike) or not reads_again(file.source):
-        return ""
-    with suppress(OSError), open(file.source, "rb") as opened:
-        # What is wrong with it is told by who reads it for its values.
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-    return ""
-
-
-def _write_all(
-    members: Members, staging: Path, found: Findings, progress: Progress | None
-) -> tuple[Written, TableInfo]:
-    """Write the tables of all files, as often as it takes to know the types of their columns."""
-    evidence: dict[str, dict[str, int]] = {}
-    while True:
-        own, written = Findings(), Written()
-        try:
-            star = write_texts(_texts(members, evidence, staging, written, own, progress), staging)
-            break
-        except TypeGrew as grown:
-            if grown.file.name in evidence:
-                raise DatasetError("the file changed while it was read", place=Place(str(grown.file.path))) from grown
-            kind = next(kind for kind, file in members.files if file == grown.file)
-            look = stack_file_evidence if _is_stacked(kind) else file_evidence
-            evidence[grown.file.name] = look(grown.file, members.options, members.threads)
-            for folder in staging.iterdir():
-                shutil.rmtree(folder)
-    found.add(own)
-    write_pairs(written, staging)
-    return written, star
-
-
-def _is_stacked(kind: Kind) -> bool:
-    return kind in ("trajectory set", "manifold set")
-
-
-def _texts(
-    members: Members,
-    evidence: dict[str, dict[str, int]],
-    staging: Path,
-    written: Written,
-    found: Findings,
-    progress: Progress | None,
-) -> Iterator[KeptText]:
-    """Write one file after the other, and give what is kept of their texts."""
-    counts: dict[str, int | None] | None = None
-    if members.job is not None:
-        optics = OPTICS if not members.files else "tomogram_optics"
-        job = replace(members.job, threads=members.threads)
-        yield from write_set(job, staging, written, found=found, progress=progress, optics=optics)
-        counts = tilt_counts(written, staging)
-    particles: Particles | None = None
-    for kind, file in members.files:
-        options = replace(members.options, evidence=evidence.get(file.name, {}))
-        if _is_stacked(kind):
-            keys = TomogramKeys() if kind == "manifold set" else _particle_keys(particles, counts)
-            yield from write_stack(file, keys, staging, written, options=options, threads=members.threads, found=found)
-        else:
-            particles_here = Particles.of(file, options, counts) if kind == "particle set" else None
-            shape = as_it_stands if particles_here is None else particles_here.shape
-            yield from write_plain(
-                file, staging, written, options=options, threads=members.threads, found=found, shape=shape
-            )
-            if particles_here is not None:
-                particles_here.tell(found)
-                particles = particles_here
-
-
-def _particle_keys(particles: Particles | None, counts: dict[str, int | None] | None) -> ParticleKeys:
-    names = tomograms = None
-    if particles is not None and particles.names:
-        names = pa.chunked_array(chain.from_iterable(each.chunks for each in particles.names)).combine_chunks()
-        tomograms = pa.chunked_array(
-            [chunk.cast(pa.string()) for each in particles.tomograms for chunk in each.chunks]
-        ).combine_chunks()
-    return ParticleKeys(names, tomograms, counts or {})

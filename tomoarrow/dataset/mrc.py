@@ -5,8 +5,10 @@ The library `mrcfile` reads them; it is imported when first needed, and comes wi
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import stat
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MissingFileError, Place, SchemaError, UsageError
 
 if TYPE_CHECKING:
-    from mrcfile.mrcfile import MrcFile
+    from mrcfile.mrcinterpreter import MrcInterpreter
+
+#: The header, and where in it the length of an extended header stands (MRC2014: word 24).
+_HEADER_BYTES, _NSYMBT = 1024, 92
 
 #: What RELION puts before the name of a file: the number of an image in a stack, from 1.
 _IMAGE_NUMBER = re.compile(r"^\d+@")
@@ -67,10 +72,18 @@ def read_mrc_header(name: str | os.PathLike[str], directory: str | os.PathLike[s
         `mrcfile` is not installed.
     """
     path = os.path.join(directory, file_of_image(os.fspath(name)))
+    interpreter = _interpreter()
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            # To open a pipe would wait for somebody to write to it.
+            raise _no_mrc(path, "no regular file")
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(_HEADER_BYTES)
+        # An extended header may be as long as the header says, and is not needed.
+        head = head[:_NSYMBT] + bytes(4) + head[_NSYMBT + 4 :] if len(head) == _HEADER_BYTES else head
         # A header may be at odds with the data, or with the standard; only that it is none is a fault here.
-        with warnings.catch_warnings(action="ignore"), _mrc_file()(path, permissive=True, header_only=True) as file:
-            return _said(file, path)
+        with warnings.catch_warnings(action="ignore"):
+            return _said(interpreter(io.BytesIO(head), permissive=True, header_only=True), path)
     except OSError as error:
         raise MissingFileError(
             f"an image cannot be read: {error.strerror or error}",
@@ -81,18 +94,18 @@ def read_mrc_header(name: str | os.PathLike[str], directory: str | os.PathLike[s
         raise _no_mrc(path, str(error)) from error
 
 
-def _mrc_file() -> Any:
+def _interpreter() -> Any:
     try:
-        from mrcfile.mrcfile import MrcFile  # noqa: PLC0415  (an optional library)
+        from mrcfile.mrcinterpreter import MrcInterpreter  # noqa: PLC0415  (an optional library)
     except ImportError as error:
         raise UsageError(
             "the headers of MRC files can be read only with the library mrcfile",
             remedy="pip install 'tomoarrow[mrc]', or say the size of the images",
         ) from error
-    return MrcFile
+    return MrcInterpreter
 
 
-def _said(file: MrcFile, path: str) -> MrcHeader:
+def _said(file: MrcInterpreter, path: str) -> MrcHeader:
     header = file.header
     if header is None or bytes(header.map)[:3] != b"MAP":
         raise _no_mrc(path, "no 'MAP' in its header")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +18,8 @@ from .snapshot import Snapshot
 from .texts import portable
 
 NOTICES, REJECTS = "notices", "rejects"
+
+_T = TypeVar("_T", Notice, Reject)
 
 _PLACE = [
     ("file", pa.string()),
@@ -47,6 +49,12 @@ def write_rejects(rejects: Sequence[Reject], staging: Path) -> TableInfo:
     columns["text"] = [portable(reject.text) for reject in rejects]
     columns["reason"] = [portable(reject.reason) for reject in rejects]
     return _write(pa.table(columns, schema=_REJECTS), staging, REJECTS)
+
+
+def by_series(found: Sequence[_T], paths: Sequence[str]) -> list[_T]:
+    """Notices or rejects in the order of the tilt-series files, given their paths; before them those of other files."""
+    at = {path: i for i, path in enumerate(paths)}
+    return sorted(found, key=lambda each: at.get(each.place.path, -1))
 
 
 def read_notices(snapshot: Snapshot) -> list[Notice]:

@@ -101,9 +101,10 @@ def scan_particle_tilts(
     trajectories: Stored | None,
     image_size: ImageSize | None,
     project: Path,
+    allow_outside: bool,
 ) -> pl.LazyFrame:
     """Scan what `Dataset.particle_tilts` describes."""
-    images = read_tilt_images(tilts, tomograms, image_size, project)
+    images = read_tilt_images(tilts, tomograms, image_size, project, allow_outside=allow_outside)
     table = _particle_table(particles)
     schema = _schema(table, images)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import DatasetError, Place
@@ -31,4 +31,21 @@ def told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = Place(str(error.filename or path))
-        raise DatasetError(f"cannot write: {error.strerror or error}", place=where) from error
+        raise DatasetError(
+            f"cannot write: {error.strerror or error}",
+            place=where,
+            remedy="check the permissions, the space left and the quota there",
+        ) from error
+
+
+@contextmanager
+def parents_made(path: Path) -> Iterator[None]:
+    """Make the folders that lead to a path; those that are empty at the end are removed again."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()

@@ -6,7 +6,7 @@ The file is read in pieces, however long it is; its text is kept piece by piece 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -102,12 +102,15 @@ class Written:
         The rows of the table of pairs.
     digests : dict of str
         The SHA-256 of tilt-series files, by path.
+    evidence : mapping
+        What is known of the columns of tilt series.
     """
 
     tables: dict[str, TableInfo] = field(default_factory=dict)
     taken: set[str] = field(default_factory=lambda: {name.lower() for name in _RESERVED})
     pairs: list[tuple[str, int, str, str, str]] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, name: str, schema: pa.Schema, parts: list[Part], origins: dict[str, str]) -> None:
         """Add a table that is complete."""

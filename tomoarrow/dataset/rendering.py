@@ -25,6 +25,7 @@ from ..star.texts import FileText
 from .layout import TILT_INDEX
 from .snapshot import Snapshot
 from .stored import Stored, integers, open_table, rows_by_name
+from .stores import Remote
 from .texts import KeptText
 
 #: Tilt series are rendered so many rows at a time.
@@ -241,7 +242,7 @@ def check_new_labels(stored: Stored, origin: str) -> None:
         raise DatasetError(f"columns of the same label: {', '.join(repeated)}", place=Place(str(stored.folder)))
 
 
-def _check_names(names: Sequence[str | None], folder: Path) -> None:
+def _check_names(names: Sequence[str | None], folder: Path | Remote) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1 or name is None]
     if repeated:
         raise DatasetError(
@@ -252,12 +253,12 @@ def _check_names(names: Sequence[str | None], folder: Path) -> None:
         )
 
 
-def _index(column: pa.ChunkedArray, folder: Path) -> NDArray[np.int64]:
+def _index(column: pa.ChunkedArray, folder: Path | Remote) -> NDArray[np.int64]:
     """The row of its file that each tilt was; new ones come last."""
     return np.asarray(integers(column, TILT_INDEX, folder).fill_null(np.iinfo(np.int64).max).to_numpy(), np.int64)
 
 
-def _check_keys(keys: pa.Table, folder: Path) -> None:
+def _check_keys(keys: pa.Table, folder: Path | Remote) -> None:
     for needed in (NAME, TILT_INDEX):
         if needed not in keys.column_names:
             raise DatasetError(

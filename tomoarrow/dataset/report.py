@@ -42,6 +42,10 @@ class Report:
     seconds : float
     rejects : int
         What was left out; listed in the table ``rejects``.
+    version : int
+        How often the dataset was written.
+    read_again : int or None
+        How many STAR files have changed and were read again; None where all were read.
     warnings : list of WarningSummary
     """
 
@@ -57,6 +61,8 @@ class Report:
     source_bytes: int
     seconds: float
     rejects: int
+    version: int = 1
+    read_again: int | None = None
     warnings: list[WarningSummary] = field(default_factory=list)
 
     @property

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from pathlib import PurePath
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from ..errors import DatasetError, Place, UsageError
 from .layout import HIVE_NULL
 from .snapshot import open_snapshot
 from .stored import Stored, open_table
+from .stores import folder_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def open_groups(dataset: str | os.PathLike[str], name: str) -> GroupedTable:
     UsageError
         The dataset has no such table.
     """
-    folder = Path(dataset)
+    folder = folder_of(dataset, "training")
     # By path: those who read go on in other processes.
     snapshot = open_snapshot(folder, hold=False)
     manifest = snapshot.manifest
@@ -107,13 +108,13 @@ def open_groups(dataset: str | os.PathLike[str], name: str) -> GroupedTable:
     table = manifest["tables"][name]
     groups: list[RowGroup] = []
     for file, bounds in zip(stored.files, stored.bounds, strict=True):
-        value = _folder_value(file.place)
+        value = _folder_value(file.path)
         groups += (
             RowGroup(str(file.place), number, stop - start, value)
             for number, (start, stop) in enumerate(pairwise(bounds))
         )
     schema = _schema_of(stored)
-    column = None if table["partition_by"] is None else _folder_column(stored.files[0].place)
+    column = None if table["partition_by"] is None else _folder_column(stored.files[0].path)
     if column is not None:
         types = {each["name"]: each["type"] for each in table["columns"]}
         schema = schema.append(pa.field(column, _FOLDER_TYPES.get(types.get(column, ""), pa.string())))
@@ -137,11 +138,11 @@ def _schema_of(stored: Stored) -> pa.Schema:
 _FOLDER_TYPES = {str(type_): type_ for type_ in (pa.int64(), pa.int32(), pa.float64(), pa.bool_())}
 
 
-def _folder_column(path: Path) -> str | None:
-    name, is_hive, _ = path.parent.name.partition("=")
+def _folder_column(path: str) -> str | None:
+    name, is_hive, _ = PurePath(path).parent.name.partition("=")
     return unquote(name) if is_hive else None
 
 
-def _folder_value(path: Path) -> str | None:
-    _, is_hive, value = path.parent.name.partition("=")
+def _folder_value(path: str) -> str | None:
+    _, is_hive, value = PurePath(path).parent.name.partition("=")
     return unquote(value) if is_hive and value != HIVE_NULL else None

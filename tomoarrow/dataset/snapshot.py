@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import DatasetError, Place
 from .manifest import read_manifest
+from .stores import Remote
 
 #: What the name of a file says that another version than the first wrote.
 _VERSION = re.compile(r"-v(\d+)\.parquet\Z")
@@ -40,7 +41,7 @@ class DataFile:
     ----------
     path : str
         From the dataset's folder.
-    place : Path
+    place : Path or Remote
         Where it is, or was.
     bytes : int
     held : file or None
@@ -48,13 +49,15 @@ class DataFile:
     """
 
     path: str
-    place: Path
+    place: Path | Remote
     bytes: int
     held: Held | None
 
     @property
-    def source(self) -> str:
-        """A path that leads to this very file, as long as it is held."""
+    def source(self) -> str | io.RawIOBase:
+        """What leads to this very file, as long as it is held: a path; in a store, a file that is fetched by ranges."""
+        if isinstance(self.place, Remote):
+            return self.place.open(self.bytes)
         return os.fspath(self.place) if self.held is None else f"/dev/fd/{self.held.file.fileno()}"
 
 
@@ -64,28 +67,30 @@ class Snapshot:
 
     Attributes
     ----------
-    folder : Path
+    folder : Path or Remote
     manifest : dict
     tables : dict
         The files of each table, in the order of its rows. They are those of the manifest, and others that were put
         beside them: tables may be changed by other tools.
     """
 
-    folder: Path
+    folder: Path | Remote
     manifest: dict[str, Any]
     tables: dict[str, tuple[DataFile, ...]]
 
 
-def open_snapshot(folder: Path, *, hold: bool = True) -> Snapshot:
+def open_snapshot(folder: Path | Remote, *, hold: bool = True, is_checked: bool = True) -> Snapshot:
     """Open a dataset as it is now.
 
     A version that is replaced while its files are opened is given up for the next one.
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or Remote
     hold : bool
         Keep its files open.
+    is_checked : bool
+        Refuse a table of which files are gone.
 
     Raises
     ------
@@ -95,23 +100,50 @@ def open_snapshot(folder: Path, *, hold: bool = True) -> Snapshot:
     manifest = read_manifest(folder)
     while True:
         tables: dict[str, tuple[DataFile, ...]] | None = None
-        with suppress(FileNotFoundError):
+        try:
             tables = _open_tables(folder, manifest, hold=hold)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            place = Place(str(error.filename or folder))
+            raise DatasetError(f"cannot be read: {error.strerror}", place=place) from error
         now = read_manifest(folder)
         if now == manifest:
             break
         manifest = now
     if tables is None:
         raise DatasetError("a file is gone while it was opened", place=Place(str(folder)), remedy="try again")
-    _check_complete(folder, manifest, tables)
+    if is_checked:
+        _check_complete(folder, manifest, tables)
     return Snapshot(folder, manifest, tables)
 
 
-def _open_tables(folder: Path, manifest: dict[str, Any], *, hold: bool) -> dict[str, tuple[DataFile, ...]]:
-    found = {name: list(_files(folder, name, manifest)) for name in manifest["tables"]}
+def _open_tables(folder: Path | Remote, manifest: dict[str, Any], *, hold: bool) -> dict[str, tuple[DataFile, ...]]:
+    if isinstance(folder, Remote):
+        return _look_up(folder, manifest)
+    found = {name: list(_files(name, manifest, _there(folder, name))) for name in manifest["tables"]}
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
     is_held = hold and os.path.isdir("/dev/fd") and sum(map(len, found.values())) < most
     return {name: tuple(_open(folder, path, is_held=is_held) for path in paths) for name, paths in found.items()}
+
+
+def _look_up(folder: Remote, manifest: dict[str, Any]) -> dict[str, tuple[DataFile, ...]]:
+    """The files of all tables of a dataset in a store, from one listing."""
+    try:
+        sizes = {path: entry.bytes for path, entry in folder.files().items() if path.endswith(".parquet")}
+    except OSError as error:
+        raise DatasetError(f"the store cannot be read: {error}", place=Place(str(folder))) from error
+    return {
+        name: tuple(
+            DataFile(path, folder / path, sizes[path], None)
+            for path in _files(name, manifest, {path for path in sizes if path.startswith(f"{name}/")})
+        )
+        for name in manifest["tables"]
+    }
+
+
+def _there(folder: Path, name: str) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in _parquet_files(folder / name)}
 
 
 def _open(folder: Path, path: str, *, is_held: bool) -> DataFile:
@@ -121,13 +153,23 @@ def _open(folder: Path, path: str, *, is_held: bool) -> DataFile:
     return DataFile(path, place, size, held)
 
 
-def _files(folder: Path, name: str, manifest: dict[str, Any]) -> Iterator[str]:
+def _files(name: str, manifest: dict[str, Any], there: set[str]) -> Iterator[str]:
     """The paths of the files of a table: first those of the manifest that are there, then others, by name."""
     listed = [file["path"] for file in manifest["tables"][name]["files"]]
-    there = {path.relative_to(folder).as_posix() for path in (folder / name).rglob("*.parquet")}
     yield from (path for path in listed if path in there)
     foreign = there - set(listed) - set(manifest["retired"])
     yield from sorted(path for path in foreign if written_by(path) <= manifest["version"])
+
+
+def _parquet_files(folder: Path) -> Iterator[Path]:
+    """All Parquet files below a folder; a folder that cannot be listed is an error, not an empty one."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for below, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(below, name) for name in names if name.endswith(".parquet"))
 
 
 def written_by(path: str) -> int:
@@ -136,7 +178,7 @@ def written_by(path: str) -> int:
     return int(found[1]) if found else 1
 
 
-def _check_complete(folder: Path, manifest: dict[str, Any], tables: dict[str, tuple[DataFile, ...]]) -> None:
+def _check_complete(folder: Path | Remote, manifest: dict[str, Any], tables: dict[str, tuple[DataFile, ...]]) -> None:
     """Refuse a table of which files are gone, and nothing says that it was changed."""
     for name, table in manifest["tables"].items():
         sizes = {file["path"]: file["bytes"] for file in table["files"]}

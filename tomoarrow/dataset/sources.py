@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,18 +66,4 @@ def read_sources(snapshot: Snapshot) -> list[SourceInfo]:
             raise DatasetError(f"the file cannot be read: {error}", place=Place(str(file.place))) from error
         sums = [value.hex() if value else "" for value in columns["sha256"]]
         found += map(SourceInfo, columns["path"], columns["bytes"], columns["mtime_ns"], sums)
-    return found
-
-
-def changed(sources: Iterable[tuple[SourceInfo, str | Path]]) -> list[str]:
-    """The names of files, given what they were and where they are, that are not the same any more, by size and time."""
-    found = []
-    for source, path in sources:
-        try:
-            status = os.stat(path)
-        except OSError:
-            found.append(source.path)
-            continue
-        if (status.st_size, status.st_mtime_ns) != (source.bytes, source.mtime_ns):
-            found.append(source.path)
     return found

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,6 +15,7 @@ from ..errors import UsageError
 from ..relion.tomogram_set import NAME
 from .manifest import read_manifest
 from .row_groups import open_groups
+from .stores import place_of
 
 #: Where a group is looked for, if no table is named.
 _TABLES = ("tomograms", "tilts", "particles")
@@ -95,7 +95,7 @@ def _place(name: str, seed: int) -> float:
 
 
 def _groups(path: str | os.PathLike[str], by: str, tables: Sequence[str]) -> list[str]:
-    there = read_manifest(Path(path))["tables"]
+    there = read_manifest(place_of(path))["tables"]
     for name in tables:
         if name not in there:
             continue

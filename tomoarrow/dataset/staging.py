@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,8 +15,9 @@ from typing import Any
 from ..errors import DatasetError, Place, TomoarrowError
 from .layout import flush_folders
 from .lock import locked
-from .manifest import FILE_NAME, Manifest, TableInfo, read_manifest, write_manifest
+from .manifest import FILE_NAME, Manifest, TableInfo, read_manifest, renamed_projects, write_manifest
 from .snapshot import written_by
+from .stores import Remote
 
 logger = logging.getLogger("tomoarrow")
 
@@ -37,7 +39,7 @@ def check_target(target: Path, *, force: bool) -> dict[str, Any] | None:
         return None
     manifest = read_manifest(target)
     there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
-    foreign = there - _listed(manifest) - {FILE_NAME} - set(_left_over(target, manifest))
+    foreign = there - listed(manifest) - {FILE_NAME} - set(_left_over(target, manifest))
     if foreign:
         raise DatasetError(
             f"the dataset's folder holds other files too, such as {min(foreign)}: it is never replaced",
@@ -53,7 +55,8 @@ def check_target(target: Path, *, force: bool) -> dict[str, Any] | None:
     return manifest
 
 
-def _listed(manifest: dict[str, Any]) -> set[str]:
+def listed(manifest: dict[str, Any]) -> set[str]:
+    """The paths of all files of a dataset."""
     return {file["path"] for table in manifest["tables"].values() for file in table["files"]}
 
 
@@ -65,14 +68,14 @@ class Staging:
     ----------
     folder : Path
         Tables go there; their files are named by `layout.PartWriter`.
-    target : Path
+    target : Path or Remote
         What it will be.
     force : bool
         Whether a dataset may be there.
     """
 
     folder: Path
-    target: Path
+    target: Path | Remote
     force: bool
 
 
@@ -86,10 +89,10 @@ def staged(target: Path, *, force: bool) -> Iterator[Staging]:
     made = [folder for folder in [*target.parents][::-1] if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(target):
+        with locked(target.parent / f".{target.name[:200]}.lock", target):
             _sweep(target)
             check_target(target, force=force)
-            folder = target.parent / f"{_prefix(target)}-{os.getpid()}"
+            folder = target.parent / f"{_prefix(target)}{os.getpid()}"
             folder.mkdir()
             try:
                 yield Staging(folder, target, force)
@@ -115,6 +118,7 @@ def commit(staging: Staging, manifest: Manifest) -> Manifest:
     DatasetError
     """
     folder, target = staging.folder, staging.target
+    assert isinstance(target, Path)
     # What has appeared meanwhile is looked at as what was there before.
     old = check_target(target, force=staging.force)
     if old is None:
@@ -133,9 +137,12 @@ def commit(staging: Staging, manifest: Manifest) -> Manifest:
         for part in table.files
         if (folder / part.path).exists()
     }
-    tables = {name: _renamed(table, moves) for name, table in manifest.tables.items()}
+    tables = {name: renamed(table, moves) for name, table in manifest.tables.items()}
     now = {part.path for table in tables.values() for part in table.files}
-    manifest = replace(manifest, tables=tables, version=version, retired=sorted(_listed(old) - now))
+    # What could not be removed yet stays known: else it would count as a file that somebody put there.
+    retired = (listed(old) | {path for path in old["retired"] if (target / path).exists()}) - now
+    projects = renamed_projects(manifest.projects, moves)
+    manifest = replace(manifest, tables=tables, version=version, retired=sorted(retired), projects=projects)
     write_manifest(manifest, folder)
     for staged_path, path in moves.items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
@@ -152,30 +159,35 @@ def _named(path: str, version: int) -> str:
     return str(plain.with_name(f"{plain.stem}-v{version}{plain.suffix}"))
 
 
-def _renamed(table: TableInfo, moves: dict[str, str]) -> TableInfo:
+def renamed(table: TableInfo, moves: dict[str, str]) -> TableInfo:
+    """What the manifest says of a table, with other paths of its files."""
     return replace(table, files=[replace(part, path=moves.get(part.path, part.path)) for part in table.files])
 
 
 def _sweep(target: Path) -> None:
-    """Remove what is of no version: folders that were staged, and files of versions that are gone or never came."""
-    prefix = _prefix(target)
-    for folder in [path for path in target.parent.iterdir() if path.name.startswith(prefix)]:
-        shutil.rmtree(folder, ignore_errors=True)
-    with suppress(TomoarrowError):
-        _remove(target, _left_over(target, read_manifest(target)))
+    """Remove what is of no version: folders that were staged, and files of versions that are gone or never came.
+
+    What cannot be removed is no reason to fail: the next run tries again.
+    """
+    own = re.compile(re.escape(_prefix(target)) + r"\d+")
+    try:
+        for folder in [path for path in target.parent.iterdir() if own.fullmatch(path.name)]:
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(TomoarrowError):
+            _remove(target, _left_over(target, read_manifest(target)))
+    except OSError as error:
+        logger.warning("what a run has left could not be cleared away: %s (%s)", target, error.strerror)
 
 
 def _prefix(target: Path) -> str:
-    return f".{target.name[:200]}.staging"
+    return f".{target.name[:200]}.staging-"
 
 
 def _left_over(target: Path, manifest: dict[str, Any]) -> list[str]:
     """Files of an earlier version that are not of this one, and of a later one that was never committed."""
-    listed, retired = _listed(manifest), set(manifest["retired"])
+    own, retired = listed(manifest), set(manifest["retired"])
     there = [path.relative_to(target).as_posix() for path in target.rglob("*.parquet")]
-    return [
-        path for path in there if path not in listed and (path in retired or written_by(path) > manifest["version"])
-    ]
+    return [path for path in there if path not in own and (path in retired or written_by(path) > manifest["version"])]
 
 
 def _remove(target: Path, paths: Iterable[str]) -> None:

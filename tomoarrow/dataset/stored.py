@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, Place
 from ..star.forms import plain_table
 from .snapshot import DataFile, Snapshot
+from .stores import Remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Stored:
 
     Attributes
     ----------
-    folder : Path
+    folder : Path or Remote
     files : tuple of DataFile
     bounds : tuple of tuple of int
         For each file, the rows of the whole table between which its row groups lie: one more than there are groups.
@@ -37,7 +38,7 @@ class Stored:
         What the manifest says of it.
     """
 
-    folder: Path
+    folder: Path | Remote
     files: tuple[DataFile, ...]
     bounds: tuple[tuple[int, ...], ...]
     columns: tuple[str, ...]
@@ -122,7 +123,7 @@ def rows_by_name(names: pa.ChunkedArray, order: Sequence[str]) -> NDArray[np.int
     return np.asarray(of_code[codes.indices.fill_null(-1).to_numpy()], np.int64)
 
 
-def integers(column: pa.ChunkedArray, name: str, folder: Path) -> pa.ChunkedArray:
+def integers(column: pa.ChunkedArray, name: str, folder: Path | Remote) -> pa.ChunkedArray:
     """A column as int64, whatever other tools made of it.
 
     Raises

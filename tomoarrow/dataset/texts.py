@@ -67,15 +67,17 @@ class KeptText:
     rows: tuple[int, ...] | None = None
 
 
-def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
-    """Write ``star/``; long texts go to the file as they come."""
+def write_texts(texts: Iterable[KeptText], staging: Path, more: Iterable[pa.Table] | None = None) -> TableInfo:
+    """Write ``star/``; long texts go to the file as they come.
+
+    `more`: rows that other runs have written, which follow the first text: that of the global file.
+    """
     path = staging / "star" / "part-00000.parquet"
     path.parent.mkdir()
     schema, n_rows = _SCHEMA, 0
     with ExitStack() as stack:
         writer = None
-        for rows, is_last in _batches(texts):
-            table = _as_table(rows)
+        for table, is_last in _tables(texts, more):
             if writer is None:
                 if is_last:
                     # Where nothing departs, not even the columns for it are there.
@@ -86,6 +88,19 @@ def write_texts(texts: Iterable[KeptText], staging: Path) -> TableInfo:
             writer.write_table(bare, row_group_size=max(1, bare.num_rows))
             n_rows += bare.num_rows
     return TableInfo(n_rows, column_infos(schema, {}), [seal(path, staging)])
+
+
+def _tables(texts: Iterable[KeptText], more: Iterable[pa.Table] | None) -> Iterator[tuple[pa.Table, bool]]:
+    """The rows in pieces, and whether a piece is all there is."""
+    if more is None:
+        yield from ((_as_table(rows), is_last) for rows, is_last in _batches(texts))
+        return
+    rest = iter(texts)
+    # With the first text, all that the others are of has been looked at.
+    first = [next(rest)]
+    yield from ((_as_table(rows), False) for rows, _ in _batches(first))
+    yield from ((table, False) for table in more)
+    yield from ((_as_table(rows), False) for rows, _ in _batches(rest) if rows)
 
 
 def _batches(texts: Iterable[KeptText]) -> Iterator[tuple[list[tuple[str | None, ...]], bool]]:
@@ -168,6 +183,104 @@ def kept_texts(snapshot: Snapshot) -> list[KeptText]:
             place=Place(str(snapshot.folder / "star")),
             remedy="convert again, or restore that folder",
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTable:
+    """``star/`` as it is stored: to put other rows in the place of some.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+    rows : dict
+        The row of the tilt-series file of each tomogram.
+    """
+
+    table: pa.Table
+    rows: dict[str, int]
+    _styles: list[int]
+    _labels: dict[int, tuple[str, ...]]
+
+    @staticmethod
+    def of(snapshot: Snapshot) -> KeptTable:
+        """Those of a dataset."""
+        files = [pq.read_table(file.source, read_dictionary=["tables", "style"]) for file in snapshot.tables["star"]]
+        table = pa.concat_tables(files).unify_dictionaries().combine_chunks()
+        absent = [field for field in _SCHEMA if field.name not in table.column_names]
+        for field in absent:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+        table = table.select(_SCHEMA.names).cast(_SCHEMA)
+        names = table.column("tomogram").to_pylist()
+        codes = table.column("style").combine_chunks().indices.fill_null(-1).to_pylist()
+        # Of a text that is kept as it stands nothing says which labels it has.
+        is_raw = table.column("raw").is_valid().to_pylist()
+        styles = [-1 if raw else code for raw, code in zip(is_raw, codes, strict=True)]
+        return KeptTable(table, {name: row for row, name in enumerate(names) if name is not None}, styles, {})
+
+    def labels(self, tomogram: str) -> tuple[str, ...]:
+        """The labels of a tilt-series file, in order; where its text is kept as it stands, a KeyError."""
+        row = self.rows.get(tomogram)
+        if row is None:
+            return ()
+        code = self._styles[row]
+        if code < 0:
+            raise KeyError(tomogram)
+        if code not in self._labels:
+            style = style_from_json(self.table.column("style").combine_chunks().dictionary[code].as_py())
+            self._labels[code] = tuple(label for loop in style.loops for label in loop.style.labels)
+        return self._labels[code]
+
+    def all_labels(self) -> list[tuple[str, ...]]:
+        """The labels of the files, those that are alike once, in the order of the files; not of texts as they stand."""
+        codes = [*dict.fromkeys(code for code in self._styles if code >= 0)]
+        styles = self.table.column("style").combine_chunks().dictionary
+        found = [style_from_json(styles[code].as_py()) for code in codes]
+        return [tuple(label for loop in style.loops for label in loop.style.labels) for style in found]
+
+    def spliced(self, series: Sequence[str | KeptText], first: KeptText | None, staging: Path) -> TableInfo | None:
+        """Write ``star/`` with other rows; nothing where they are the same.
+
+        Parameters
+        ----------
+        series : sequence of str or KeptText
+            The tilt-series files in their order: by the name of the tomogram where they stay, else what is kept now.
+        first : KeptText or None
+            What is kept of the global file, where that is another.
+        """
+        new = [*([] if first is None else [first]), *(each for each in series if not isinstance(each, str))]
+        rows = [row for batch, _ in _batches(new) for row in batch]
+        there = self.table.num_rows
+        fresh = iter(range(there + (first is not None), there + len(new)))
+        others = set(range(1, there)) - set(self.rows.values())
+        known = [each for each in series if isinstance(each, KeptText) or each in self.rows]
+        order = [
+            0 if first is None else there,
+            *(next(fresh) if isinstance(each, KeptText) else self.rows[each] for each in known),
+            *sorted(others),
+        ]
+        table = pa.concat_tables([self.table, _as_table(rows)] if rows else [self.table]).unify_dictionaries()
+        if [self._like(row, table, there) for row in order] == [*range(there)]:
+            return None
+        return _write(table.take(pa.array(order)), staging)
+
+    def _like(self, row: int, table: pa.Table, there: int) -> int:
+        """A row that says the same and is there; else the row itself."""
+        if row < there:
+            return row
+        new = table.slice(row, 1).to_pylist()[0]
+        known = 0 if new["tomogram"] is None else self.rows.get(new["tomogram"], 0)
+        return known if table.slice(known, 1).to_pylist()[0] == new else row
+
+
+def _write(table: pa.Table, staging: Path) -> TableInfo:
+    path = staging / "star" / "part-00000.parquet"
+    path.parent.mkdir()
+    used = [name for name in table.column_names if table.column(name).null_count < table.num_rows]
+    schema = pa.schema([_SCHEMA.field(name) for name in used])
+    bare = table.select(used).unify_dictionaries().cast(_bare(schema))
+    with _writer(path, schema) as writer:
+        writer.write_table(bare, row_group_size=max(1, bare.num_rows))
+    return TableInfo(bare.num_rows, column_infos(schema, {}), [seal(path, staging)])
 
 
 def _kept(table: pa.Table) -> list[KeptText]:

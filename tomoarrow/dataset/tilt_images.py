@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..errors import Place, SchemaError, UsageError
+from ..errors import Place, SchemaError, UsageError, raise_gathered
 from ..relion.geometry import Floats, TiltAlignment, projection_matrices, stacked_rows
+from ..relion.project import outside_error, paths_outside
 from ..relion.tomogram_set import NAME
 from .deformations import COEFFICIENTS, OF_GLOBAL, Deformation, find_deformations
 from .layout import TILT_INDEX
-from .mrc import read_mrc_header
+from .mrc import file_of_image, read_mrc_header
 from .stored import Stored
 
 Ints = NDArray[np.int64]
@@ -79,8 +80,10 @@ class TiltImages:
     columns: dict[str, pl.Series]
 
 
-def read_tilt_images(tilts: Stored, tomograms: Stored, image_size: ImageSize | None, project: Path) -> TiltImages:
-    """Read what is known of all tilt images.
+def read_tilt_images(
+    tilts: Stored, tomograms: Stored, image_size: ImageSize | None, project: Path, *, allow_outside: bool
+) -> TiltImages:
+    """Read what is known of all tilt images; of headers only those of files in the project, if not all may be read.
 
     Raises
     ------
@@ -96,7 +99,11 @@ def read_tilt_images(tilts: Stored, tomograms: Stored, image_size: ImageSize | N
     pixel_sizes = _numbers(globals_, _PIXEL_SIZE)
     of_tilt = np.repeat(np.arange(len(names)), counts)
     has_rows = all(label in rows.columns for label in _ROWS)
-    image_sizes = None if image_size is None else _image_sizes(image_size, rows, globals_, starts, project)
+    image_sizes = (
+        None
+        if image_size is None
+        else _image_sizes(image_size, rows, globals_, starts, project, allow_outside=allow_outside)
+    )
     if has_rows:
         matrices = stacked_rows(*(_vectors(rows[label]) for label in _ROWS))
     else:
@@ -195,7 +202,13 @@ def _matrices(
 
 
 def _image_sizes(
-    image_size: ImageSize, rows: pl.DataFrame, globals_: pl.DataFrame, starts: Ints, project: Path
+    image_size: ImageSize,
+    rows: pl.DataFrame,
+    globals_: pl.DataFrame,
+    starts: Ints,
+    project: Path,
+    *,
+    allow_outside: bool,
 ) -> Floats:
     """The width and height of the images of each tomogram."""
     if image_size != "headers":
@@ -203,14 +216,22 @@ def _image_sizes(
             raise UsageError(f"image_size={image_size!r}", expected="(width, height) in pixels, or 'headers'")
         return np.tile(np.asarray(image_size, np.float64), (len(starts), 1))
     if _STACK in globals_.columns:
-        images = globals_[_STACK].to_list()
+        label, images = _STACK, globals_[_STACK].to_list()
     elif _IMAGE in rows.columns:
-        images = rows[_IMAGE].gather(starts).to_list()
+        label, images = _IMAGE, rows[_IMAGE].gather(starts).to_list()
     else:
         raise SchemaError(
             f"no {_IMAGE}: the tilt images are not known, nor their headers",
             remedy="say the size: image_size=(width, height)",
         )
+    home = project.resolve()
+    files = [file_of_image(image or "") for image in images]
+    outside = () if allow_outside else paths_outside(home, files)
+    place = Place(os.fspath(home), label=label)
+    raise_gathered(
+        [outside_error(replace(place, text=files[i]), home) for i in outside],
+        "{n} images are outside of the project:",
+    )
     return np.array([read_mrc_header(image or "", project).size[:2] for image in images], np.float64).reshape(-1, 2)
 
 

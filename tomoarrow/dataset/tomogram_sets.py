@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, MissingFileError, Place, UsageError, raise_gathered
 from ..relion.kinds import Kind
 from ..relion.labels import LABELS
-from ..relion.project import Project, find_project
+from ..relion.project import Project, find_project, outside_error
 from ..relion.relion4 import split_set
 from ..relion.series import SeriesFile
 from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, global_table
@@ -28,15 +28,17 @@ from ..star.source import Held, Stream, hold, read_text
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
 from .contents import Progress
-from .join import free_name
-from .layout import write_table
-from .manifest import TableInfo, column_infos
+from .join import TiltSchema, free_name
+from .layout import Part, write_table
+from .manifest import SourceInfo, TableInfo, column_infos
 from .plain import StarFile, Written
 from .sources import source_info
 from .texts import KeptText
 from .tilts import Job, write_tilts
 
 OnMissing = Literal["error", "skip"]
+
+OnBadFile = Literal["error", "skip"]
 
 #: More folders than this are refused: one file a tomogram makes a dataset 30 to 80 times slower.
 _MOST_PARTITIONS = 1000
@@ -49,6 +51,8 @@ def prepare(
     options: Options,
     missing: OnMissing,
     found: Findings,
+    *,
+    allow_outside: bool,
 ) -> Job:
     """Take the global table, find the project and the tilt series."""
     assert not isinstance(file.source, Stream)
@@ -58,8 +62,9 @@ def prepare(
     if kind == "tomogram set":
         document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
         table = global_table(file.path, document)
-        home = find_project(file.path, table.paths, project)
+        home = find_project(file.path, table.paths, project, allow_outside=allow_outside)
         files = _series_files(table, home)
+        outside = [outside_error(_place(file.path, table, row), home.directory) for row in home.outside]
         absent = [_absent(file.path, table, home, row) for row in home.missing]
         head = None
     else:
@@ -67,12 +72,57 @@ def prepare(
         document = read_star(Held(str(file.path), parts.head), labels=LABELS, on_bad_value=options.on_bad_value)
         table = global_table(file.path, document, has_series=True)
         home = home_of(file, project)
+        outside = []
         files = [parts.series.get(name) for name in table.names]
         absent = [_without_block(file.path, name) for name in table.names if name not in parts.series]
         head = parts.head
+    what = "tilt-series files" if head is None else "tilt series"
+    where = "not there, or outside of the project:" if outside else "not there:"
+    raise_gathered(
+        [*outside, *(absent if missing == "error" else [])], f"{{n}} of the {len(table.names)} {what} are {where}"
+    )
+    return _job(file, table, home, options, files, absent, replace(source, sha256=text.digest(0)), head, found)
+
+
+def prepare_rows(
+    file: StarFile,
+    directory: Path,
+    options: Options,
+    missing: OnMissing,
+    found: Findings,
+    rows: range,
+) -> Job:
+    """Take some rows of the global table of a set whose project is known; no other tilt series is looked for."""
+    assert not isinstance(file.source, Stream)
+    source = source_info(os.path.abspath(file.path), file.path)
+    held = hold(file.source)
+    document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
+    whole = global_table(file.path, document)
+    own = slice(rows.start, rows.stop)
+    rest = whole.table.slice(rows.start, len(rows))
+    table = replace(whole, table=rest, names=whole.names[own], paths=whole.paths[own], optics=None, others=())
+    absent = [i for i, path in enumerate(table.paths) if not path or not os.path.exists(directory / path)]
+    home = Project(directory, "given", tuple(absent), (directory,))
+    files = _series_files(table, home)
+    errors = [_absent(file.path, table, home, row) for row in home.missing]
+    digest = read_text(held).digest(0)
     if missing == "error":
-        what = "tilt-series files" if head is None else "tilt series"
-        raise_gathered(absent, f"{{n}} of the {len(table.names)} {what} are not there:")
+        raise_gathered(errors, f"{{n}} of the {len(table.names)} tilt-series files are not there:")
+    return _job(file, table, home, options, files, errors, replace(source, sha256=digest), None, found)
+
+
+def _job(
+    file: StarFile,
+    table: GlobalTable,
+    home: Project,
+    options: Options,
+    files: Sequence[SeriesFile | None],
+    absent: Sequence[MissingFileError],
+    source: SourceInfo,
+    head: bytes | None,
+    found: Findings,
+) -> Job:
+    """The work on the tilt series that are there."""
     found.notices += table.document.warnings
     found.rejects += table.document.rejects
     if not table.names:
@@ -82,7 +132,7 @@ def prepare(
         place = Place(str(file.path), block=table.names[row], label=SERIES_FILE)
         found.rejects.append(Reject(place, SERIES_FILE, error.place.text, error.problem, row))
     there = [series for series in files if series is not None]
-    sources = [replace(source, sha256=text.digest(0))]
+    sources = [source]
     if head is None:
         sources += [source_info(series.path, series.file) for series in there]
         sizes = [source.bytes for source in sources[1:]]
@@ -101,7 +151,7 @@ def home_of(file: StarFile, project: Path | None) -> Project:
 def _series_files(table: GlobalTable, home: Project) -> list[SeriesFile | None]:
     """The tilt-series file of each tomogram; None where it is not there."""
     directory = os.fspath(home.directory)
-    missing = set(home.missing)
+    missing = {*home.missing, *home.outside}
     return [
         None if row in missing else SeriesFile(name, path, os.path.join(directory, path))
         for row, (name, path) in enumerate(zip(table.names, table.paths, strict=True))
@@ -117,12 +167,16 @@ def _without_block(path: Path, name: str) -> MissingFileError:
     )
 
 
+def _place(path: Path, table: GlobalTable, row: int) -> Place:
+    return Place(str(path), label=SERIES_FILE, text=table.paths[row])
+
+
 def _absent(path: Path, table: GlobalTable, home: Project, row: int) -> MissingFileError:
     others = [str(folder) for folder in home.tried if folder != home.directory]
     also = f"; looked for from {', '.join(others)} too" if others and len(home.missing) == len(table.names) else ""
     return MissingFileError(
         f"the tilt-series file of tomogram {table.names[row]!r} is not there",
-        place=Place(str(path), label=SERIES_FILE, text=table.paths[row]),
+        place=_place(path, table, row),
         expected=f"{home.directory / table.paths[row]}{also}",
         remedy="correct the path, name the project with --project DIR, or leave it out with --missing skip",
     )
@@ -162,24 +216,52 @@ def write_set(
     with ThreadPoolExecutor(job.threads) as pool:
         tilts = write_tilts(job, staging, progress, pool)
         found.add(tilts.found)
+        written.evidence = tilts.evidence
         written.digests |= dict(zip([file.path for file in job.files], tilts.digests, strict=False))
-        written.tables["tomograms"] = _write_tomograms(job, tilts.tilt_counts, staging)
-        if job.table.optics is not None:
-            rows = job.table.optics.loops[0]
-            written.taken.add(optics)
-            origins = {name: f"{optics}/{name}" for name in rows.column_names}
-            written.add(optics, rows.schema, write_table(rows, staging / optics, staging), origins)
+        is_read = np.array([file.path not in tilts.bad for file in job.files], bool)
+        there, counts = job.present[is_read], tilts.tilt_counts[is_read]
+        write_global(job, there, counts, staging, written, found=found, optics=optics)
         parts = tilts.parts
+    add_tilts(written, job, tilts.schema, parts, tilts.rows_read)
+    yield from texts_of_set(job, tilts.texts, optics)
+
+
+def write_global(
+    job: Job,
+    rows: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    staging: Path,
+    written: Written,
+    *,
+    found: Findings,
+    optics: str,
+) -> None:
+    """Write the tables of the global file, given how many tilts there are of the tomograms in some of its rows."""
+    written.tables["tomograms"] = write_tomograms(job.table.table, rows, counts, staging)
+    if job.table.optics is not None:
+        table = job.table.optics.loops[0]
+        written.taken.add(optics)
+        origins = {name: f"{optics}/{name}" for name in table.column_names}
+        written.add(optics, table.schema, write_table(table, staging / optics, staging), origins)
     for block in job.table.others:
         message = "a block of the global file that is no part of a tomogram set; it is kept as text only"
         found.notices.append(Notice("other-blocks", message, Place(str(job.file.path), block=block.name)))
-    rows_written = sum(part.rows for part in parts)
-    if rows_written != tilts.rows_read:
-        raise DatasetError(f"{tilts.rows_read} tilts were read, {rows_written} written: a bug; nothing was kept")
-    columns = column_infos(tilts.schema.schema, tilts.schema.origins)
-    info = TableInfo(rows_written, columns, parts, tilts.schema.column_of(job.partition_by))
+
+
+def add_tilts(written: Written, job: Job, schema: TiltSchema, parts: list[Part], rows_read: int) -> None:
+    """Add ``tilts/``, which is complete.
+
+    Raises
+    ------
+    DatasetError
+        It has other rows than were read.
+    """
+    rows = sum(part.rows for part in parts)
+    if rows != rows_read:
+        raise DatasetError(f"{rows_read} tilts were read, {rows} written: a bug; nothing was kept")
+    columns = column_infos(schema.schema, schema.origins)
+    info = TableInfo(rows, columns, parts, schema.column_of(job.partition_by))
     written.tables = {"tilts": info, **written.tables}
-    yield from _texts(job, tilts.texts, optics)
 
 
 def tilt_counts(written: Written, staging: Path) -> dict[str, int | None]:
@@ -190,7 +272,7 @@ def tilt_counts(written: Written, staging: Path) -> dict[str, int | None]:
     return dict(zip(table.column(NAME).to_pylist(), table.column(count).to_pylist(), strict=True))
 
 
-def _texts(job: Job, texts: Sequence[FileText | None], optics: str) -> Iterator[KeptText]:
+def texts_of_set(job: Job, texts: Sequence[FileText | None], optics: str) -> Iterator[KeptText]:
     """How each file is written, the global one first; tilt series that are parts of it in their order there."""
     tables = tuple(optics if name == "optics" else name for name in job.table.text_tables)
     text = job.table.text
@@ -204,16 +286,18 @@ def _texts(job: Job, texts: Sequence[FileText | None], optics: str) -> Iterator[
         yield KeptText(path, file.tomogram, ("tilts",), text)
 
 
-def _write_tomograms(job: Job, counts: NDArray[np.int64], staging: Path) -> TableInfo:
-    """Write ``tomograms/``: the global table, and how many tilts there are of each tomogram."""
-    table = job.table.table
-    tilt_counts: list[int | None] = [None] * table.num_rows
-    for row, count in zip(job.present.tolist(), counts.tolist(), strict=True):
+def write_tomograms(
+    global_table: pa.Table, rows: NDArray[np.int64], counts: NDArray[np.int64], staging: Path
+) -> TableInfo:
+    """Write ``tomograms/``: the global table, and how many tilts there are of the tomograms in some of its rows."""
+    tilt_counts: list[int | None] = [None] * global_table.num_rows
+    for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
         tilt_counts[row] = count
     description = "Number of tilt images; null where the tilt-series file is missing"
-    name = free_name("tilt_count", "_of_series", set(table.column_names), table.column_names)
+    labels = global_table.column_names
+    name = free_name("tilt_count", "_of_series", set(labels), labels)
     column = pa.field(name, pa.int64(), metadata={"description": description, "unit": "count"})
-    table = table.append_column(column, pa.array(tilt_counts, pa.int64()))
-    origins = {label: f"global/{label}" for label in job.table.table.column_names} | {name: "count"}
+    table = global_table.append_column(column, pa.array(tilt_counts, pa.int64()))
+    origins = {label: f"global/{label}" for label in labels} | {name: "count"}
     parts = write_table(table, staging / "tomograms", staging)
     return TableInfo(table.num_rows, column_infos(table.schema, origins), parts)

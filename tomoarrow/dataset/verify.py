@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice, pairwise, zip_longest
 from pathlib import Path
@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from ..errors import MissingFileError, TomoarrowError, raise_gathered
 from ..relion.labels import LABELS
+from ..relion.project import paths_outside
 from ..relion.relion4 import split_set
 from ..relion.series import SeriesFile, read_series
 from ..relion.tomogram_set import NAME, global_table
@@ -30,12 +31,15 @@ from ..star.reread import equal_values
 from ..star.source import read_text
 from ..star.tables import Findings, Options
 from .contents import Progress
-from .files import open_files
+from .files import Files, open_files
 from .members import name_in
+from .origin import copied
 from .paths import inside
+from .projects import of_project, project_names
 from .rendering import Rendered, Selection
-from .snapshot import open_snapshot
+from .snapshot import Snapshot, open_snapshot
 from .stacks import STACKED
+from .stores import Remote, place_of
 
 #: So many tilt-series files are read at a time.
 _FILES_AT_A_TIME = 256
@@ -49,13 +53,14 @@ class Difference:
     ----------
     file : str
         Its path, as the project has it.
-    kind : "missing", "unreadable", "extra", "values" or "bytes"
-        ``extra``: a file that was converted, but of which nothing is left in the dataset.
+    kind : "missing", "outside", "unreadable", "extra", "values" or "bytes"
+        ``outside``: its path leads out of the project, and it was not read. ``extra``: a file that was converted, but
+        of which nothing is left in the dataset.
     what : str
     """
 
     file: str
-    kind: Literal["missing", "unreadable", "extra", "values", "bytes"]
+    kind: Literal["missing", "outside", "unreadable", "extra", "values", "bytes"]
     what: str
 
 
@@ -96,16 +101,19 @@ def verify(
     dataset: str | os.PathLike[str],
     *,
     against: str | os.PathLike[str] | None = None,
+    allow_outside: bool = False,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Read the STAR files of a dataset again, and compare.
 
     Parameters
     ----------
-    dataset : path
-    against : path, optional
+    dataset : path or URL
+    against : path or URL, optional
         A folder that holds the files at the same paths, such as an export; by default, the project that was
         converted.
+    allow_outside : bool
+        Read files outside of that project as well, where their paths lead there.
     progress : callable, optional
         Called with the number of files compared, and of all.
 
@@ -119,13 +127,65 @@ def verify(
         The dataset cannot be read.
     """
     started = time.perf_counter()
-    folder = Path(dataset)
-    snapshot = open_snapshot(folder)
+    snapshot = open_snapshot(place_of(dataset))
+    if project_names(snapshot):
+        reports = [
+            _verify_one(of_project(snapshot, name), _below(against, name), allow_outside, progress)
+            for name in project_names(snapshot)
+        ]
+        report = _summed(reports, project_names(snapshot))
+    else:
+        report = _verify_one(snapshot, against, allow_outside, progress)
+    return replace(report, dataset=os.fspath(dataset), seconds=round(time.perf_counter() - started, 3))
+
+
+def _below(against: str | os.PathLike[str] | None, name: str) -> str | os.PathLike[str] | None:
+    return None if against is None else f"{os.fspath(against)}/{name}"
+
+
+def _summed(reports: Sequence[VerifyReport], names: Sequence[str]) -> VerifyReport:
+    """What was found in all projects."""
+    differences = [
+        replace(each, file=f"{name}: {each.file}")
+        for name, report in zip(names, reports, strict=True)
+        for each in report.differences
+    ]
+    return VerifyReport(
+        dataset="",
+        against="; ".join(report.against for report in reports),
+        files=sum(report.files for report in reports),
+        values_equal=sum(report.values_equal for report in reports),
+        bytes_equal=sum(report.bytes_equal for report in reports),
+        seconds=0.0,
+        differences=differences,
+    )
+
+
+def _verify_one(
+    snapshot: Snapshot, against: str | os.PathLike[str] | None, allow_outside: bool, progress: Progress | None
+) -> VerifyReport:
+    """Compare the files of one project."""
     manifest = snapshot.manifest
-    at = _In(Path(against)) if against is not None else _In(Path(manifest["project"]), Path(manifest["input"]))
     everything = open_files(snapshot, Selection())
-    total = len({kept.file for kept in everything.texts})
-    texts, rendering = everything.texts, everything.render()
+    project = place_of(manifest["project"] if against is None else against)
+    with ExitStack() as stack:
+        if isinstance(project, Remote):
+            copy = stack.enter_context(copied(project, list({kept.file for kept in everything.texts})))
+            report = _verified(everything, _In(copy), progress)
+            report = replace(report, against=str(project))
+        elif against is not None:
+            report = _verified(everything, _In(project), progress)
+        else:
+            home, paths = project.resolve(), sorted({kept.file for kept in everything.texts})
+            outside = () if allow_outside else paths_outside(home, paths)
+            at = _In(home, Path(manifest["input"]), frozenset(paths[i] for i in outside))
+            report = _verified(everything, at, progress)
+    return report
+
+
+def _verified(everything: Files, at: _In, progress: Progress | None) -> VerifyReport:
+    kept_files = {kept.file for kept in everything.texts}
+    total, rendering = len(kept_files), everything.render()
     differences: list[Difference] = []
     files: list[str] = []
     while batch := list(islice(rendering, _FILES_AT_A_TIME)):
@@ -134,17 +194,17 @@ def verify(
             files.append(rendered.path)
         if progress is not None:
             progress(len(files), total)
-    left = {kept.file for kept in texts if at.path(kept.file).exists()} - set(files)
+    left = {file for file in kept_files - at.outside - set(files) if at.path(file).exists()}
     differences += [Difference(file, "extra", "nothing of it is left in the dataset") for file in sorted(left)]
-    unread = {each.file for each in differences if each.kind in ("missing", "unreadable")}
+    unread = {each.file for each in differences if each.kind in ("missing", "outside", "unreadable")}
     unlike = {kind: unread | {each.file for each in differences if each.kind == kind} for kind in ("values", "bytes")}
     return VerifyReport(
-        dataset=os.fspath(dataset),
+        dataset="",
         against=str(at.home),
         files=len(files),
         values_equal=len(files) - len(unlike["values"]),
         bytes_equal=len(files) - len(unlike["bytes"]),
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=0.0,
         differences=differences,
     )
 
@@ -158,10 +218,13 @@ class _In:
     home : Path
     given : Path or None
         The file that was converted, which may lie outside of the project.
+    outside : frozenset of str
+        The paths that lead out of the project, and are not to be read.
     """
 
     home: Path
     given: Path | None = None
+    outside: frozenset[str] = frozenset()
 
     def path(self, path: str) -> Path:
         """Where a file is; in another folder than the project always below it."""
@@ -172,10 +235,12 @@ class _In:
 
 def _compare(batch: list[Rendered], at: _In) -> Iterator[list[Difference]]:
     """The differences of each of some files."""
-    series = [each for each in batch if each.tomogram is not None]
+    series = [each for each in batch if each.tomogram is not None and each.path not in at.outside]
     tables = dict(zip(map(id, series), _read_series(series, at), strict=True))
     for each in batch:
-        if each.tomogram is not None:
+        if each.path in at.outside:
+            yield [Difference(each.path, "outside", f"it leads out of {at.home}: --allow-outside reads it")]
+        elif each.tomogram is not None:
             yield _differences(each, at.path(each.path), {"tilts": tables[id(each)]})
         else:
             yield _differences(each, at.path(each.path), _read_others(at.path(each.path), each.tables))

@@ -26,7 +26,7 @@ from .kinds import Kind, kind_of
 from .labels import LABELS
 from .optimisation_set import MANIFOLDS_FILE, PARTICLES_FILE, TOMOGRAMS_FILE, TRAJECTORIES_FILE, optimisation_set
 from .particle_set import OPTICS_GROUP, PARTICLE_NAME, VISIBLE_FRAMES
-from .project import find_project
+from .project import find_project, paths_outside
 from .relion4 import split_set
 from .series import SeriesFile
 from .sets import Named, Particles, Rows, Sets, Tomograms, Trajectories, locate
@@ -53,11 +53,17 @@ _MOST_TRIED = 20
 class _Found:
     """What is read, as it goes."""
 
+    allow_outside: bool = False
     findings: Findings = field(default_factory=Findings)
     missing: list[Named] = field(default_factory=list)
+    outside: list[Named] = field(default_factory=list)
     seen: list[tuple[str, Kind]] = field(default_factory=list)
     #: What the project calls each file.
     names: dict[str, str] = field(default_factory=dict)
+
+    def lead_out(self, home: Path, paths: Sequence[str]) -> frozenset[int]:
+        """The positions of paths that are not to be opened."""
+        return frozenset(() if self.allow_outside else paths_outside(home, paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,9 @@ class _File:
     path: str
 
 
-def load_sets(path: Path, project: Path | None = None, *, looks_at_files: bool = False) -> Sets:
+def load_sets(
+    path: Path, project: Path | None = None, *, looks_at_files: bool = False, allow_outside: bool = False
+) -> Sets:
     """Read a set, and those that it names.
 
     Parameters
@@ -79,27 +87,31 @@ def load_sets(path: Path, project: Path | None = None, *, looks_at_files: bool =
         The project directory, where the files alone do not tell.
     looks_at_files : bool
         Whether the images that sets name are to be looked for.
+    allow_outside : bool
+        Whether files may be looked at that lie outside of the project.
 
     Raises
     ------
     MissingFileError
         The file itself, or the project directory given, is not there.
     """
-    found = _Found()
+    found = _Found(allow_outside)
     kind = _kind(path, found)
     if kind == "optimisation set":
         sets = _optimisation(path, project, found)
     elif kind is None:
         sets = Sets("STAR file", path.resolve().parent)
     else:
-        home = _home(path, kind, project)
+        home = _home(path, kind, project, found)
         sets = _member(_file(home, path), kind, Sets(kind, home), found)
     findings = found.findings
     return replace(
         sets,
         looks_at_files=looks_at_files,
+        allow_outside=allow_outside,
         seen=tuple(found.seen),
         missing=tuple(found.missing),
+        outside=tuple(found.outside),
         notices=tuple(merged([replace(each, place=_named(each.place, found)) for each in findings.notices])),
         rejects=tuple(replace(each, place=_named(each.place, found)) for each in findings.rejects),
         errors=tuple(findings.errors),
@@ -130,7 +142,7 @@ def _named(place: Place, found: _Found) -> Place:
     return replace(place, path=found.names.get(place.path, place.path))
 
 
-def _home(path: Path, kind: Kind, project: Path | None) -> Path:
+def _home(path: Path, kind: Kind, project: Path | None, found: _Found) -> Path:
     """The project directory of a file that is no optimisation set."""
     named: Sequence[str] = ()
     with suppress(TomoarrowError):
@@ -145,7 +157,7 @@ def _home(path: Path, kind: Kind, project: Path | None) -> Path:
                 named = [name.rpartition("@")[2] for name in images.to_pylist()]
     if project is None and not named:
         return path.resolve().parent
-    return find_project(path, named, project).directory
+    return find_project(path, named, project, allow_outside=found.allow_outside).directory
 
 
 def _optimisation(path: Path, project: Path | None, found: _Found) -> Sets:
@@ -154,7 +166,9 @@ def _optimisation(path: Path, project: Path | None, found: _Found) -> Sets:
     named = None if document is None else _attempt(found, lambda: optimisation_set(os.fspath(path), document))
     if document is None or named is None:
         return Sets("optimisation set", path.resolve().parent)
-    home = find_project(path, list(named.members.values()), project).directory
+    members = [*named.members.values()]
+    home = find_project(path, members, project, allow_outside=found.allow_outside).directory
+    outside = {members[i] for i in found.lead_out(home, members)}
     file = _file(home, path)
     found.names[file.path] = file.name
     found.seen.append((file.name, "optimisation set"))
@@ -172,8 +186,8 @@ def _optimisation(path: Path, project: Path | None, found: _Found) -> Sets:
             continue
         member = _File(named.members[label], os.fspath(home / named.members[label]))
         place = locate(file.path, file.name, document[0].name, label=label)
-        if not os.path.isfile(member.path):
-            found.missing.append(Named(place, label, member.name))
+        if member.name in outside or not os.path.isfile(member.path):
+            (found.outside if member.name in outside else found.missing).append(Named(place, label, member.name))
             continue
         own = _kind_of_set(member.path) if kind == "tomogram set" else kind
         sets = _member(member, own, sets, found)
@@ -282,13 +296,16 @@ def _rows(file: _File, block: Block) -> Rows:
 
 def _series_files(rows: Rows, names: Sequence[str], home: Path, found: _Found) -> list[SeriesFile | None]:
     """The tilt-series file of each tomogram; None where it is not there."""
+    paths = [path or "" for path in rows.texts(SERIES_FILE) or ()]
+    outside = found.lead_out(home, paths)
     files: list[SeriesFile | None] = []
-    for row, (name, path) in enumerate(zip(names, rows.texts(SERIES_FILE) or (), strict=True)):
-        file = os.path.join(home, path or "")
-        is_there = bool(path) and os.path.isfile(file)
-        files.append(SeriesFile(name, path or "", file) if is_there else None)
+    for row, (name, path) in enumerate(zip(names, paths, strict=True)):
+        file = os.path.join(home, path)
+        is_there = row not in outside and bool(path) and os.path.isfile(file)
+        files.append(SeriesFile(name, path, file) if is_there else None)
         if not is_there:
-            found.missing.append(Named(rows.place(row, SERIES_FILE), SERIES_FILE, path or ""))
+            lacking = found.outside if row in outside else found.missing
+            lacking.append(Named(rows.place(row, SERIES_FILE), SERIES_FILE, path))
     return files
 
 

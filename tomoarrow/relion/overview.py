@@ -16,7 +16,7 @@ from .kinds import Kind, kind_of
 from .labels import LABELS
 from .optimisation_set import optimisation_set
 from .particle_set import OPTICS_GROUP
-from .project import find_project
+from .project import find_project, paths_outside
 from .relion4 import split_set
 from .tomogram_set import NAME, SERIES_FILE, global_table
 
@@ -34,14 +34,16 @@ class Reference:
         The label that names it.
     path : str
         As it stands; of several the first.
-    count, missing : int
-        How many files there are, and how many of them are not there.
+    count, missing, outside : int
+        How many files there are, how many of them are not there, and how many lead out of the project: those are not
+        looked for.
     """
 
     label: str
     path: str
     count: int = 1
     missing: int = 0
+    outside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class SetSummary:
     problem: str = ""
 
 
-def summarise(path: Path, project: Path | None = None) -> list[SetSummary]:
+def summarise(path: Path, project: Path | None = None, *, allow_outside: bool = False) -> list[SetSummary]:
     """The set in a file, and those that it names; of a directory all sets in the folders of its jobs.
 
     Parameters
@@ -76,14 +78,20 @@ def summarise(path: Path, project: Path | None = None) -> list[SetSummary]:
         A STAR file, or a project directory.
     project : Path, optional
         The project directory, where the file alone does not tell.
+    allow_outside : bool
+        Whether files may be looked at that lie outside of the project.
     """
     if path.is_dir():
-        return _sets([_summarise(path, file) for file in sorted(_star_files(path))])
+        files = sorted(file for file in _star_files(path) if file.is_file())
+        return _sets([_summarise(path, file, allow_outside=allow_outside) for file in files])
     kind = kind_of(path)
     named = [name for names in _contents(path, kind)[1].values() for name in names]
-    home = find_project(path, named, project).directory if named or project else path.resolve().parent
-    members = [home / name for name in named] if kind == "optimisation set" else []
-    return _sets([_summarise(home, each) for each in (path, *members) if each.is_file()])
+    found = find_project(path, named, project, allow_outside=allow_outside) if named or project else None
+    home = path.resolve().parent if found is None else found.directory
+    outside = () if found is None else found.outside
+    inside = [home / name for i, name in enumerate(named) if i not in outside]
+    members = inside if kind == "optimisation set" else []
+    return _sets([_summarise(home, each, allow_outside=allow_outside) for each in (path, *members) if each.is_file()])
 
 
 def _sets(found: list[SetSummary]) -> list[SetSummary]:
@@ -96,7 +104,7 @@ def _star_files(directory: Path) -> Iterator[Path]:
         yield from directory.glob("/".join(["*"] * (depth - 1) + ["*.star"]))
 
 
-def _summarise(home: Path, path: Path) -> SetSummary:
+def _summarise(home: Path, path: Path, *, allow_outside: bool) -> SetSummary:
     name = os.path.relpath(path, home)
     kind: Kind = "STAR file"
     try:
@@ -104,12 +112,14 @@ def _summarise(home: Path, path: Path) -> SetSummary:
         counts, refers = _contents(path, kind)
     except (TomoarrowError, OSError) as error:
         return SetSummary(name, kind, problem=str(error).splitlines()[0])
-    return SetSummary(name, kind, counts, tuple(_reference(home, label, paths) for label, paths in refers.items()))
+    references = (_reference(home, label, paths, allow_outside=allow_outside) for label, paths in refers.items())
+    return SetSummary(name, kind, counts, tuple(references))
 
 
-def _reference(home: Path, label: str, paths: list[str]) -> Reference:
-    missing = sum(not (home / path).exists() for path in paths)
-    return Reference(label, paths[0], len(paths), missing)
+def _reference(home: Path, label: str, paths: list[str], *, allow_outside: bool) -> Reference:
+    outside = set(() if allow_outside else paths_outside(home.resolve(), paths))
+    missing = sum(i not in outside and not (home / path).exists() for i, path in enumerate(paths))
+    return Reference(label, paths[0], len(paths), missing, len(outside))
 
 
 _Found = tuple[dict[str, int], dict[str, list[str]]]

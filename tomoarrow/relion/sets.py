@@ -235,8 +235,12 @@ class Sets:
         What reading came upon.
     missing : tuple of Named
         STAR files that are not there.
+    outside : tuple of Named
+        STAR files outside of the project, which were not read.
     looks_at_files : bool
         Whether the images that sets name are to be looked for.
+    allow_outside : bool
+        Whether those may lie outside of the project.
     """
 
     kind: Kind
@@ -251,7 +255,9 @@ class Sets:
     rejects: tuple[Reject, ...] = ()
     errors: tuple[TomoarrowError, ...] = ()
     missing: tuple[Named, ...] = ()
+    outside: tuple[Named, ...] = ()
     looks_at_files: bool = False
+    allow_outside: bool = False
 
 
 def tomogram_rows(tomograms: Tomograms, particles: Particles) -> NDArray[np.int64]:

@@ -86,6 +86,7 @@ def validate(
     project: str | os.PathLike[str] | None = None,
     files: bool = False,
     strict: bool = False,
+    allow_outside: bool = False,
 ) -> ValidationReport:
     """Check a project: what RELION would stop at, read as something else, or could be mixed up.
 
@@ -99,6 +100,8 @@ def validate(
         Look for the images that sets name as well: a question to the disk for each.
     strict : bool
         Warnings count as errors.
+    allow_outside : bool
+        Look at files outside of the project as well, where paths in STAR files lead there.
 
     Raises
     ------
@@ -106,7 +109,8 @@ def validate(
         The file is not there, or the project directory given is none. All else that is wrong is a finding.
     """
     started = time.perf_counter()
-    sets = load_sets(Path(source), None if project is None else Path(project), looks_at_files=files)
+    home = None if project is None else Path(project)
+    sets = load_sets(Path(source), home, looks_at_files=files, allow_outside=allow_outside)
     findings = [finding for check in CHECKS for finding in check(sets)]
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
     seen = tuple(SetSeen(path, kind, _counts(sets, kind)) for path, kind in sets.seen)

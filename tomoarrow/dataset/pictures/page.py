@@ -70,7 +70,7 @@ def page(dataset: Dataset, *, checked: bool) -> str:
     found = [*findings(dataset), *(project_findings(dataset) if checked else [])]
     gathered = gather(dataset)
     unusual = outliers(gathered)
-    name = dataset.path.resolve().name
+    name = dataset.path.resolve().name if isinstance(dataset.path, Path) else dataset.path.name
     return Template(_resource("page.html")).substitute(
         title=escape(f"{name} · tomoarrow report"),
         name=escape(name),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 from ...errors import Place
 from ..labels import LABELS
+from ..project import paths_outside
 from ..sets import Sets
 from ..tomogram_set import SERIES_FILE
 from .finding import Check, Found
@@ -40,14 +40,31 @@ def file_of(path: str) -> str:
     return behind.rpartition(":")[0] or behind if ":" in behind.rpartition("/")[2] else behind
 
 
-def _absent(project: Path, paths: Sequence[str | None]) -> list[tuple[int, str]]:
-    """Rows and files of those that are not there, each file once."""
-    home = os.fspath(project)
+#: Rows and files, each file once.
+_Files = list[tuple[int, str]]
+
+
+def _firsts(paths: Sequence[str | None]) -> _Files:
+    """The files that paths name, each in the first row that does."""
     firsts: dict[str, int] = {}
     for row, path in enumerate(paths):
         if path is not None and path not in _NO_FILE:
             firsts.setdefault(file_of(path), row)
-    return [(row, file) for file, row in firsts.items() if not os.path.exists(os.path.join(home, file))]
+    return [(row, file) for file, row in firsts.items()]
+
+
+def _outside(sets: Sets, paths: Sequence[str | None]) -> _Files:
+    """Those that lead out of the project."""
+    files = _firsts(paths)
+    return [] if sets.allow_outside else [files[i] for i in paths_outside(sets.project, [file for _, file in files])]
+
+
+def _absent(sets: Sets, paths: Sequence[str | None]) -> _Files:
+    """Those that are not there; those that lead out are not looked for."""
+    home = os.fspath(sets.project)
+    outside = set(_outside(sets, paths))
+    inside = [each for each in _firsts(paths) if each not in outside]
+    return [(row, file) for row, file in inside if not os.path.exists(os.path.join(home, file))]
 
 
 def _columns(sets: Sets) -> Iterator[tuple[str, list[str | None], int]]:
@@ -70,30 +87,36 @@ def _place(sets: Sets, table: int, row: int, label: str) -> Place:
     return sets.tomograms.tilt_place(row, label) if table == 1 else sets.tomograms.rows.place(row, label)
 
 
-def _missing(sets: Sets, *, is_needed: bool) -> Iterator[Found]:
+def _found(
+    sets: Sets, pick: Callable[[Sets, Sequence[str | None]], _Files], labels: Callable[[str], bool], what: str
+) -> Iterator[Found]:
+    """What is picked of the files that each of some labels names."""
     if not sets.looks_at_files:
         return
     for label, paths, table in _columns(sets):
-        if (label in _NEEDED) == is_needed:
-            absent = _absent(sets.project, paths)
-            if absent:
-                yield _told(label, [file for _, file in absent], _place(sets, table, absent[0][0], label))
+        picked = pick(sets, paths) if labels(label) else []
+        if picked:
+            yield _told(what, label, [file for _, file in picked], _place(sets, table, picked[0][0], label))
     for each in sets.named:
-        if (each.label in _NEEDED) == is_needed and _absent(sets.project, [each.path]):
-            yield _told(each.label, [each.path], each.place)
+        if labels(each.label) and pick(sets, [each.path]):
+            yield _told(what, each.label, [each.path], each.place)
 
 
-def _told(label: str, files: Sequence[str], place: Place) -> Found:
+def _told(what: str, label: str, files: Sequence[str], place: Place) -> Found:
     more = f", the first of {len(files)}" if len(files) > 1 else ""
-    return Found(f"not there: {files[0]}, which {label} names{more}", place, len(files))
+    return Found(f"{what}: {files[0]}, which {label} names{more}", place, len(files))
 
 
 def _needed(sets: Sets) -> Iterator[Found]:
-    yield from _missing(sets, is_needed=True)
+    yield from _found(sets, _absent, lambda label: label in _NEEDED, "not there")
 
 
 def _others(sets: Sets) -> Iterator[Found]:
-    yield from _missing(sets, is_needed=False)
+    yield from _found(sets, _absent, lambda label: label not in _NEEDED, "not there")
+
+
+def _not_looked_for(sets: Sets) -> Iterator[Found]:
+    yield from _found(sets, _outside, lambda _: True, "not looked for, as it leads out of the project")
 
 
 CHECKS = (
@@ -110,5 +133,12 @@ CHECKS = (
         "with --files: movies, power spectra, alignment files and the like that are not there",
         "nothing, if they were moved away on purpose; jobs that begin with them cannot be run again",
         _others,
+    ),
+    Check(
+        "outside-file",
+        "warning",
+        "with --files: paths of images and the like that lead out of the project: those are not looked for",
+        "name the project directory with --project DIR, or look for them anyway with --allow-outside",
+        _not_looked_for,
     ),
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from ...errors import StarSyntaxError
 from ...star.faults import Notice
-from ..sets import Sets
+from ..sets import Named, Sets
 from .finding import Check, Found, Severity, named
 
 _REWRITE = "write the file again, with RELION or as tomoarrow export --force does, or mend the lines by hand"
@@ -140,14 +140,23 @@ def _bad_values(sets: Sets) -> Iterator[Found]:
 
 
 def _missing(sets: Sets) -> Iterator[Found]:
-    """STAR files that are not there, all that one label names together."""
-    by_label: dict[str, list[int]] = {}
-    for i, each in enumerate(sets.missing):
-        by_label.setdefault(each.label, []).append(i)
+    """STAR files that are not there."""
+    yield from _together(sets.missing, f"not there, in the project {sets.project}")
+
+
+def _outside(sets: Sets) -> Iterator[Found]:
+    """STAR files that were not read because they are outside of the project."""
+    yield from _together(sets.outside, f"not read, as it leads out of the project {sets.project}")
+
+
+def _together(files: Sequence[Named], problem: str) -> Iterator[Found]:
+    """All files that one label names together."""
+    by_label: dict[str, list[Named]] = {}
+    for each in files:
+        by_label.setdefault(each.label, []).append(each)
     for label, found in by_label.items():
-        paths = [sets.missing[i].path or "an empty path" for i in found]
-        place = sets.missing[found[0]].place
-        yield named(f"not there, in the project {sets.project}: the file that {label} names", paths, place)
+        paths = [each.path or "an empty path" for each in found]
+        yield named(f"{problem}: the file that {label} names", paths, found[0].place)
 
 
 CHECKS = (
@@ -157,6 +166,13 @@ CHECKS = (
         "STAR files that a set names and that are not there",
         "correct the path, or name the project directory with --project DIR: paths are relative to it",
         _missing,
+    ),
+    Check(
+        "outside-star",
+        "error",
+        "paths of STAR files that lead out of the project: those are not read",
+        "correct the path, name the project directory with --project DIR, or read them anyway with --allow-outside",
+        _outside,
     ),
     Check("malformed", "error", "text that is no STAR", _REWRITE, _malformed),
     Check(

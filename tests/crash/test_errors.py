@@ -1,0 +1,98 @@
+"""What the file system refuses ends a command with an error that says what and where, and harms nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from .cases import CASES, READY, Case, Ground, look, recover, without_harm
+from .harness import Action, Calls, Harm, listing, state
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What the file system does, at which calls; whether what is left cannot be removed then."""
+
+    calls: Calls
+    action: Action
+    error: int = 0
+    is_stuck: bool = False
+
+    def harm(self, ground: Ground, at: int) -> Harm:
+        # Only the project has files that vanish.
+        folder = ground.project if self.calls is Calls.OPENS else ground.folder
+        return Harm(folder, self.calls, self.action if at else Action.COUNT, at, self.error)
+
+
+TROUBLES = {
+    "full": Trouble(Calls.SPACE, Action.FAIL_ON, errno.ENOSPC),
+    "full for a moment": Trouble(Calls.SPACE, Action.FAIL_ONCE, errno.ENOSPC),
+    "cannot change": Trouble(Calls.CHANGES, Action.FAIL_ONCE, errno.EIO),
+    "cannot change any more": Trouble(Calls.CHANGES, Action.FAIL_ON, errno.EIO, is_stuck=True),
+    "cannot read": Trouble(Calls.READS, Action.FAIL_ONCE, errno.EIO),
+    "cannot read any more": Trouble(Calls.READS, Action.FAIL_ON, errno.EIO, is_stuck=True),
+    "not allowed": Trouble(Calls.NAMES, Action.FAIL_ONCE, errno.EACCES),
+    "not allowed any more": Trouble(Calls.NAMES, Action.FAIL_ON, errno.EACCES, is_stuck=True),
+    "read-only": Trouble(Calls.CHANGES, Action.FAIL_ON, errno.EROFS, is_stuck=True),
+    "vanished": Trouble(Calls.OPENS, Action.FAIL_ON, errno.ENOENT),
+    "few bytes at a time": Trouble(Calls.SPACE | Calls.READS, Action.SHORT),
+}
+
+
+#: Calls by which leftovers are found and removed: where one of them fails, something stays until the next run.
+CLEARING = {"list", "lock", "look", "rmdir", "stat", "unlink"}
+
+
+def is_ready(ground: Ground) -> bool:
+    """Whether an export is to be completed by the next run."""
+    return (ground.work / "out" / READY).exists()
+
+
+def trouble_everywhere(case: Case, ground: Ground, trouble: Trouble, stride: int) -> str:
+    """Make each call fail, or each n-th; return how many points there were."""
+    whole, before, after = without_harm(case, ground, trouble.harm(ground, 0))
+    seen: set[tuple[int, str]] = set()
+    codes = []
+    for at in range(1, whole.counted + 1, stride):
+        case.begin(ground)
+        harm = trouble.harm(ground, at)
+        outcome = case.run(ground, harm)
+        where = f"{case.name}: {harm}, {outcome.calls}, exit code {outcome.code}\n{outcome.stderr}"
+        codes.append(outcome.code)
+        if trouble.error:
+            assert outcome.code in (0, 3), where
+        else:
+            assert outcome.code == 0, where
+        if outcome.code == 3:
+            # Arrow does not say why a file could not be closed.
+            why = "error closing file" if outcome.calls[0].startswith("close") else os.strerror(trouble.error)
+            assert why in outcome.stderr or os.strerror(trouble.error) in outcome.stderr, where
+            assert str(ground.folder) in outcome.stderr or ".star" in outcome.stderr, where
+            assert "bug" not in outcome.stderr, where
+        left = (outcome.code, state(ground.work))
+        if left not in seen:
+            seen.add(left)
+            found = look(case, ground, where)
+            assert found == "new" or outcome.code == 3, where
+            if not trouble.is_stuck and outcome.calls[0].split()[0] not in CLEARING and not is_ready(ground):
+                assert listing(ground.work) == (after if found == "new" else before), where
+            recover(case, ground, found, where, after)
+    return f"{whole.counted} calls, {len(codes)} errors, {codes.count(3)} told, {len(seen)} different states left"
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("name", CASES)
+def test_some_calls(name: str, trouble: str, ground: Ground, told: Callable[[str], None]) -> None:
+    told(trouble_everywhere(CASES[name], ground, TROUBLES[trouble], stride=61))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("name", CASES)
+def test_all_calls(name: str, trouble: str, ground_of_all_sets: Ground, told: Callable[[str], None]) -> None:
+    told(trouble_everywhere(CASES[name], ground_of_all_sets, TROUBLES[trouble], stride=1))

@@ -1,0 +1,235 @@
+"""A project in an object store becomes a dataset, in a store or in a folder, and STAR files again."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import tomoarrow as ta
+from tests.dataset.projects import tilts, write_project
+from tests.dataset.remote.bucket import Bucket
+from tomoarrow import DatasetError, MissingFileError, SchemaError, UsageError
+from tomoarrow.cli.app import app
+from tomoarrow.dataset.row_groups import open_groups
+from tomoarrow.example import Example, make_project
+
+
+@pytest.fixture(scope="module")
+def whole_project(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    """With particles, trajectories and an optimisation set."""
+    return make_project(tmp_path_factory.mktemp("whole") / "p", tomograms=4, tilts=5, particles=6)
+
+
+def in_bucket(bucket: Bucket, project: Example, star: Path | None) -> str:
+    """Put a project into a bucket; the URL of one of its files."""
+    assert star is not None
+    bucket.put_folder(project.directory, "data/p")
+    return bucket.url(f"data/p/{star.relative_to(project.directory).as_posix()}")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_project_in_a_store_gives_the_tables_of_the_same_project_in_a_folder(
+    bucket: Bucket, whole_project: Example, tmp_path: Path
+) -> None:
+    url = in_bucket(bucket, whole_project, whole_project.optimisation_set_star)
+    report = ta.convert(url, tmp_path / "remote")
+    ta.convert(whole_project.optimisation_set_star, tmp_path / "local")
+    remote, local = ta.Dataset(tmp_path / "remote"), ta.Dataset(tmp_path / "local")
+    assert set(remote.tables) == set(local.tables)
+    for name, table in local.tables.items():
+        assert remote[name].collect().equals(table.collect())
+    assert [s.sha256 for s in remote.sources] == [s.sha256 for s in local.sources]
+    assert (report.project, report.project_how) == (bucket.url("data/p"), "above the STAR file")
+    assert remote.manifest["input"] == url
+
+
+def test_and_back_to_the_byte_through_stores_alone(bucket: Bucket, whole_project: Example, tmp_path: Path) -> None:
+    url = in_bucket(bucket, whole_project, whole_project.optimisation_set_star)
+    ta.convert(url, bucket.url("ds"))
+    ta.export(bucket.url("ds"), bucket.url("out"))
+    ta.export(bucket.url("ds"), tmp_path / "out")
+    exported = files_of(tmp_path / "out")
+    assert exported == {key: data for key, data in files_of(whole_project.directory).items() if key in exported}
+    assert {key: bucket.at(f"out/{key}").read_bytes() for key in bucket.keys("out")} == exported
+    assert len(exported) > 6
+
+
+def test_a_dataset_in_a_store_is_asked_as_one_in_a_folder(
+    bucket: Bucket, whole_project: Example, tmp_path: Path
+) -> None:
+    ta.convert(whole_project.optimisation_set_star, tmp_path / "ds")
+    report = ta.convert(whole_project.optimisation_set_star, bucket.url("ds"), partition_by="rlnOpticsGroupName")
+    assert report.dataset == bucket.url("ds")
+    local, remote = ta.Dataset(tmp_path / "ds"), ta.Dataset(bucket.url("ds"))
+    sql = "SELECT rlnTomoName, MAX(rlnDefocusU) AS worst FROM tilts GROUP BY rlnTomoName ORDER BY rlnTomoName"
+    assert remote.sql(sql).collect().equals(local.sql(sql).collect())
+    assert remote.tomogram("TS_02").select("rlnDefocusU").equals(local.tomogram("TS_02").select("rlnDefocusU"))
+    assert remote.particle_tilts().collect().equals(local.particle_tilts().collect())
+    assert [source.path for source in remote.sources] == [source.path for source in local.sources]
+    groups = [pl.col(name).cast(pl.String) for name in ("rlnTomoName", "tilt_index", "rlnOpticsGroupName")]
+    rows = [each.tilts.select(groups).collect().sort(pl.all()) for each in (remote, local)]
+    assert rows[0].equals(rows[1])
+    assert remote.verify().exit_code == 0
+    assert "s3://" in repr(remote)
+
+
+def test_verify_reads_the_sources_in_the_store_again(bucket: Bucket, small_project: Example, tmp_path: Path) -> None:
+    url = in_bucket(bucket, small_project, small_project.tomograms_star)
+    ta.convert(url, bucket.url("ds"))
+    assert ta.verify(bucket.url("ds")).exit_code == 0
+    assert ta.verify(bucket.url("ds"), against=small_project.directory).exit_code == 0
+    key = next(key for key in sorted(bucket.keys("data/p")) if "TS_03" in key)
+    bucket.put(f"data/p/{key}", bucket.at(f"data/p/{key}").read_bytes().replace(b"1", b"2"))
+    found = ta.verify(bucket.url("ds"))
+    assert {each.file for each in found.differences} == {key}
+    assert found.against == bucket.url("data/p")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("s3://AKIDOFTHETEST:the-secret@bucket/a.star", "holds credentials"),
+        ("s3://AKIDOFTHETEST@bucket/a.star", "holds credentials"),
+        ("sftp://me:the-secret@host/a.star", "holds credentials"),
+        ("https://host/a.star?X-Amz-Signature=the-secret", "has a query"),
+    ],
+)
+def test_credentials_in_a_url_are_refused_and_not_told(url: str, told: str, tmp_path: Path) -> None:
+    for source, dataset in ((url, tmp_path / "ds"), (tmp_path / "a.star", url)):
+        with pytest.raises(UsageError, match=told) as error:
+            ta.convert(source, dataset)
+        assert "the-secret" not in str(error.value)
+        assert "AKID" not in str(error.value)
+
+
+def test_missing_objects_are_told_of_together_by_their_urls(bucket: Bucket, tmp_path: Path) -> None:
+    write_project(tmp_path / "p", {f"TS_{n}": tilts(f"TS_{n}", 3) for n in range(5)})
+    bucket.put_folder(tmp_path / "p", "p")
+    place = bucket.at("p")
+    place.store.delete(["p/tilt_series/1.star", "p/tilt_series/3.star"])
+    with pytest.raises(MissingFileError, match="2 of the 5 tilt-series files are not there") as error:
+        ta.convert(bucket.url("p/tomograms.star"), tmp_path / "ds")
+    assert bucket.url("p/tilt_series/1.star") in str(error.value)
+    assert bucket.url("p/tilt_series/3.star") in str(error.value)
+    assert "tomoarrow-" not in str(error.value)
+    report = ta.convert(bucket.url("p/tomograms.star"), tmp_path / "ds", missing="skip")
+    assert (report.missing, report.rows["tilts"]) == (2, 9)
+    assert ta.Dataset(tmp_path / "ds").rejects.collect()["file"].to_list() == [bucket.url("p/tomograms.star")] * 2
+
+
+def test_a_file_that_is_no_star_file_is_told_of_by_its_url(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("p/bad.star", b"data_x\nloop_\n_a\n_b\n1\n")
+    with pytest.raises(ta.StarSyntaxError) as error:
+        ta.convert(bucket.url("p/bad.star"), tmp_path / "ds")
+    assert str(error.value).startswith(f"{bucket.url('p/bad.star')}:")
+    with pytest.raises(MissingFileError, match="the file is not there") as absent:
+        ta.convert(bucket.url("p/none.star"), tmp_path / "ds")
+    assert absent.value.place.path == bucket.url("p/none.star")
+
+
+@pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "tilt_series/../../x.star"])
+def test_no_path_leads_out_of_the_project(bucket: Bucket, tmp_path: Path, path: str) -> None:
+    star = write_project(tmp_path / "p", {"TS_1": tilts("TS_1", 2)})
+    star.write_text(star.read_text().replace("tilt_series/0.star", path))
+    bucket.put_folder(tmp_path / "p", "p")
+    with pytest.raises(SchemaError, match="leads out of the project"):
+        ta.convert(bucket.url("p/tomograms.star"), tmp_path / "ds")
+
+
+def test_the_project_is_the_nearest_folder_from_which_all_paths_resolve(bucket: Bucket, tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {f"TS_{n}": tilts(f"TS_{n}", 2) for n in range(3)})
+    bucket.put_folder(tmp_path / "p", "a/p")
+    bucket.put("a/p/Job/job1/tomograms.star", star.read_bytes())
+    bucket.put("a/p/Job/job1/tilt_series/0.star", tilts("TS_0", 9).encode())
+    report = ta.convert(bucket.url("a/p/Job/job1/tomograms.star"), tmp_path / "ds")
+    assert (report.project, report.tilts) == (bucket.url("a/p"), 6)
+    given = ta.convert(
+        bucket.url("a/p/Job/job1/tomograms.star"), tmp_path / "ds2", project=bucket.url("a/p/Job/job1"), missing="skip"
+    )
+    assert (given.project_how, given.tilts, given.missing) == ("given", 9, 2)
+    with pytest.raises(UsageError, match="is not above"):
+        ta.convert(bucket.url("a/p/tomograms.star"), tmp_path / "ds3", project=bucket.url("b"))
+
+
+def test_a_dataset_in_a_store_is_replaced_when_asked_to_and_nothing_else_is(
+    bucket: Bucket, small_project: Example
+) -> None:
+    star = small_project.tomograms_star
+    first = ta.convert(star, bucket.url("ds"))
+    before = bucket.keys("ds")
+    with pytest.raises(DatasetError, match="a dataset is there already"):
+        ta.convert(star, bucket.url("ds"))
+    assert bucket.keys("ds") == before
+    second = ta.convert(star, bucket.url("ds"), force=True)
+    assert (first.version, second.version) == (1, 2)
+    listed = {f["path"] for t in ta.Dataset(bucket.url("ds")).manifest["tables"].values() for f in t["files"]}
+    assert bucket.keys("ds") == listed | {"manifest.json"}
+    assert not listed & before
+    bucket.put("ds/notes.txt", b"mine")
+    with pytest.raises(DatasetError, match=r"notes\.txt"):
+        ta.convert(star, bucket.url("ds"), force=True)
+    with pytest.raises(UsageError, match="brought up to date"):
+        ta.convert(star, bucket.url("ds"), update=True)
+
+
+def test_any_url_of_fsspec_is_read_and_written(whole_project: Example, tmp_path: Path) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    star = whole_project.optimisation_set_star
+    assert star is not None
+    memory.put(str(whole_project.directory), "/any/p", recursive=True)
+    url = f"memory://any/p/{star.relative_to(whole_project.directory).as_posix()}"
+    ta.convert(url, "memory://any/ds")
+    ta.export("memory://any/ds", tmp_path / "out")
+    exported = files_of(tmp_path / "out")
+    assert exported == {key: data for key, data in files_of(whole_project.directory).items() if key in exported}
+    assert ta.Dataset("memory://any/ds").tilts.select(pl.len()).collect().item() == 20
+
+
+def test_a_file_url_is_a_path(small_project: Example, tmp_path: Path) -> None:
+    report = ta.convert(small_project.tomograms_star.as_uri(), (tmp_path / "d s").as_uri())
+    assert (tmp_path / "d s" / "manifest.json").exists()
+    assert json.loads((tmp_path / "d s" / "manifest.json").read_text())["project"] == str(small_project.directory)
+    assert report.tomograms == 7
+
+
+def test_the_commands_take_urls(bucket: Bucket, small_project: Example, tmp_path: Path) -> None:
+    url = in_bucket(bucket, small_project, small_project.tomograms_star)
+    ds, out = bucket.url("ds"), bucket.url("out")
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert json.loads(run("convert", url, ds, "--json"))["dataset"] == ds
+    assert json.loads(run("verify", ds, "--json"))["bytes_equal"] == 8
+    assert json.loads(run("verify", ds, "--fast", "--json"))["damages"] == []
+    assert json.loads(run("export", ds, out, "--json"))["directory"] == out
+    assert json.loads(run("verify", ds, "--against", out, "--json"))["bytes_equal"] == 8
+    assert run("query", ds, "SELECT COUNT(*) AS n FROM tilts", "--format", "csv") == "n\n35\n"
+    assert json.loads(run("inspect", ds, "--json"))["input"] == url
+    described = json.loads(run("inspect", url, "--json"))
+    assert (described["path"], described["what"]) == (url, "tomogram set")
+
+
+def test_what_is_no_dataset_is_told_of_by_its_url(bucket: Bucket) -> None:
+    with pytest.raises(DatasetError, match=r"no manifest\.json") as error:
+        ta.Dataset(bucket.url("nothing"))
+    assert error.value.place.path == bucket.url("nothing")
+
+
+def test_what_takes_a_folder_says_so(bucket: Bucket, small_project: Example, tmp_path: Path) -> None:
+    ta.convert(small_project.tomograms_star, bucket.url("ds"))
+    with pytest.raises(UsageError, match="takes a folder, not s3://"):
+        open_groups(bucket.url("ds"), "tilts")
+    with pytest.raises(UsageError, match="is not above"):
+        ta.convert(bucket.url("a.star"), tmp_path / "ds", project=tmp_path)
+    with pytest.raises(UsageError, match="no store is known"):
+        ta.convert("nowhere://a/b.star", tmp_path / "ds")

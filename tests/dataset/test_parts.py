@@ -1,0 +1,240 @@
+"""A conversion in parts gives what one in one gives, however often and in whatever order parts are done."""
+
+import multiprocessing
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tomoarrow as ta
+from tests.dataset.projects import loop, write_project
+from tests.dataset.test_update import Project, check_equal
+from tomoarrow.dataset.planning import part_folder, read_plan, slurm_script
+from tomoarrow.example import make_project
+
+PROCESSES = multiprocessing.get_context("spawn")
+
+LEFT_OUT = {"missing": "skip", "on_bad_value": "null", "on_bad_file": "skip"}
+
+
+def in_parts(star: Path, dataset: Path, parts: int, **options: object) -> ta.Report:
+    made = ta.plan(star, dataset, parts=parts, **options)  # type: ignore[arg-type]
+    for part in reversed(range(made.parts)):
+        ta.partition(dataset, part)
+    return ta.finalise(dataset)
+
+
+@pytest.mark.parametrize("partition_by", [None, "rlnOpticsGroupName"])
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))])
+def test_parts_give_what_one_conversion_gives(tmp_path: Path, seed: int, partition_by: str | None) -> None:
+    rng = random.Random(seed)
+    project = Project(tmp_path / "p", rng)
+    for _ in range(6):
+        project.edit()
+    options = LEFT_OUT | {"partition_by": partition_by}
+    one = ta.convert(project.star, tmp_path / "one", **options)  # type: ignore[arg-type]
+    report = in_parts(project.star, tmp_path / "d", rng.choice([1, 2, 3, 5, 50]), **options)
+    assert (report.rows, report.rejects, report.missing) == (one.rows, one.rejects, one.missing)
+    check_equal(tmp_path / "d", tmp_path / "one")
+    assert sorted(os.listdir(tmp_path)) == ["d", "one", "p"]
+
+
+#: Tilt-series files of three tomograms, of which a plan sees only the first and the last.
+UNLIKE = {
+    "a column in the middle": (["rlnTomoYTilt"], ["rlnTomoYTilt", "rlnTomoXTilt"], "1.5"),
+    "another order": (["rlnTomoYTilt", "rlnTomoXTilt"], ["rlnTomoXTilt", "rlnTomoYTilt", "labX"], "1.5"),
+    "integers and floats": (["labX"], ["labX"], "1.5"),
+    "integers and words": (["labX"], ["labX"], "one"),
+    "large integers and floats": (["labX"], ["labX", "labX2"], "9007199254740993"),
+    "an integer label that widens": (["rlnTomoTiltMovieFrameCount"], ["rlnTomoTiltMovieFrameCount"], "2.5"),
+    "a label of both tables": (["rlnTomoYTilt"], ["rlnTomoYTilt", "rlnVoltage"], "7"),
+}
+
+
+@pytest.mark.parametrize(("labels", "others", "value"), UNLIKE.values(), ids=UNLIKE)
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_columns_that_a_plan_did_not_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: list[str], others: list[str], value: str, at: int
+) -> None:
+    monkeypatch.setattr("tomoarrow.dataset.planning._SAMPLE", 2)
+    texts = {name: loop(name, labels, [["1"] * len(labels)]) for name in "abc"}
+    texts["abc"[at]] = loop("abc"[at], others, [[value] * len(others)] * 2)
+    star = write_project(tmp_path / "p", texts, more_labels=["rlnVoltage"], more_values={name: [300] for name in "abc"})
+    ta.convert(star, tmp_path / "one")
+    in_parts(star, tmp_path / "d", 3)
+    check_equal(tmp_path / "d", tmp_path / "one")
+
+
+def test_all_that_an_optimisation_set_names(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=7, tilts=3, particles=4)
+    assert made.optimisation_set_star is not None
+    ta.convert(made.optimisation_set_star, tmp_path / "one")
+    in_parts(made.optimisation_set_star, tmp_path / "d", 3)
+    check_equal(tmp_path / "d", tmp_path / "one")
+    ta.export(tmp_path / "d", tmp_path / "out")
+    for path in (tmp_path / "p").rglob("*.star"):
+        assert (tmp_path / "out" / path.relative_to(tmp_path / "p")).read_bytes() == path.read_bytes()
+
+
+def test_parts_are_of_like_size_and_have_a_tomogram_each(tmp_path: Path) -> None:
+    sizes = [1, 1, 300, 1, 1, 1, 50, 1, 1]
+    texts = {f"T{i}": loop(f"T{i}", ["rlnTomoYTilt"], [[1.5]] * n) for i, n in enumerate(sizes)}
+    star = write_project(tmp_path / "p", texts)
+    for parts in (1, 2, 3, 8, 9, 100):
+        made = ta.plan(star, tmp_path / "d", parts=parts)
+        widths = [end - begin for begin, end in zip(made.bounds, made.bounds[1:], strict=False)]
+        assert made.parts == len(widths) == min(parts, 9)
+        assert sum(widths) == 9
+        assert min(widths) >= 1
+        assert sum(made.sizes) == sum(path.stat().st_size for path in (tmp_path / "p/tilt_series").iterdir())
+    shutil.rmtree(tmp_path / "d.parts")
+    alike = make_project(tmp_path / "q", tomograms=100, tilts=3)
+    made = ta.plan(alike.tomograms_star, tmp_path / "d", parts=7)
+    assert max(made.sizes) < 1.1 * min(made.sizes)
+
+
+def test_what_is_not_done_is_named(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=4, tilts=2)
+    ta.plan(made.tomograms_star, tmp_path / "d", parts=4)
+    ta.partition(tmp_path / "d", 1)
+    with pytest.raises(ta.DatasetError, match=r"3 of 4 parts are not done.*: 0, 2, 3"):
+        ta.finalise(tmp_path / "d")
+    assert sorted(os.listdir(tmp_path)) == ["d.parts", "p"]
+    with pytest.raises(ta.UsageError, match="no part 4"):
+        ta.partition(tmp_path / "d", 4)
+    for part in (0, 2, 3):
+        ta.partition(tmp_path / "d", part)
+    assert ta.finalise(tmp_path / "d").tilts == 8
+    for work in (ta.finalise, lambda path: ta.partition(path, 0)):
+        with pytest.raises(ta.DatasetError, match="no plan"):
+            work(tmp_path / "d")
+
+
+def test_what_changes_after_it_was_done_is_done_again(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=4, tilts=2)
+    ta.plan(made.tomograms_star, tmp_path / "d", parts=2)
+    for part in (0, 1):
+        ta.partition(tmp_path / "d", part)
+    path = made.tomograms_star.parent / "tilt_series/TS_03.star"
+    text = path.read_text()
+    path.write_text(text + "\n")
+    with pytest.raises(ta.DatasetError, match="have changed since: 1"):
+        ta.finalise(tmp_path / "d")
+    ta.partition(tmp_path / "d", 1)
+    made.tomograms_star.write_text(made.tomograms_star.read_text().replace("TS_01", "TS_1"))
+    for work in (ta.finalise, lambda dataset: ta.partition(dataset, 0)):
+        os.utime(made.tomograms_star.parent / "tilt_series/TS_01.star")
+        with pytest.raises(ta.DatasetError, match="changed since"):
+            work(tmp_path / "d")
+
+
+def test_a_dataset_is_replaced_only_when_that_was_planned(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=2, tilts=2)
+    ta.convert(made.tomograms_star, tmp_path / "d")
+    with pytest.raises(ta.DatasetError, match="there already"):
+        ta.plan(made.tomograms_star, tmp_path / "d", parts=2)
+    assert in_parts(made.tomograms_star, tmp_path / "d", 2, force=True).version == 2
+    assert ta.Dataset(tmp_path / "d").verify().damages == []
+
+
+@pytest.mark.parametrize(
+    "text", ["data_\n", "data_global\nloop_\n_rlnTomoName\nA\n\ndata_A\nloop_\n_rlnTomoYTilt\n1\n"]
+)
+def test_what_is_one_file_is_not_cut(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.star").write_text(text)
+    with pytest.raises(ta.UsageError, match="no set of tilt-series files"):
+        ta.plan(tmp_path / "x.star", tmp_path / "d", parts=2)
+
+
+def do_part(dataset: Path, part: int) -> None:
+    ta.partition(dataset, part)
+
+
+def do_finalise(dataset: Path, out: Path) -> None:
+    try:
+        out.write_text(str(ta.finalise(dataset).tilts))
+    except ta.DatasetError as error:
+        out.write_text(error.problem)
+
+
+def test_a_part_twice_at_once_a_killed_one_and_two_who_finalise(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=60, tilts=20)
+    ta.plan(made.tomograms_star, tmp_path / "d", parts=2)
+    killed = PROCESSES.Process(target=do_part, args=(tmp_path / "d", 0))
+    killed.start()
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "d.parts").glob(".part-00000.*")) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert killed.pid is not None
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.join()
+    twice = [PROCESSES.Process(target=do_part, args=(tmp_path / "d", part)) for part in (0, 0, 1, 1)]
+    for each in twice:
+        each.start()
+    for each in twice:
+        each.join(120)
+        assert each.exitcode == 0
+    assert sorted(os.listdir(tmp_path / "d.parts")) == ["part-00000", "part-00001", "plan.json"]
+    outs = [tmp_path / "out0", tmp_path / "out1"]
+    both = [PROCESSES.Process(target=do_finalise, args=(tmp_path / "d", out)) for out in outs]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join(120)
+    said = sorted(out.read_text() for out in outs)
+    assert said[0] == "1200"
+    assert "another run is writing" in said[1] or "no plan" in said[1]
+    ta.convert(made.tomograms_star, tmp_path / "one")
+    check_equal(tmp_path / "d", tmp_path / "one")
+
+
+def test_to_do_a_part_again_changes_nothing(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=4, tilts=2)
+    ta.plan(made.tomograms_star, tmp_path / "d", parts=2)
+    first = ta.partition(tmp_path / "d", 0)
+    there = {path: path.stat().st_mtime_ns for path in part_folder(tmp_path / "d", 0).rglob("*")}
+    second = ta.partition(tmp_path / "d", 0)
+    assert (first.rows, first.version) == (second.rows, second.version)
+    assert {path: path.stat().st_mtime_ns for path in part_folder(tmp_path / "d", 0).rglob("*")} == there
+
+
+def test_the_script_for_slurm_does_it_all(tmp_path: Path) -> None:
+    """Run here as Slurm would, task after task, with a stand-in for sbatch that keeps what is to be run behind."""
+    made = make_project(tmp_path / "p", tomograms=5, tilts=2)
+    dataset = tmp_path / "a data'set"
+    plan = ta.plan(made.tomograms_star, dataset, parts=3)
+    script = tmp_path / "convert.sh"
+    script.write_text(slurm_script(plan, threads=2))
+    assert "#SBATCH --array=0-2\n" in script.read_text()
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    (commands / "sbatch").write_text(f'#!/bin/bash\nfor each; do echo "$each"; done > {tmp_path}/behind\n')
+    python = shlex.quote(sys.executable)
+    (commands / "tomoarrow").write_text(f'#!/bin/bash\nexec {python} -m tomoarrow "$@"\n')
+    for command in commands.iterdir():
+        command.chmod(0o755)
+    environment = os.environ | {"PATH": f"{commands}:{os.environ['PATH']}", "SLURM_ARRAY_JOB_ID": "77"}
+    environment["SLURM_CPUS_PER_TASK"] = "2"
+    for task in range(plan.parts):
+        subprocess.run(["bash", script], env=environment | {"SLURM_ARRAY_TASK_ID": str(task)}, check=True, timeout=120)
+    behind = (tmp_path / "behind").read_text().splitlines()
+    assert "--dependency=afterok:77" in behind
+    wrapped = next(each.removeprefix("--wrap=") for each in behind if each.startswith("--wrap="))
+    subprocess.run(["bash", "-c", wrapped], env=environment, check=True, timeout=120)
+    assert ta.Dataset(dataset).tilts.collect().height == 10
+
+
+def test_a_damaged_plan(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=2, tilts=2)
+    ta.plan(made.tomograms_star, tmp_path / "d", parts=2)
+    for text in ("", "[]", '{"format": "x"}', '{"format": "tomoarrow plan 1"}'):
+        (tmp_path / "d.parts/plan.json").write_text(text)
+        with pytest.raises(ta.DatasetError, match="plan cannot be read"):
+            read_plan(tmp_path / "d")

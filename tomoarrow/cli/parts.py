@@ -1,0 +1,116 @@
+"""A conversion in parts: plan, partition, finalise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .errors import errors_told
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
+
+_Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset to be, as it was given to plan.")]
+
+
+def plan(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="An optimisation set or a tomogram set.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="The folder to make.")],
+    parts: Annotated[int, typer.Option(min=1, metavar="N", help="How many parts, of like size.")],
+    project: Annotated[Path | None, typer.Option(help="The project directory. Found by itself if not given.")] = None,
+    partition_by: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="Make Hive folders by a label of the global table.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there, in the end.")] = False,
+    missing: Annotated[Literal["error", "skip"], typer.Option(help="Files that are named and not there.")] = "error",
+    on_bad_value: Annotated[Literal["error", "null"], typer.Option(help="Values that do not fit.")] = "error",
+    on_bad_file: Annotated[Literal["error", "skip"], typer.Option(help="Tilt series that cannot be read.")] = "error",
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Read files outside of the project too, where paths lead there.")
+    ] = False,
+    slurm: Annotated[bool, typer.Option("--slurm", help="Print a job script for Slurm that does the rest.")] = False,
+    threads: Annotated[int, typer.Option("--threads", "--j", min=1, help="Of each part, in that script.")] = 4,
+    as_json: _Json = False,
+) -> None:
+    """Cut a conversion into parts, for as many machines: then run partition for each, and finalise."""
+    with errors_told(as_json=as_json):
+        from .progress import compile_kernels
+
+        compile_kernels(to_convert=True, quiet=as_json or slurm)
+        from ..dataset.planning import plan as run
+        from ..dataset.planning import slurm_script
+
+        made = run(
+            source,
+            dataset,
+            parts=parts,
+            project=project,
+            partition_by=partition_by,
+            force=force,
+            missing=missing,
+            on_bad_value=on_bad_value,
+            on_bad_file=on_bad_file,
+            allow_outside=allow_outside,
+        )
+        if as_json:
+            print(json.dumps(made.to_dict()))
+        elif slurm:
+            print(slurm_script(made, threads=threads), end="")
+        else:
+            largest = max(made.sizes) / 1e6
+            print(
+                f"{made.parts} parts of {made.bounds[-1]} tomograms, the largest with {largest:.1f} MB of tilt series"
+            )
+            print(f"next, for each K from 0 to {made.parts - 1}: tomoarrow partition {dataset} --part K")
+            print(f"then: tomoarrow finalise {dataset}")
+
+
+def partition(
+    dataset: _Dataset,
+    part: Annotated[int, typer.Option(metavar="K", help="Which part, from 0.")],
+    threads: Annotated[
+        int | None, typer.Option("--threads", "--j", min=1, help="How many threads read and parse.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Convert one part; one that is done is not done again."""
+    with errors_told(as_json=as_json):
+        from .progress import compile_kernels, progress_bar
+
+        compile_kernels(to_convert=True, quiet=as_json)
+        from ..dataset.partition import partition as run
+
+        with progress_bar("partition", "tomograms", quiet=as_json) as progress:
+            report = run(dataset, part, threads=threads, progress=progress)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        print(f"part {part}: {report.tomograms} tomograms, {report.tilts} tilts in {report.seconds:.2f} s")
+        if report.rejects:
+            # No failure: a job that waits for all parts would not begin. Who finalises is told.
+            print(f"rejects: {report.rejects}")
+
+
+def finalise(
+    dataset: _Dataset,
+    threads: Annotated[int | None, typer.Option("--threads", "--j", min=1, help="How many threads.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Make the dataset of its parts; refused, with their numbers, while some are missing."""
+    with errors_told(as_json=as_json):
+        from .progress import compile_kernels, progress_bar
+
+        compile_kernels(to_convert=True, quiet=as_json)
+        from ..dataset.assembling import finalise as run
+
+        with progress_bar("finalise", "tomograms", quiet=as_json) as progress:
+            report = run(dataset, threads=threads, progress=progress)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        from .show import show_report
+
+        show_report(report)
+    raise typer.Exit(report.exit_code)

@@ -1,0 +1,104 @@
+"""A conversion by the workers of a dask cluster: plan here, partition there, finalise here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DatasetError, Place
+from .assembling import finalise
+from .contents import Progress
+from .partition import partition
+from .planning import Plan, parts_folder, plan
+from .report import Report
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: A part has no fewer tilt series than this: a task costs milliseconds, a tilt series less than one.
+_LEAST_SERIES = 200
+
+#: A part has no more text than this, which takes one thread a few seconds.
+_MOST_BYTES = 256 << 20
+
+#: How many parts each worker has, so that the last one to end does not keep all others waiting.
+_PARTS_A_THREAD = 4
+
+#: A part is begun so often when workers are lost.
+_RETRIES = 3
+
+
+def convert_with(
+    client: Client,
+    source: str | os.PathLike[str],
+    dataset: str | os.PathLike[str],
+    *,
+    max_rejects: int | None,
+    progress: Progress | None,
+    **options: Any,
+) -> Report:
+    """Convert a set by the workers of a cluster, which share a file system with this process.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    source, dataset : path
+    max_rejects : int or None
+    progress : callable or None
+    **options
+        Those of `tomoarrow.plan`.
+
+    Raises
+    ------
+    DatasetError
+        Workers were lost again and again, or do not see the same files.
+    TomoarrowError
+        As for `tomoarrow.convert`.
+    """
+    from distributed import as_completed  # noqa: PLC0415  (takes an extra)
+    from distributed.scheduler import KilledWorker  # noqa: PLC0415
+
+    threads = sum(client.nthreads().values())
+    made = _planned(source, dataset, threads or 1, options)
+    target = Path(made.dataset)
+    try:
+        futures = client.map(
+            _partition,
+            [made.dataset] * made.parts,
+            range(made.parts),
+            retries=_RETRIES,
+            pure=False,
+            key="tomoarrow-part",
+        )
+        done = 0
+        for future in as_completed(futures):
+            part = future.result()
+            done += made.bounds[part + 1] - made.bounds[part]
+            if progress is not None:
+                progress(done, made.bounds[-1])
+        return finalise(dataset, max_rejects=max_rejects)
+    except KilledWorker as error:
+        raise DatasetError(
+            f"workers were lost, {_RETRIES + 1} times with the same part",
+            place=Place(made.dataset),
+            remedy="look into the logs of the workers: most are killed for their memory",
+        ) from error
+    finally:
+        shutil.rmtree(parts_folder(target), ignore_errors=True)
+
+
+def _planned(source: str | os.PathLike[str], dataset: str | os.PathLike[str], threads: int, options: Any) -> Plan:
+    """A plan with parts of several seconds each, but some for each thread."""
+    first = plan(source, dataset, parts=1, **options)
+    size, rows = first.sizes[0], first.bounds[-1]
+    parts = max(_PARTS_A_THREAD * threads, -(-size // _MOST_BYTES))
+    parts = min(parts, max(threads, rows // _LEAST_SERIES))
+    return first if parts <= 1 else plan(source, dataset, parts=parts, **options)
+
+
+def _partition(dataset: str, part: int) -> int:
+    """One part, by one thread: a worker has as many of these at once as it has threads."""
+    partition(dataset, part, threads=1)
+    return part

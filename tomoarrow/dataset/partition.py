@@ -1,0 +1,169 @@
+"""One part of a conversion: a small dataset of some tomograms, beside the dataset to be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import DatasetError, Place, UsageError
+from ..relion.labels import LABELS
+from ..star.source import read_text
+from ..star.tables import Findings, Options
+from ..star.threads import cores
+from .contents import Contents, Progress
+from .lock import Busy
+from .making import Made, manifest_for, report_of
+from .manifest import FILE_NAME, manifest_of
+from .particles import OPTICS
+from .paths import told
+from .plain import StarFile, Written
+from .planning import Plan, part_folder, read_plan
+from .report import Report
+from .snapshot import Snapshot, open_snapshot
+from .sources import read_sources
+from .staging import commit, staged
+from .survey import changed_since
+from .texts import write_texts
+from .tomogram_sets import prepare_rows, write_set
+
+#: How often a part looks whether another run of the same is done.
+_PATIENCE_S = 0.2
+
+#: Tilt series that are being written while they are read are tried so often.
+_MOST_TRIES = 3
+
+
+def partition(
+    dataset: str | os.PathLike[str],
+    part: int,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Convert one part of a plan.
+
+    To do so again changes nothing, unless its tilt series have changed since; at the same time as another run of the
+    same part it waits for that.
+
+    Parameters
+    ----------
+    dataset : path
+        As it was given to `plan`.
+    part : int
+        From 0.
+    threads : int, optional
+    progress : callable, optional
+
+    Raises
+    ------
+    DatasetError
+        There is no plan, or its global file has changed since.
+    UsageError
+        There is no such part.
+    TomoarrowError
+        As for `convert`.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads={threads}", expected="1 or more")
+    started = time.perf_counter()
+    plan = read_plan(dataset)
+    if not 0 <= part < plan.parts:
+        raise UsageError(f"there is no part {part}", expected=f"one from 0 to {plan.parts - 1}")
+    snapshot = convert_part(plan, part, plan.evidence, threads or cores(), progress)
+    sources = read_sources(snapshot)
+    contents = Contents(snapshot.manifest["kind"], Path(plan.project), "as planned", {}, sources)
+    manifest = manifest_of(snapshot.manifest)
+    return report_of(str(snapshot.folder), manifest, Made(contents, Findings(), 0), time.perf_counter() - started)
+
+
+def finished(plan: Plan, part: int) -> Snapshot | None:
+    """A part as it was made, if it was, by this plan, and its tilt series are the same still."""
+    folder = part_folder(Path(plan.dataset), part)
+    if not (folder / FILE_NAME).exists():
+        return None
+    snapshot = open_snapshot(folder)
+    if snapshot.manifest["asked"].get("plan") != plan.id or changed_since(read_sources(snapshot), Path(plan.project)):
+        return None
+    return snapshot
+
+
+def check_global(plan: Plan) -> None:
+    """Refuse a plan whose global file has changed.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if read_text(plan.set_file).digest(0) != plan.sha256:
+        place = Place(plan.set_file)
+        raise DatasetError("the global file has changed since the plan", place=place, remedy="plan again")
+
+
+def convert_part(
+    plan: Plan, part: int, evidence: Mapping[str, int], threads: int, progress: Progress | None = None
+) -> Snapshot:
+    """Convert a part, if that is not done, with what is known of the columns of all."""
+    target = part_folder(Path(plan.dataset), part)
+    while True:
+        there = finished(plan, part)
+        if there is not None and _knows(there, evidence):
+            return there
+        try:
+            with told(target), staged(target, force=True) as staging:
+                # The run that was waited for may have done it.
+                there = finished(plan, part)
+                if there is None or not _knows(there, evidence):
+                    made, known = _make(plan, part, evidence, threads, staging.folder, progress)
+                    asked = {"plan": plan.id, "part": part, "evidence": dict(known)}
+                    commit(staging, manifest_for(Path(plan.set_file), made, asked, staging.folder))
+        except Busy:
+            time.sleep(_PATIENCE_S)
+
+
+def _knows(there: Snapshot, evidence: Mapping[str, int]) -> bool:
+    """Whether the columns of a part were made with this in mind."""
+    known = there.manifest["asked"]["evidence"]
+    return all(bits & ~known.get(label, 0) == 0 for label, bits in evidence.items())
+
+
+def _make(
+    plan: Plan, part: int, evidence: Mapping[str, int], threads: int, staging: Path, progress: Progress | None
+) -> tuple[Made, Mapping[str, int]]:
+    """Write the tables of a part."""
+    asked = plan.asked
+    options = Options(LABELS, {}, asked["on_bad_value"])
+    file = StarFile(plan.set_name, Path(plan.set_file), Path(plan.set_file))
+    rows = range(plan.bounds[part], plan.bounds[part + 1])
+    for _ in range(_MOST_TRIES):
+        read_ns, found, written = time.time_ns(), Findings(), Written()
+        check_global(plan)
+        # What is found of the global file is told once, by who finalises.
+        job = prepare_rows(file, Path(plan.project), options, asked["missing"], Findings(), rows)
+        job = replace(
+            job,
+            partition_by=asked["partition_by"],
+            on_bad_file=asked["on_bad_file"],
+            threads=threads,
+            evidence=evidence,
+        )
+        texts = write_set(job, staging, written, found=found, progress=progress, optics=OPTICS)
+        next(texts)
+        tables = written.tables | ({"star": write_texts(texts, staging)} if job.files else {})
+        sources = [replace(each, sha256=written.digests.get(each.path, "")) for each in job.sources[1:]]
+        changed = changed_since(sources, job.project.directory)
+        if not changed:
+            missing = len(rows) - len(job.present)
+            paths = [each.path for each in job.files]
+            contents = Contents("tomogram set", job.project.directory, "as planned", tables, sources, missing, paths)
+            return Made(contents, found, read_ns), written.evidence
+        for folder in staging.iterdir():
+            shutil.rmtree(folder)
+    raise DatasetError(
+        f"{len(changed)} files changed while they were read, such as {changed[0]}",
+        place=Place(plan.set_file),
+        remedy="wait until the job that writes them is done",
+    )

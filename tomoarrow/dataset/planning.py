@@ -1,0 +1,252 @@
+"""A conversion in parts, by many processes or machines that share a file system: who does what.
+
+Three steps, and no server: `plan` cuts the tomograms of a set into parts of like size, `partition` converts one part,
+`finalise` makes one dataset of them. Between these, all there is is the folder ``NAME.parts`` beside the dataset.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import shutil
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from ..errors import DatasetError, Place, UsageError, check_choice
+from ..relion.labels import LABELS
+from ..relion.series import series_evidence
+from ..star.tables import Findings, OnBadValue, Options
+from ..star.threads import cores
+from .layout import flush_folders
+from .members import Request, check_members, find_members
+from .paths import told
+from .staging import check_target
+from .stores import folder_of
+from .tilts import Job
+from .tomogram_sets import OnBadFile, OnMissing
+
+#: So many tilt series are looked at to know the columns of all; what others have besides is mended in the end.
+_SAMPLE = 64
+
+_FORMAT = "tomoarrow plan 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who does what.
+
+    Attributes
+    ----------
+    id : str
+    input, dataset, project : str
+    set_file, set_name : str
+        The global file, and its path as the project has it.
+    sha256 : str
+        Of the global file.
+    asked : dict
+        The options of the conversion.
+    force : bool
+        Whether a dataset that is there is replaced.
+    bounds : list of int
+        Part ``k`` has the tomograms of the rows from ``bounds[k]`` to ``bounds[k + 1]`` of the global table.
+    sizes : list of int
+        The bytes of the tilt series of each part.
+    evidence : dict
+        What some tilt series hold that the types of their columns depend on.
+    """
+
+    id: str
+    input: str
+    dataset: str
+    project: str
+    set_file: str
+    set_name: str
+    sha256: str
+    asked: dict[str, Any]
+    force: bool
+    bounds: list[int]
+    sizes: list[int]
+    evidence: dict[str, int]
+
+    @property
+    def parts(self) -> int:
+        """How many parts there are."""
+        return len(self.sizes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain values, for JSON."""
+        return asdict(self) | {"parts": self.parts}
+
+
+def plan(
+    source: str | os.PathLike[str],
+    dataset: str | os.PathLike[str],
+    *,
+    parts: int,
+    project: str | os.PathLike[str] | None = None,
+    partition_by: str | None = None,
+    force: bool = False,
+    missing: OnMissing = "error",
+    on_bad_value: OnBadValue = "error",
+    on_bad_file: OnBadFile = "error",
+    allow_outside: bool = False,
+) -> Plan:
+    """Cut a conversion into parts; see `tomoarrow.convert` for the options.
+
+    The tilt series are looked for, and some of them for their columns; none is converted.
+
+    Returns
+    -------
+    Plan
+        It is kept in ``NAME.parts/plan.json`` too, in the place of one that was there.
+
+    Raises
+    ------
+    UsageError
+        The input is no tomogram set of tilt-series files, nor an optimisation set with one.
+    TomoarrowError
+        As for `convert`.
+    """
+    check_choice("missing", missing, get_args(OnMissing))
+    check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
+    check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
+    if parts < 1:
+        raise UsageError(f"parts={parts}", expected="1 or more")
+    target, path = Path(os.path.abspath(folder_of(dataset, "a plan"))), folder_of(source, "a plan")
+    check_target(target, force=force)
+    home = None if project is None else Path(project)
+    options = Options(LABELS, {}, on_bad_value)
+    request = Request(path, path, home, missing, on_bad_file, options, cores(), allow_outside)
+    job = check_members(find_members(request, Findings()), partition_by).job
+    if job is None or job.head is not None:
+        raise UsageError(
+            f"{path} is no set of tilt-series files, which alone can be converted in parts",
+            remedy="convert it in one: that streams files of any size",
+        )
+    asked = {
+        "missing": missing,
+        "on_bad_value": on_bad_value,
+        "on_bad_file": on_bad_file,
+        "partition_by": partition_by,
+        "allow_outside": allow_outside,
+    }
+    bounds, sizes = _cut(job, parts)
+    made = Plan(
+        id=secrets.token_hex(8),
+        input=os.path.abspath(path),
+        dataset=os.fspath(target),
+        project=str(job.project.directory),
+        set_file=os.path.abspath(job.file.path),
+        set_name=job.file.name,
+        sha256=job.sources[0].sha256,
+        asked=asked,
+        force=force,
+        bounds=bounds,
+        sizes=sizes,
+        evidence=_evidence(job),
+    )
+    _keep(made, target)
+    return made
+
+
+def parts_folder(target: Path) -> Path:
+    """Where the parts of a dataset are, until it is finalised."""
+    return target.with_name(f"{target.name}.parts")
+
+
+def part_folder(target: Path, part: int) -> Path:
+    """Where a part is, when it is done: a small dataset."""
+    return parts_folder(target) / f"part-{part:05d}"
+
+
+def read_plan(dataset: str | os.PathLike[str]) -> Plan:
+    """The plan of a dataset.
+
+    Raises
+    ------
+    DatasetError
+        There is none, or it is damaged.
+    """
+    path = parts_folder(Path(os.path.abspath(dataset))) / "plan.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found.pop("format") != _FORMAT:
+            raise ValueError("another version of tomoarrow made it")
+        return Plan(**found)
+    except FileNotFoundError as error:
+        raise DatasetError(
+            "there is no plan for this dataset: none was made, or it is finalised",
+            place=Place(os.fspath(dataset)),
+            expected=str(path),
+            remedy=f"tomoarrow plan INPUT {shlex.quote(os.fspath(dataset))} --parts N",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"the plan cannot be read: {error}", place=Place(str(path)), remedy="plan again") from error
+
+
+def slurm_script(made: Plan, *, threads: int = 4) -> str:
+    """A job array for Slurm, with a job behind it that finalises."""
+    dataset = shlex.quote(made.dataset)
+    return f"""#!/bin/bash
+# Parts of like size: submit with `sbatch convert.sh`, on nodes that share the file system.
+#SBATCH --job-name=tomoarrow
+#SBATCH --array=0-{made.parts - 1}
+#SBATCH --cpus-per-task={threads}
+#SBATCH --mem={2 + threads // 4}G
+#SBATCH --time=01:00:00
+set -euo pipefail
+if [ "$SLURM_ARRAY_TASK_ID" = 0 ]; then
+  # It waits for all of this array, and refuses to run when one of them failed.
+  sbatch --job-name=tomoarrow-finalise --dependency="afterok:$SLURM_ARRAY_JOB_ID" --kill-on-invalid-dep=yes \\
+    --cpus-per-task={threads} --mem=8G --time=01:00:00 --wrap={shlex.quote(f"tomoarrow finalise {dataset}")}
+fi
+tomoarrow partition {dataset} --part "$SLURM_ARRAY_TASK_ID" --threads "$SLURM_CPUS_PER_TASK"
+"""
+
+
+def _cut(job: Job, parts: int) -> tuple[list[int], list[int]]:
+    """Rows of the global table for each part: of like size in bytes, none without a row."""
+    rows = job.table.table.num_rows
+    sizes = np.zeros(rows, np.int64)
+    sizes[job.present] = job.sizes
+    ends = np.cumsum(sizes)
+    n = max(1, min(parts, rows))
+    wanted = np.arange(1, n) * (int(ends[-1]) if rows else 0) / n
+    inner = np.searchsorted(ends, wanted, side="left") + 1
+    # Each part has a row at least, whatever the sizes.
+    inner = np.maximum.accumulate(np.maximum(inner - np.arange(n - 1), 1)) + np.arange(n - 1)
+    inner = np.minimum(inner, rows - np.arange(n - 1, 0, -1))
+    bounds = [0, *inner.tolist(), rows]
+    return bounds, [int(sizes[begin:end].sum()) for begin, end in pairwise(bounds)]
+
+
+def _evidence(job: Job) -> dict[str, int]:
+    """What some tilt series hold, the first and the last among them; bad ones are told of by who converts them."""
+    chosen = np.unique(np.linspace(0, max(0, len(job.files) - 1), _SAMPLE).astype(int)).tolist()
+    return series_evidence([job.files[i] for i in chosen if i < len(job.files)], job.options, Findings())
+
+
+def _keep(made: Plan, target: Path) -> None:
+    """Write the plan; parts of one that was there are gone then."""
+    folder = parts_folder(target)
+    with told(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            if not (folder / "plan.json").exists() and any(folder.iterdir()):
+                raise DatasetError("something is in the way of the plan", place=Place(str(folder)), remedy="move it")
+            shutil.rmtree(folder)
+        staged = folder.with_name(f".{folder.name}-{os.getpid()}")
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        with (staged / "plan.json").open("w", encoding="utf-8") as file:
+            json.dump({"format": _FORMAT} | asdict(made), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(staged, folder)
+        flush_folders([folder.parent])
