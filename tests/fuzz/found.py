@@ -27,4 +27,7 @@ FOUND = {
     "values were expected behind a pair, because rows in front of a piece were forgotten": (
         b"data_\nloop_\n_r\n_2\nr _\n\n_n ''\na"
     ),
+    "rows of a loop in which a label stands twice, and another loop in the same piece": (
+        _LOOP + b"_a #3\n" + b"1 2 3\n" * 6 + b"\ndata_y\nloop_\n_a\n_b\n" + b"1 2\n" * 3
+    ),
 }
