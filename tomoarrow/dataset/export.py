@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from .conditions import rows_where
 from .contents import Progress
 from .files import Files, open_files
 from .outgoing import check_free, outgoing, place
-from .paths import inside, told
+from .paths import inside, reading, told
 from .rendering import Plan, Rendered, Selection
 from .snapshot import Snapshot, open_snapshot
 from .stored import open_table
@@ -105,14 +105,15 @@ def export(
     if target.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"{target} is in the dataset", expected="another folder")
     check_free(target, force=force)
-    snapshot = open_snapshot(source)
-    manifest = snapshot.manifest
-    if (tomograms is not None or where is not None) and "tomograms" not in manifest["tables"]:
-        raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
-    files = open_files(snapshot, _selection(snapshot, tomograms, where))
-    planned = files.plan
-    orphans, differing_optics = files.orphans(), files.differing_optics()
-    warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
+    with reading(source):
+        snapshot = open_snapshot(source)
+        manifest = snapshot.manifest
+        if (tomograms is not None or where is not None) and "tomograms" not in manifest["tables"]:
+            raise UsageError("only a tomogram set can be exported in part", remedy="leave the selection out")
+        files = open_files(snapshot, _selection(snapshot, tomograms, where))
+        planned = files.plan
+        orphans, differing_optics = files.orphans(), files.differing_optics()
+        warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
     with told(target), outgoing(target, force=force) as out:
         sizes, moved = _write(files, out.folder, progress)
         place(out)
@@ -145,7 +146,7 @@ def _write(files: Files, folder: Path, progress: Progress | None) -> tuple[dict[
     total = len({kept.file for kept in files.texts})
     sizes: dict[Path, int] = {}
     moved = []
-    for each in files.render():
+    for each in _rendered(files):
         path = inside(each.path)
         if path.as_posix() != os.path.normpath(each.path):
             moved.append(f"{each.path}: leads out of the folder; written as {path}")
@@ -160,6 +161,11 @@ def _write(files: Files, folder: Path, progress: Progress | None) -> tuple[dict[
         if progress is not None:
             progress(len(sizes), total)
     return sizes, moved
+
+
+def _rendered(files: Files) -> Iterator[Rendered]:
+    with reading(files.snapshot.folder):
+        yield from files.render()
 
 
 def _check_shared(written: Path, path: Path, rendered: Rendered) -> None:
