@@ -1,6 +1,7 @@
 """Fixtures that several rooms need."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,13 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Example:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what tests tell: how much they tried."""
+    """Show what tests tell of how much they tried: each with -v, and its sum for each file."""
+    points: Counter[str] = Counter()
     for report in terminalreporter.getreports("passed"):
-        for name, value in report.user_properties:
-            if name == "told":
-                terminalreporter.write_line(f"{report.nodeid}: {value}")
+        told = dict(report.user_properties)
+        if "points" in told:
+            points[report.nodeid.partition("::")[0]] += int(str(told["points"]))
+            if terminalreporter.verbosity > 0:
+                terminalreporter.write_line(f"{report.nodeid}: {told['told']}")
+    for file, n in points.items():
+        terminalreporter.write_line(f"{file}: {n} points, each of which held")

@@ -36,6 +36,11 @@ def ground_of_all_sets(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def told(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Say something in the summary of the tests."""
-    return lambda text: record_property("told", text)
+def told(record_property: Callable[[str, object], None]) -> Callable[[tuple[int, str]], None]:
+    """Say in the summary of the tests how many points there were, and more of them."""
+
+    def tell(tried: tuple[int, str]) -> None:
+        record_property("points", tried[0])
+        record_property("told", tried[1])
+
+    return tell

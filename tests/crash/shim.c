@@ -312,7 +312,7 @@ int mkdirat(int folder, const char *path, mode_t mode) {
 }
 int unlink(const char *path) { CALL(of_path("unlink", REMOVES | NAMES, AT_FDCWD, path), unlink, path); }
 int unlinkat(int folder, const char *path, int flags) {
-    CALL(of_path("unlink", REMOVES | NAMES, folder, path), unlinkat, folder, path, flags);
+    CALL(of_path(flags & AT_REMOVEDIR ? "rmdir" : "unlink", REMOVES | NAMES, folder, path), unlinkat, folder, path, flags);
 }
 int rmdir(const char *path) { CALL(of_path("rmdir", REMOVES | NAMES, AT_FDCWD, path), rmdir, path); }
 int chmod(const char *path, mode_t mode) { CALL(of_path("chmod", REMOVES | NAMES, AT_FDCWD, path), chmod, path, mode); }

@@ -1,6 +1,7 @@
 """Fuzzing by coverage, by hand.
 
-``pip install atheris``, then ``python -m tests.fuzz.coverage FOLDER -max_total_time=600``.
+``pip install atheris``, then ``python -m tests.fuzz.coverage FOLDER -max_total_time=600 -rss_limit_mb=8000``: Atheris
+itself keeps some 2 MB for each input.
 
 Atheris sees what Python code does, not what compiled code does. The kernels that take a text apart are therefore run
 twice: as they are, and as the plain Python that they are written in. So inputs are found that reach each branch of

@@ -21,4 +21,13 @@ FOUND = {
     "a piece that was taken to begin in another loop was refused for that, because of a byte that is not UTF-8": (
         _LOOP + b"1 2\n" * 20 + b"\ndata_y\nloop_\n_c\n_d\n_e\n" + b"1 2 3\n" * 4 + b"1 \xff 3\n1 2 3\n"
     ),
+    "words before the first block that hold loop_ were all of a file that a piece had": (
+        b"a loop_ of words\nand more\nand more\n\n" + _LOOP + b"1 2\n" * 4
+    ),
+    "values were expected behind a pair, because rows in front of a piece were forgotten": (
+        b"data_\nloop_\n_r\n_2\nr _\n\n_n ''\na"
+    ),
+    "rows of a loop in which a label stands twice, and another loop in the same piece": (
+        _LOOP + b"_a #3\n" + b"1 2 3\n" * 6 + b"\ndata_y\nloop_\n_a\n_b\n" + b"1 2\n" * 3
+    ),
 }

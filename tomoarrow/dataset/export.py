@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from .conditions import rows_where
 from .contents import Progress
 from .files import Files, open_files
 from .outgoing import check_free, outgoing, place
-from .paths import inside, told
+from .paths import inside, reading, told
 from .projects import of_project, project_names
 from .rendering import Plan, Rendered, Selection
 from .snapshot import Snapshot, open_snapshot
@@ -116,7 +116,8 @@ def export(
     if isinstance(source, Path) and target.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"{target} is in the dataset", expected="another folder")
     check_free(target, force=force)
-    snapshot = open_snapshot(source)
+    with reading(source):
+        snapshot = open_snapshot(source)
     snapshot = snapshot if project is None else of_project(snapshot, project)
     projects = {name: of_project(snapshot, name) for name in project_names(snapshot)}
     if (tomograms is not None or where is not None) and (projects or "tomograms" not in snapshot.tables):
@@ -164,10 +165,11 @@ def _export_one(
     progress: Progress | None,
 ) -> _Exported:
     """Write the files of one project; `below` is where they are in the target."""
-    files = open_files(snapshot, _selection(snapshot, tomograms, where))
-    planned = files.plan
-    orphans, differing_optics = files.orphans(), files.differing_optics()
-    warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
+    with reading(snapshot.folder):
+        files = open_files(snapshot, _selection(snapshot, tomograms, where))
+        planned = files.plan
+        orphans, differing_optics = files.orphans(), files.differing_optics()
+        warnings = [*_warnings(files, where, orphans), *map(_of_optics, differing_optics.items())]
     sizes, moved = _write(files, folder, progress)
     return _Exported(
         sizes={below / path: size for path, size in sizes.items()},
@@ -214,7 +216,7 @@ def _write(files: Files, folder: Path, progress: Progress | None) -> tuple[dict[
     total = len({kept.file for kept in files.texts})
     sizes: dict[Path, int] = {}
     moved = []
-    for each in files.render():
+    for each in _rendered(files):
         path = inside(each.path)
         if path.as_posix() != os.path.normpath(each.path):
             moved.append(f"{each.path}: leads out of the folder; written as {path}")
@@ -229,6 +231,11 @@ def _write(files: Files, folder: Path, progress: Progress | None) -> tuple[dict[
         if progress is not None:
             progress(len(sizes), total)
     return sizes, moved
+
+
+def _rendered(files: Files) -> Iterator[Rendered]:
+    with reading(files.snapshot.folder):
+        yield from files.render()
 
 
 def _check_shared(written: Path, path: Path, rendered: Rendered) -> None:

@@ -39,6 +39,19 @@ def told(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def reading(dataset: object) -> Iterator[None]:
+    """Turn what the file system says when a dataset is read into an error that says where."""
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(
+            f"cannot read: {error.strerror or error}",
+            place=Place(str(error.filename or dataset)),
+            remedy="check the permissions and the disk there",
+        ) from error
+
+
+@contextmanager
 def parents_made(path: Path) -> Iterator[None]:
     """Make the folders that lead to a path; those that are empty at the end are removed again."""
     made = [folder for folder in path.parents if not folder.exists()]

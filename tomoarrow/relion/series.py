@@ -19,6 +19,7 @@ from ..star.stack import Stack, group_loops, read_stack, stack_evidence
 from ..star.structure import Structure, analyse
 from ..star.tables import Findings, Options, read_loop
 from ..star.texts import FileText, FileTexts
+from .tomogram_set import MOST_HELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def _read_slab(files: Sequence[SeriesFile], found: Findings) -> _Slab:
         text, errors = lay_out(parts)
         text = replace(text, first_lines=tuple(file.first_line for file in files))
     else:
-        text, errors = read_slab([file.file for file in files], [file.path for file in files])
+        text, errors = read_slab([file.file for file in files], [file.path for file in files], MOST_HELD)
     return _Slab(files, text, errors, found)
 
 

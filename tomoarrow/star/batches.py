@@ -257,9 +257,9 @@ def names_of(structure: Structure, containers: NDArray[np.int64]) -> list[str]:
 
 def _with_loops(request: Request, taken: _Taken, structure: Structure, loops: NDArray[np.int64]) -> _Taken:
     """What a piece holds, with the rows of its loops, one loop after the other, or the evidence in them."""
-    n_errors = len(taken.found.errors)
     groups = group_loops(structure, loops, taken.found)
-    if len(taken.found.errors) > n_errors or not groups:
+    if sum(map(len, groups.values())) < len(loops):
+        # Some are no tables: here, or in the piece before, it is told of.
         return taken
     first = next(iter(groups))
     taken = replace(taken, labels=first)

@@ -29,8 +29,17 @@ ROOM = 1 << 14
 #: So much of the end of a piece is searched for a place to cut, before more is.
 _TAIL_BYTES = 1 << 16
 
+#: Behind so many lines that are no row none is looked for: with more of the text there will be one nearer its end.
+_MOST_LINES_BACK = 1 << 14
+
 #: Blank lines and comments at the end of a text, with the end of the line before.
 _BETWEEN = re.compile(rb"(?:\n(?:[ \t\r]*|[ \t]*#[^\n]*))*\n?\Z")
+
+#: From the heading of the first block to its first loop.
+_TO_FIRST_LOOP = {
+    "relion": re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\n\r])[ \t\v\f]*data_.*?(?=loop_)", re.DOTALL),
+    "star": re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|\s)data_.*?(?=loop_)", re.DOTALL | re.IGNORECASE),
+}
 
 _KEYWORDS = (b"data_", b"loop_", b"save_", b"stop_", b"globa")
 
@@ -68,7 +77,7 @@ def begins_with_value(line: bytes) -> bool:
 PlaceToCut = Callable[[NDArray[np.uint8], int, int], int]
 
 
-def cuts_of(stream: Stream, place: PlaceToCut, piece_bytes: int) -> Iterator[Cut]:
+def cuts_of(stream: Stream, place: PlaceToCut, piece_bytes: int, dialect: Dialect) -> Iterator[Cut]:
     """Read a stream and cut it where there is a place to."""
     rest = np.empty(0, np.uint8)
     wanted = min(_FIRST_BYTES, piece_bytes)
@@ -86,8 +95,8 @@ def cuts_of(stream: Stream, place: PlaceToCut, piece_bytes: int) -> Iterator[Cut
         low = ROOM
         if not has_cut:
             # Before the first loop nothing is a row, whatever it looks like.
-            loop = buffer[ROOM:end].tobytes().lower().find(b"loop_")
-            low = ROOM + loop if loop >= 0 else end
+            before = _TO_FIRST_LOOP[dialect].search(buffer[ROOM:end].tobytes())
+            low = ROOM + before.end() if before else end
         at = place(buffer, low, end)
         rest = buffer[ROOM if at < 0 else at : end].copy()
         if at < 0:
@@ -110,14 +119,16 @@ def place_behind_row(buffer: NDArray[np.uint8], begin: int, end: int, dialect: D
         low = max(begin, end - window)
         tail = buffer[low:end].tobytes()
         at = tail.rfind(b"\n")
-        while at >= 0:
-            before = tail.rfind(b"\n", 0, at)
+        for _ in range(_MOST_LINES_BACK):
+            before = tail.rfind(b"\n", 0, at) if at >= 0 else -1
             if before < 0:
                 break
             behind = tail[at + 1 : at + 1 + LONGEST_END]
             if _looks_like_row(tail[before + 1 : at]) and (dialect == "relion" or begins_with_value(behind)):
                 return low + at + 1
             at = before
+        else:
+            return -1
         if low == begin:
             return -1
         window *= 16

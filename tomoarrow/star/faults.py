@@ -186,8 +186,9 @@ def explain_order(text: Text, tokens: Tokens, token: int, repeat: int, *, hint: 
     headings = np.flatnonzero(kinds[:token] == tokenize.DATA_HEADING)
     begin = max(int(ends[-1]) + 1 if len(ends) else 0, int(headings[-1]) if len(headings) else 0)
     kind = int(kinds[token])
-    # Lists of the grammar are left-recursive: two of a run leave the parser as all of it do.
-    before = [int(kinds[t]) for t in range(begin, token) for _ in range(min(int(tokens.counts[t]), 2))]
+    # Lists of the grammar are left-recursive: two of a run leave the parser as all of it do. A run of none stands for
+    # rows that are not in the text.
+    before = [int(kinds[t]) for t in range(begin, token) for _ in range(min(max(int(tokens.counts[t]), 1), 2))]
     wanted = grammar.expected_after([*before, *[kind] * min(repeat, 2)])
     if kind == tokenize.END:
         position = max(int(text.begins[len(ends)]), int(text.ends[len(ends)]) - 1)

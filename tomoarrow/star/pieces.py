@@ -163,7 +163,7 @@ def read_pieces(
 
     with open_stream(source) as stream, ThreadPoolExecutor(threads) as pool:
         place = place_before_block if whole_blocks else partial(place_behind_row, dialect=dialect)
-        cuts = cuts_of(stream, place, piece_bytes or PIECE_BYTES)
+        cuts = cuts_of(stream, place, piece_bytes or PIECE_BYTES, dialect)
         waiting: deque[tuple[Cut, OpenLoop | None, Future[tuple[Piece, T]] | None]] = deque()
         within: OpenLoop | None = None
         try:

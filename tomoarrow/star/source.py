@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import os
@@ -11,14 +10,15 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, cast
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import MissingFileError, Place, StarSyntaxError, TomoarrowError, UsageError
 from ..kernels import gather
+from .limits import MOST_LINE_BYTES, Lines
+from .unpacking import HEAD_BYTES, Behind, Readable, is_packed, unpack
 
 #: What `read_star` takes.
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
@@ -29,8 +29,8 @@ PADDING = 64
 #: So much of a source that is read once can be looked at before it is read.
 _FRONT_BYTES = 1 << 18
 
-_GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
+#: What is read whole is read in parts of so much, to see early that it is no STAR file.
+_PART_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,18 +182,37 @@ def bytes_of(source: bytes | bytearray | memoryview | IO[bytes]) -> bytes:
     if not hasattr(source, "read"):
         raise UsageError(f"cannot read from {type(source).__name__}", expected="a path, bytes or a binary file")
     try:
-        data = source.read()
+        return _read_all(source, name_of(source))
     except ValueError as error:
         raise UsageError(
             f"{name_of(source)} cannot be read from: {error}", expected="a file open for reading"
         ) from error
-    if not isinstance(data, bytes):
-        raise UsageError(f"{name_of(source)} is open in text mode", expected="a file open in binary mode")
-    return data
 
 
-def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[TomoarrowError]]:
+def _read_all(file: IO[bytes] | io.RawIOBase, name: str) -> bytes:
+    """All bytes of a file; of one that is no text, such as an image or a device, only the first."""
+    parts: list[bytes] = []
+    lines = Lines(name)
+    while True:
+        part = file.read(_PART_BYTES)
+        if not isinstance(part, bytes):
+            raise UsageError(f"{name} is open in text mode", expected="a file open in binary mode")
+        parts.append(part)
+        if not part or (len(parts) == 1 and not is_packed(part) and b"\0" in part):
+            return b"".join(parts) if len(parts) > 1 else part
+        if not is_packed(parts[0]):
+            lines.see(np.frombuffer(part, np.uint8))
+
+
+def read_slab(paths: Sequence[str], names: Sequence[str], most: int | None = None) -> tuple[Text, list[TomoarrowError]]:
     """Read many files into one buffer.
+
+    Parameters
+    ----------
+    paths, names : sequence of str
+        Where the files are, and what they are called in messages.
+    most : int, optional
+        Files of more bytes than this are not read.
 
     Returns
     -------
@@ -203,13 +222,16 @@ def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[To
         One error for each of those.
     """
     sizes = [_size(path) for path in paths]
+    errors: list[TomoarrowError] = []
+    others: dict[int, bytes] = {}
+    for f in [f for f, size in enumerate(sizes) if most is not None and size > most]:
+        errors.append(_too_large(names[f], sizes[f], most or 0))
+        others[f], sizes[f] = b"", 0
     text = _room(names, np.array(sizes, np.int64))
     room = text.buffer.data
-    others: dict[int, bytes] = {}
-    errors: list[TomoarrowError] = []
     for f, (path, begin, size) in enumerate(zip(paths, text.begins.tolist(), sizes, strict=True)):
         # One byte more than there should be, of the line feeds behind: it says whether the file has grown.
-        if not _fills(path, room[begin : begin + size + 1]):
+        if f not in others and not _fills(path, room[begin : begin + size + 1]):
             try:
                 others[f] = _read_path(path, names[f], only_regular=True)
             except TomoarrowError as error:
@@ -218,19 +240,33 @@ def read_slab(paths: Sequence[str], names: Sequence[str]) -> tuple[Text, list[To
     if others:
         places = zip(text.begins.tolist(), text.ends.tolist(), strict=True)
         contents = [others[f] if f in others else bytes(room[slice(*place)]) for f, place in enumerate(places)]
-        text, more = lay_out(list(zip(names, contents, strict=True)))
+        text, more = lay_out(list(zip(names, contents, strict=True)), most)
         return text, errors + more
     _end_files(text)
     return text, _check_all(text)
 
 
-def lay_out(files: Sequence[tuple[str, bytes]]) -> tuple[Text, list[TomoarrowError]]:
-    """Lay files, as (name, bytes), into one padded buffer; see `read_slab` for what is returned."""
+def _too_large(name: str, size: int, most: int) -> StarSyntaxError:
+    return StarSyntaxError(
+        f"a file of {size >> 20} MB",
+        place=Place(name),
+        expected=f"a STAR file of at most {most >> 20} MB",
+        remedy="check that the right file is named",
+    )
+
+
+def lay_out(files: Sequence[tuple[str, bytes]], most: int | None = None) -> tuple[Text, list[TomoarrowError]]:
+    """Lay files, as (name, bytes), into one padded buffer; see `read_slab` for what is returned.
+
+    `most`: how many bytes the compressed ones may unpack to, all together.
+    """
     errors: list[TomoarrowError] = []
     contents = []
     for name, data in files:
         try:
-            contents.append(_decompress(name, data))
+            unpacked = _decompress(name, data, most)
+            most = most if most is None or unpacked is data else most - len(unpacked)
+            contents.append(unpacked)
         except TomoarrowError as error:
             errors.append(error)
             contents.append(b"")
@@ -282,20 +318,15 @@ def _rest_of_line(text: Text, f: int, position: int) -> bytes:
     return text.buffer[position : text.ends[f]].tobytes().split(b"\n", 1)[0]
 
 
-class _Readable(Protocol):
-    """What bytes are read from, into room that is there."""
-
-    def readinto(self, room: memoryview, /) -> int | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Stream:
     """Bytes that are read once, from front to back, unpacked."""
 
     name: str
-    _file: _Readable
+    _file: Readable
     _is_packed: bool = False
     _front: bytes = b""
+    _lines: Lines = field(default_factory=lambda: Lines(""))
 
     @property
     def front(self) -> Held:
@@ -317,6 +348,7 @@ class Stream:
                 if not n:
                     break
                 done += n
+        self._lines.see(array[:done])
         return done
 
 
@@ -354,43 +386,20 @@ def held_or_open(source: Source, most: int) -> Iterator[Held | Stream]:
             yield Held(stream.name, front[:n].tobytes())
             return
         head = front[:_FRONT_BYTES].tobytes()
-        behind = Stream(stream.name, _Behind(front.data, stream), False, head[: head.rfind(b"\n") + 1])
+        behind = Stream(stream.name, Behind(front.data, stream), False, head[: head.rfind(b"\n") + 1])
         del front
         yield behind
 
 
-class _Behind(io.RawIOBase):
-    """A file of which the first bytes have been read."""
-
-    def __init__(self, head: memoryview, rest: _Readable) -> None:
-        self._head, self._rest = head, rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, room: Any, /) -> int:
-        n = min(len(room), len(self._head))
-        if not n:
-            # Its memory is free from now on.
-            self._head = memoryview(b"")
-            return self._rest.readinto(room) or 0
-        room[:n] = self._head[:n]
-        self._head = self._head[n:]
-        return n
-
-
-def _unpacked(name: str, file: io.BufferedReader[Any]) -> Stream:
+def _unpacked(name: str, file: io.BufferedReader[Any], most: int | None = None) -> Stream:
     head = b""
     with _told(name):
         # A pipe may give them one by one.
-        while len(head) < len(_ZSTD) and (more := file.read(len(_ZSTD) - len(head))):
+        while len(head) < HEAD_BYTES and (more := file.read(HEAD_BYTES - len(head))):
             head += more
-    whole = io.BufferedReader(_Behind(memoryview(head), file))
-    if head.startswith(_GZIP):
-        return Stream(name, gzip.GzipFile(fileobj=whole), True)
-    if head.startswith(_ZSTD):
-        return Stream(name, pa.input_stream(pa.PythonFile(whole, "r"), compression="zstd"), True)
-    return Stream(name, whole)
+    if is_packed(head):
+        return Stream(name, unpack(name, head, file, most), True, _lines=Lines(name))
+    return Stream(name, io.BufferedReader(Behind(memoryview(head), file)), _lines=Lines(name))
 
 
 def _opened(name: str) -> io.FileIO:
@@ -437,7 +446,7 @@ def _fills(path: str, room: memoryview) -> bool:
             os.close(descriptor)
     except OSError:
         return False
-    return n == len(room) - 1 and room[:2] != _GZIP and room[:4] != _ZSTD
+    return n == len(room) - 1 and not is_packed(room)
 
 
 def _read_path(path: str, name: str, *, only_regular: bool = False) -> bytes:
@@ -445,15 +454,20 @@ def _read_path(path: str, name: str, *, only_regular: bool = False) -> bytes:
         if only_regular and not stat.S_ISREG(os.stat(path).st_mode):
             raise MissingFileError("not a regular file", place=Place(name), remedy="correct the path")
         with open(path, "rb", buffering=0) as file:
-            return file.read()
+            return _read_all(file, name)
 
 
-def _decompress(name: str, data: bytes) -> bytes:
-    with _told(name, unpacks=True):
-        if data[:2] == _GZIP:
-            with gzip.GzipFile(fileobj=io.BytesIO(data)) as members:
-                return members.read()
-        if data[:4] == _ZSTD:
-            with pa.input_stream(pa.BufferReader(data), compression="zstd") as stream:
-                return bytes(stream.read())
-    return data
+def _decompress(name: str, data: bytes, most: int | None = None) -> bytes:
+    """What bytes unpack to; if they are not compressed, they themselves."""
+    if not is_packed(data):
+        if len(data) > MOST_LINE_BYTES:
+            Lines(name).see(np.frombuffer(data, np.uint8))
+        return data
+    parts = []
+    stream = _unpacked(name, io.BufferedReader(io.BytesIO(data)), most)
+    while True:
+        part = np.empty(_PART_BYTES, np.uint8)
+        n = stream.fill(part)
+        parts.append(part[:n].tobytes())
+        if n < len(part) or (len(parts) == 1 and b"\0" in parts[0]):
+            return b"".join(parts)

@@ -18,6 +18,7 @@ from ..errors import Place, StarSyntaxError
 from ..kernels import lalr, tokenize
 from . import grammar
 from .faults import Notice, Tokens, explain_fault, explain_notices, explain_order
+from .limits import MOST_LABELS, too_many_labels
 from .source import Text
 
 Dialect = Literal["relion", "star"]
@@ -134,6 +135,10 @@ def analyse(text: Text, dialect: Dialect, *, hint: bool = True) -> Structure:
         faults[f] = explain_order(text, tokens, *parser_faults[2 * f : 2 * f + 2].tolist(), hint=hint)
 
     file_of_token = np.concatenate([[0], np.cumsum(tokens.is_end)])
+    is_loop = (nodes[:, 0] == _LOOP) | (nodes[:, 0] == _EMPTY_LOOP)
+    for token in (nodes[is_loop, 1] + 1)[counts[nodes[is_loop, 1] + 1] > MOST_LABELS].tolist():
+        place = text.place((int(tokens.spans[firsts[token]]) >> tokenize.SPAN_BITS) - 1)
+        faults.setdefault(int(file_of_token[token]), too_many_labels(place, int(counts[token])))
     nodes = nodes[~np.isin(file_of_token[nodes[:, 1]], list(faults))]
     nodes = nodes[np.argsort(nodes[:, 1], kind="stable")]
     containers = nodes[nodes[:, 0] <= _SAVE_FRAME]
