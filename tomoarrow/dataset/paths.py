@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import DatasetError, Place
+from .layout import flush_folders
 
 
 def inside(path: str | None) -> Path:
@@ -53,10 +54,11 @@ def reading(dataset: object) -> Iterator[None]:
 
 @contextmanager
 def parents_made(path: Path) -> Iterator[None]:
-    """Make the folders that lead to a path; those that are empty at the end are removed again."""
+    """Make the folders that lead to a path, for good; those that are empty at the end are removed again."""
     made = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flush_folders([folder.parent for folder in made])
         yield
     finally:
         for folder in made:

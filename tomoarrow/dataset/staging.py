@@ -16,6 +16,7 @@ from ..errors import DatasetError, Place, TomoarrowError
 from .layout import flush_folders
 from .lock import locked
 from .manifest import FILE_NAME, Manifest, TableInfo, read_manifest, renamed_projects, write_manifest
+from .paths import parents_made
 from .snapshot import written_by
 from .stores import Remote
 
@@ -86,22 +87,15 @@ def staged(target: Path, *, force: bool) -> Iterator[Staging]:
     The folder is beside the target, on the same file system. It is gone when the block ends; only `commit` makes
     a dataset of it.
     """
-    made = [folder for folder in [*target.parents][::-1] if not folder.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(target.parent / f".{target.name[:200]}.lock", target):
+    with parents_made(target), locked(target.parent / f".{target.name[:200]}.lock", target):
+        _sweep(target)
+        check_target(target, force=force)
+        folder = target.parent / f"{_prefix(target)}{os.getpid()}"
+        folder.mkdir()
+        try:
+            yield Staging(folder, target, force)
+        finally:
             _sweep(target)
-            check_target(target, force=force)
-            folder = target.parent / f"{_prefix(target)}{os.getpid()}"
-            folder.mkdir()
-            try:
-                yield Staging(folder, target, force)
-            finally:
-                _sweep(target)
-    finally:
-        for folder in made[::-1]:
-            with suppress(OSError):
-                folder.rmdir()
 
 
 def commit(staging: Staging, manifest: Manifest) -> Manifest:
