@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import duckdb
@@ -15,6 +17,7 @@ import tomoarrow as ta
 from tests.dataset.projects import loop, tilts, write_project
 from tomoarrow import DatasetError, MissingFileError, SchemaError, StarSyntaxError, TomoarrowError, UsageError, convert
 from tomoarrow.dataset import layout
+from tomoarrow.dataset import tilts as members_of
 from tomoarrow.dataset.manifest import Manifest, read_manifest, write_manifest
 from tomoarrow.example import Example, make_project
 
@@ -612,6 +615,46 @@ def test_files_that_change_while_they_are_read_are_noticed(tmp_path: Path, monke
     with pytest.raises(DatasetError, match="changed while they were read"):
         convert(star, tmp_path / "ds")
     assert os.listdir(tmp_path) == ["p"]
+
+
+def test_a_pipe_that_is_written_to_for_some_time_has_not_changed(tmp_path: Path) -> None:
+    pipe = tmp_path / "x.star"
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with pipe.open("wb", buffering=0) as file:
+            file.write(b"data_x\nloop_\n_a\n1\n")
+            time.sleep(0.1)
+            file.write(b"2\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert convert(pipe, tmp_path / "ds").rows == {"x": 2}
+    writer.join()
+
+
+def test_a_source_that_keeps_changing_is_refused(
+    small_project: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = small_project.tomograms_star.parent / "tilt_series/TS_03.star"
+    before = path.stat()
+    changes = [1, 10]
+    read = members_of.read_series
+
+    def changing(*arguments: object, **options: object) -> object:
+        if changes[0]:
+            changes[0] -= 1
+            os.utime(path)
+        return read(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tomoarrow.dataset.tilts.read_series", changing)
+    # Once: it is read again.
+    assert convert(small_project.tomograms_star, tmp_path / "ds").tilts == 35
+    changes[0] = changes[1]
+    with pytest.raises(DatasetError, match=r"1 files changed while they were read, such as .*TS_03.star"):
+        convert(small_project.tomograms_star, tmp_path / "never")
+    assert os.listdir(tmp_path) == ["ds"]
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_rows_are_counted_before_the_commit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,4 +94,6 @@ def _is_alike(source: SourceInfo, file: str) -> bool:
         status = os.stat(file)
     except OSError:
         return False
-    return status.st_size == source.bytes and status.st_mtime_ns == source.mtime_ns
+    # Of a pipe these say only when it was last written to.
+    is_pipe = not stat.S_ISREG(status.st_mode)
+    return is_pipe or (status.st_size == source.bytes and status.st_mtime_ns == source.mtime_ns)
