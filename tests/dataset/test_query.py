@@ -48,6 +48,12 @@ REFUSED = [
     ("SELECT * FROM `read_ndjson`('{file}')", "read_ndjson"),
     ("SELECT * FROM t WHERE name IN (SELECT name FROM read_ipc('{file}'))", "read_ipc"),
     ("SELECT * FROM t, scan_parquet('{file}')", "scan_parquet"),
+    # The parser of Polars knows strings between dollars and nested comments: behind them, a quote is not one.
+    ("SELECT $$'$$ AS x, * FROM read_csv('{file}')", "two ways"),
+    ("SELECT $q$'$q$ AS x, * FROM read_csv('{file}')", "two ways"),
+    ("SELECT /* /* */ ' */ 1 AS x, * FROM read_csv('{file}') --'", "two ways"),
+    ("/* /* */ ' */ SELECT * FROM read_csv('{file}') --'", "not a question|two ways"),
+    ("SELECT 'a", "two ways"),
     ("SELECT * FROM '{file}'", "cannot be answered"),
     ('SELECT * FROM "{file}"', "cannot be answered"),
     ("COPY t TO '{file}'", "not a question"),

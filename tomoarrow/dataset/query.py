@@ -20,6 +20,9 @@ _TOKENS = re.compile(
 #: The statements that change nothing.
 _READING = ("select", "with", "from", "values", "explain", "show")
 
+#: How many characters of what is not understood are shown.
+_MOST_SHOWN = 20
+
 #: What functions are called that read files.
 _FILE_FUNCTION = re.compile(r"(read|scan)_\w+", re.IGNORECASE)
 
@@ -67,6 +70,12 @@ def _check(tokens: Sequence[str]) -> None:
             expected=f"a statement that reads: {', '.join(_READING)}",
         )
     for name, following in zip(tokens, [*tokens[1:], ""], strict=True):
+        if _may_hide(name):
+            raise UsageError(
+                f"{name[:_MOST_SHOWN]!r} cannot stand in a question: text behind it may be read in two ways",
+                expected="text in single quotes, names in double quotes, comments without others inside",
+                remedy="leave it out",
+            )
         if following == "(" and _FILE_FUNCTION.fullmatch(_bare(name)):
             raise UsageError(
                 f"{_bare(name)}(...) would read files outside of the dataset",
@@ -75,14 +84,23 @@ def _check(tokens: Sequence[str]) -> None:
             )
 
 
+def _may_hide(token: str) -> bool:
+    """Whether the parser of Polars may take what follows for other tokens than these.
+
+    It knows strings between dollars, ``$$'$$``, and comments inside comments: behind those a quote that opens a
+    string here may be part of one there, and what looks like text here would be run.
+    """
+    return token in ("$", "'", '"', "`") or (token.startswith("/*") and "/*" in token[2:])
+
+
 def _bare(token: str) -> str:
     return token.strip('"`')
 
 
 def _tokens(sql: str) -> Iterator[str]:
-    """The words of a statement, without comments and blanks."""
+    """The words of a statement, without blanks, and without comments that end where they seem to."""
     for token in _TOKENS.finditer(sql):
-        if token.lastgroup not in ("comment", "blank"):
+        if token.lastgroup != "blank" and (token.lastgroup != "comment" or _may_hide(token[0])):
             yield token[0]
 
 

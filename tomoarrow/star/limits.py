@@ -26,6 +26,9 @@ ALWAYS_UNPACKED_BYTES = 256 << 20
 #: The labels of one loop: RELION knows some 600 in all. Each takes an array of its own.
 MOST_LABELS = 10_000
 
+#: How deep save frames stand in save frames: DDLm dictionaries have two. Frames are read one inside the other.
+MOST_FRAMES_DEEP = 100
+
 #: Ends of lines are looked for in so much at each end before they are in all.
 _NEAR_BYTES = 1 << 12
 
@@ -52,6 +55,16 @@ def too_many_labels(place: Place, n_labels: int) -> StarSyntaxError:
         place=place,
         expected=f"at most {MOST_LABELS} labels",
         remedy="check that the file is a STAR file, and that it is whole",
+    )
+
+
+def too_deep(place: Place) -> StarSyntaxError:
+    """What is told of a save frame in more others than `MOST_FRAMES_DEEP`."""
+    return StarSyntaxError(
+        f"save frames in save frames, more than {MOST_FRAMES_DEEP} deep",
+        place=place,
+        expected="two or three",
+        remedy="check that each save frame is closed by save_",
     )
 
 

@@ -18,7 +18,7 @@ from ..errors import Place, StarSyntaxError
 from ..kernels import lalr, tokenize
 from . import grammar
 from .faults import Notice, Tokens, explain_fault, explain_notices, explain_order
-from .limits import MOST_LABELS, too_many_labels
+from .limits import MOST_FRAMES_DEEP, MOST_LABELS, too_deep, too_many_labels
 from .source import Text
 
 Dialect = Literal["relion", "star"]
@@ -139,12 +139,16 @@ def analyse(text: Text, dialect: Dialect, *, hint: bool = True) -> Structure:
     for token in (nodes[is_loop, 1] + 1)[counts[nodes[is_loop, 1] + 1] > MOST_LABELS].tolist():
         place = text.place((int(tokens.spans[firsts[token]]) >> tokenize.SPAN_BITS) - 1)
         faults.setdefault(int(file_of_token[token]), too_many_labels(place, int(counts[token])))
+    # A file that is malformed may have save frames without the block around them.
     nodes = nodes[~np.isin(file_of_token[nodes[:, 1]], list(faults))]
     nodes = nodes[np.argsort(nodes[:, 1], kind="stable")]
     containers = nodes[nodes[:, 0] <= _SAVE_FRAME]
-    parent = np.full(len(containers), -1, np.int64)
-    frames = np.flatnonzero(containers[:, 0] == _SAVE_FRAME)
-    parent[frames] = _climb(containers, frames - 1, containers[frames, 1])
+    for token in containers[_parents(containers)[1] > MOST_FRAMES_DEEP, 1].tolist():
+        place = text.place((int(tokens.spans[firsts[token]]) >> tokenize.SPAN_BITS) - len("save_"))
+        faults.setdefault(int(file_of_token[token]), too_deep(place))
+    nodes = nodes[~np.isin(file_of_token[nodes[:, 1]], list(faults))]
+    containers = nodes[nodes[:, 0] <= _SAVE_FRAME]
+    parent, _ = _parents(containers)
     loops = nodes[(nodes[:, 0] == _LOOP) | (nodes[:, 0] == _EMPTY_LOOP), 1]
     pairs = nodes[nodes[:, 0] == _PAIR, 1]
     body = np.minimum(loops + 2, len(kinds) - 1)
@@ -156,12 +160,12 @@ def analyse(text: Text, dialect: Dialect, *, hint: bool = True) -> Structure:
         heading=firsts[containers[:, 1]],
         file=file_of_token[containers[:, 1]],
         parent=parent,
-        loop_container=_enclosing(containers, loops),
+        loop_container=_enclosing(containers, parent, loops),
         loop_tags=firsts[loops + 1],
         loop_width=counts[loops + 1],
         loop_cells=firsts[loops + 1] + counts[loops + 1],
         loop_values=np.where(kinds[body] == tokenize.VALUE, counts[body], 0),
-        pair_container=_enclosing(containers, pairs),
+        pair_container=_enclosing(containers, parent, pairs),
         pair_tag=firsts[pairs],
         notices=explain_notices(text, tokens),
         faults=tuple(faults[f] for f in sorted(faults)),
@@ -227,15 +231,27 @@ def _parse(tokens: Tokens, n_files: int) -> tuple[NDArray[np.int64], NDArray[np.
     return nodes[: 3 * int(state[0])].reshape(-1, 3), faults
 
 
-def _enclosing(containers: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+def _parents(containers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The container around each (-1 for data blocks), and how many save frames deep each is."""
+    parent, depth = np.full(len(containers), -1, np.int64), np.zeros(len(containers), np.int64)
+    if not (containers[:, 0] == _SAVE_FRAME).any():
+        return parent, depth
+    around: list[tuple[int, int]] = []
+    for i, (kind, begin, end) in enumerate(containers.tolist()):
+        while around and around[-1][1] <= begin:
+            around.pop()
+        if kind == _SAVE_FRAME:
+            parent[i], depth[i] = around[-1][0], len(around)
+        around.append((i, end))
+    return parent, depth
+
+
+def _enclosing(
+    containers: NDArray[np.int64], parent: NDArray[np.int64], tokens: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """The number of the innermost container around each token."""
     found = np.searchsorted(containers[:, 1], tokens, side="right") - 1
-    return _climb(containers, found, tokens) if (containers[:, 0] == _SAVE_FRAME).any() else found
-
-
-def _climb(containers: NDArray[np.int64], found: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Go back from the container begun last to the one that has not ended before the token."""
-    for i, token in enumerate(tokens.tolist()):
-        while containers[found[i], 2] <= token:
-            found[i] -= 1
+    # No more often than frames are deep.
+    while (has_ended := containers[found, 2] <= tokens).any():
+        found[has_ended] = parent[found[has_ended]]
     return found
