@@ -24,7 +24,7 @@ _LEAST_SERIES = 200
 _MOST_BYTES = 256 << 20
 
 #: How many parts each worker has, so that the last one to end does not keep all others waiting.
-_PARTS_A_THREAD = 4
+_PARTS_A_THREAD = 2
 
 #: A part is begun so often when workers are lost.
 _RETRIES = 3
