@@ -28,7 +28,7 @@ from .sources import read_sources
 from .staging import commit, staged
 from .survey import changed_since
 from .texts import write_texts
-from .tomogram_sets import prepare_rows, write_set
+from .tomogram_sets import check_unchanged, prepare_rows, write_set
 
 #: How often a part looks whether another run of the same is done.
 _PATIENCE_S = 0.2
@@ -98,9 +98,7 @@ def check_global(plan: Plan) -> None:
     ------
     DatasetError
     """
-    if read_text(plan.set_file).digest(0) != plan.sha256:
-        place = Place(plan.set_file)
-        raise DatasetError("the global file has changed since the plan", place=place, remedy="plan again")
+    check_unchanged(read_text(plan.set_file), plan.sha256)
 
 
 def convert_part(
@@ -140,9 +138,8 @@ def _make(
     rows = range(plan.bounds[part], plan.bounds[part + 1])
     for _ in range(_MOST_TRIES):
         read_ns, found, written = time.time_ns(), Findings(), Written()
-        check_global(plan)
         # What is found of the global file is told once, by who finalises.
-        job = prepare_rows(file, Path(plan.project), options, asked["missing"], Findings(), rows)
+        job = prepare_rows(file, Path(plan.project), options, asked["missing"], Findings(), rows, plan.sha256)
         job = replace(
             job,
             partition_by=asked["partition_by"],

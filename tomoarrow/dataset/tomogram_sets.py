@@ -24,7 +24,7 @@ from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, global_table
 from ..star.document import Reject
 from ..star.faults import Notice
 from ..star.reader import read_star
-from ..star.source import Held, Stream, hold, read_text
+from ..star.source import Held, Stream, Text, hold, read_text
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
 from .contents import Progress
@@ -84,6 +84,18 @@ def prepare(
     return _job(file, table, home, options, files, absent, replace(source, sha256=text.digest(0)), head, found)
 
 
+def check_unchanged(text: Text, sha256: str) -> None:
+    """Refuse a global file that is not the one of the plan.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if text.digest(0) != sha256:
+        place = Place(text.names[0])
+        raise DatasetError("the global file has changed since the plan", place=place, remedy="plan again")
+
+
 def prepare_rows(
     file: StarFile,
     directory: Path,
@@ -91,11 +103,21 @@ def prepare_rows(
     missing: OnMissing,
     found: Findings,
     rows: range,
+    sha256: str,
 ) -> Job:
-    """Take some rows of the global table of a set whose project is known; no other tilt series is looked for."""
+    """Take some rows of the global table of a set whose project is known; no other tilt series is looked for.
+
+    Raises
+    ------
+    DatasetError
+        The global file has another checksum.
+    TomoarrowError
+        As for `prepare`.
+    """
     assert not isinstance(file.source, Stream)
     source = source_info(os.path.abspath(file.path), file.path)
     held = hold(file.source)
+    check_unchanged(read_text(held), sha256)
     document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
     whole = global_table(file.path, document)
     own = slice(rows.start, rows.stop)
@@ -105,10 +127,9 @@ def prepare_rows(
     home = Project(directory, "given", tuple(absent), (directory,))
     files = _series_files(table, home)
     errors = [_absent(file.path, table, home, row) for row in home.missing]
-    digest = read_text(held).digest(0)
     if missing == "error":
         raise_gathered(errors, f"{{n}} of the {len(table.names)} tilt-series files are not there:")
-    return _job(file, table, home, options, files, errors, replace(source, sha256=digest), None, found)
+    return _job(file, table, home, options, files, errors, replace(source, sha256=sha256), None, found)
 
 
 def _job(
