@@ -8,6 +8,10 @@ import pytest
 
 from tomoarrow.example import Example, make_project
 
+from .memory import fill_what_is_empty
+
+fill_what_is_empty()
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tomoarrow.kernels import warmup
 
+from ..memory import fill_what_is_empty
 from . import agree, mutate
 
 #: A process that is busy with one input for so long is ended.
@@ -55,6 +56,7 @@ def run(
     first : iterable of bytes
         Inputs to check before all others.
     """
+    fill_what_is_empty()
     warmup.prepare("all")
     done = Run()
     started = time.monotonic()

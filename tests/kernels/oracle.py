@@ -530,8 +530,9 @@ def run_kernel(files: Sequence[bytes], dialect: Dialect) -> list[Reading]:
     sizes = np.array([len(data) for data in files], np.int64)
     begins = np.cumsum(sizes + len(padding)) - (sizes + len(padding))
     capacity = len(buffer) // 2 + 2 * len(files) + 2
-    kinds = np.empty(capacity, np.uint8)
-    counts, firsts, spans = (np.empty(capacity, np.int64) for _ in range(3))
+    kinds = np.full(capacity, k.VALUE, np.uint8)
+    # Memory that was used before: nothing in it may be taken for a span or a count, such as this one of one byte.
+    counts, firsts, spans = (np.full(capacity, 5 << k.SPAN_BITS | 1, np.int64) for _ in range(3))
     faults = np.zeros(4 * len(files), np.int64)
     notices = np.zeros(2 * k.N_NOTICES * len(files), np.int64)
     state = np.zeros(4, np.int64)

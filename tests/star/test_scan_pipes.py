@@ -755,6 +755,12 @@ def test_words_and_windows(labels: int, words: list[tuple[int, bytes]], ends: bo
     assert run_kernel([text], "relion") == [read(text, "relion")]
 
 
+@pytest.mark.parametrize("behind", [b"\n\n_a b\n", b"\n", b" y\n\n\n# c\n_a b\n", b"\n  \n\ndata_y\n", b"\n_a b\n"])
+def test_values_without_labels_are_no_rows_that_memory_could_tell_from_blank_lines(behind: bytes) -> None:
+    text = b"data_x\nloop_ x" + behind
+    assert run_kernel([text], "relion") == [read(text, "relion")]
+
+
 def test_lines_are_counted_as_they_are_told() -> None:
     data = np.frombuffer(b"a\nb\r\nc\rd\r\r\n\n\re\r\n" + b"\n" * 64, np.uint8)
     assert gather.count_lines(data, 0, 17) == 9

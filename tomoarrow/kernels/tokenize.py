@@ -231,7 +231,8 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
             if i == state[ROWS_AT] and phase == _HEADER:
                 t = _put(kinds, counts, firsts, t, VALUE, 0, k)
                 phase = _ROWS
-            if phase == _ROWS and blank_at < 0 and comment_at < 0:
+            # Of a loop without labels a blank line would be a row, and its first word whatever memory holds.
+            if phase == _ROWS and n_labels > 0 and blank_at < 0 and comment_at < 0:
                 i, taken = _take_rows(buf, i, end, n_labels, spans, k)
                 counts[t - 1] += taken - k
                 k = taken
