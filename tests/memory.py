@@ -1,7 +1,7 @@
 """Where indices of kernels are checked (NUMBA_BOUNDSCHECK=1), memory that nothing was written to is told as well.
 
-An array that NumPy has not filled holds what was there before: mostly zeros, which hide that they are read. Here each is
-filled with numbers that are too large for an index, a length or a span of any text: a kernel that takes one for such
+An array that NumPy has not filled holds what was there before: mostly zeros, which hide that they are read. Here each
+is filled with numbers that are too large for an index, a length or a span of any text: a kernel that takes one for such
 raises an IndexError, and values that are made of them are none of those expected.
 """
 
