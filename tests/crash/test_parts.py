@@ -37,4 +37,4 @@ def test_all_calls(name: str, ground_of_parts: Ground, told: Callable[[str], Non
 @pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("name", PART_CASES)
 def test_all_troubles(name: str, trouble: str, ground_of_parts: Ground, told: Callable[[str], None]) -> None:
-    told(trouble_everywhere(PART_CASES[name], ground_of_parts, TROUBLES[trouble], stride=1))
+    told(trouble_everywhere(PART_CASES[name], ground_of_parts, TROUBLES[trouble]))
