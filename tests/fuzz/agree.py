@@ -237,7 +237,10 @@ def _strictly(asked: Request) -> pa.Table:
 
 def _with_nulls(asked: Request) -> tuple[pa.Table, list[str], list[str]]:
     """A table, what is said of its text, and what is left out of it, its types being settled beforehand."""
-    asked = settled(replace(asked, options=replace(asked.options, on_bad_value="null")))
+    asked = replace(asked, options=replace(asked.options, on_bad_value="null"))
+    # All that is wrong: to settle the types tells only of what is wrong first.
+    table_of(asked)
+    asked = settled(asked)
     table, found = table_of(asked), Findings()
     list(read_batches(asked, found))
     return table, sorted(map(str, merged(found.notices))), sorted(map(str, found.rejects))
