@@ -25,7 +25,7 @@ _LEAST_SERIES = 200
 _MOST_BYTES = 256 << 20
 
 #: How many parts each worker has, so that the last one to end does not keep all others waiting.
-_PARTS_A_THREAD = 2
+PARTS_A_THREAD = 2
 
 #: A part is begun so often when workers are lost.
 _RETRIES = 3
@@ -92,7 +92,7 @@ def convert_with(
 
 def _parts_for(threads: int, size: int, tomograms: int) -> int:
     """How many parts: of several seconds each, but some for each thread."""
-    parts = max(_PARTS_A_THREAD * threads, -(-size // _MOST_BYTES))
+    parts = max(PARTS_A_THREAD * threads, -(-size // _MOST_BYTES))
     return min(parts, max(threads, tomograms // _LEAST_SERIES))
 
 
