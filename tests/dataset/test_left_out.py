@@ -92,3 +92,20 @@ def test_no_more_is_left_out_than_was_allowed(tmp_path: Path, most: int | None) 
         assert report.rejects == 3
         rejects = pl.read_parquet(tmp_path / "d/rejects/*.parquet")
         assert rejects["file"].to_list() == [str(star), "tilt_series/1.star", "tilt_series/2.star"]
+
+
+def test_what_cannot_be_looked_at_is_not_missing(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {name: tilts(name, 2) for name in "ab"})
+    series = tmp_path / "p" / "tilt_series" / "0.star"
+    series.unlink()
+    # Nobody can say what this is, as of a file in a folder that may not be looked into.
+    series.symlink_to(series.name)
+    with pytest.raises(ta.MissingFileError, match="cannot read the file: Too many levels"):
+        ta.convert(star, tmp_path / "d", missing="skip")
+    report = ta.convert(star, tmp_path / "d", on_bad_file="skip")
+    assert (report.tomograms, report.tilts) == (2, 2)
+    assert "Too many levels" in ta.Dataset(tmp_path / "d").rejects.collect()["reason"][0]
+    again = ta.convert(star, tmp_path / "d", on_bad_file="skip", update=True)
+    assert (again.tomograms, again.tilts, again.rejects) == (2, 2, 1)
+    with pytest.raises(ta.MissingFileError, match="cannot read the file: Too many levels"):
+        ta.convert(star, tmp_path / "d", missing="skip", update=True)

@@ -12,6 +12,7 @@ import os
 import secrets
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -282,7 +283,12 @@ def _keep(made: Plan, table: pa.Table, target: Path) -> None:
             os.fsync(file.fileno())
         flush_folders([new])
         remove_parts(staging)
-        os.rename(new, folder)
+        try:
+            os.rename(new, folder)
+        except OSError:
+            with suppress(OSError):
+                os.rename(_removed(staging), folder)
+            raise
         flush_folders([folder.parent])
 
 
@@ -302,4 +308,8 @@ def remove_parts(staging: Staging) -> None:
     if folder.exists():
         # A commit may have made the staged folder the dataset.
         staging.folder.mkdir(exist_ok=True)
-        os.rename(folder, staging.folder / "parts")
+        os.rename(folder, _removed(staging))
+
+
+def _removed(staging: Staging) -> Path:
+    return staging.folder / "parts"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, MissingFileError, Place, UsageError, raise_gathered
 from ..relion.kinds import Kind
 from ..relion.labels import LABELS
-from ..relion.project import Project, find_project, outside_error
+from ..relion.project import Project, find_project, is_there, outside_error
 from ..relion.relion4 import split_set
 from ..relion.series import SeriesFile
 from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, global_table
@@ -95,7 +95,7 @@ def prepare_rows(file: StarFile, directory: Path, options: Options, missing: OnM
     """
     names, paths = (tuple(rows.column(label).to_pylist()) for label in (NAME, SERIES_FILE))
     table = GlobalTable(rows, names, paths, None, (), Document(()), FileText(FileStyle(()), ()), ())
-    absent = [i for i, path in enumerate(paths) if not path or not os.path.exists(directory / path)]
+    absent = [i for i, path in enumerate(paths) if not is_there(os.fspath(directory), path)]
     home = Project(directory, "given", tuple(absent), (directory,))
     errors = [_absent(file.path, table, home, row) for row in home.missing]
     if missing == "error":
@@ -125,11 +125,19 @@ def _job(
         found.rejects.append(Reject(place, SERIES_FILE, error.place.text, error.problem, row))
     there = [series for series in files if series is not None]
     if head is None:
-        of_series = [source_info(series.path, series.file) for series in there]
+        of_series = [_series_info(series) for series in there]
         sources, sizes = sources + of_series, [source.bytes for source in of_series]
     else:
         sizes = [len(series.part or b"") for series in there]
     return Job(file, table, home, options, None, 1, present, there, sizes, sources, head)
+
+
+def _series_info(series: SeriesFile) -> SourceInfo:
+    try:
+        return source_info(series.path, series.file)
+    except OSError:
+        # Why it cannot be read is told by who reads it.
+        return SourceInfo(series.path, 0, 0)
 
 
 def home_of(file: StarFile, project: Path | None) -> Project:

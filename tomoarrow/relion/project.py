@@ -114,7 +114,7 @@ def _project(
     outside = () if allow_outside else paths_outside(directory, paths)
     home, out = os.fspath(directory), set(outside)
     missing = tuple(
-        i for i, path in enumerate(paths) if i not in out and path not in there and not _is_there(home, path)
+        i for i, path in enumerate(paths) if i not in out and path not in there and not is_there(home, path)
     )
     return Project(directory, how, missing, tried, outside)
 
@@ -170,16 +170,27 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def _is_there(home: str, path: str) -> bool:
-    # As a string: to join objects of pathlib costs more than to look.
-    return bool(path) and os.path.exists(os.path.join(home, path))
+def is_there(home: str, path: str) -> bool:
+    """Whether a file is there, given its path from the project directory.
+
+    Where the system does not say, because a folder may not be looked into or a disk fails, it counts as there: who
+    reads it tells why it cannot be read, and nobody leaves it out as missing.
+    """
+    try:
+        # As a string: to join objects of pathlib costs more than to look.
+        os.stat(os.path.join(home, path))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
+    return bool(path)
 
 
 def _absent(directory: Path, paths: Sequence[str], *, allow_outside: bool) -> Iterator[bool]:
     """Whether each path is not there, or leads out."""
     home = os.fspath(directory)
     outside = set(() if allow_outside else paths_outside(directory, paths))
-    return (i in outside or not _is_there(home, path) for i, path in enumerate(paths))
+    return (i in outside or not is_there(home, path) for i, path in enumerate(paths))
 
 
 def _lacking(directory: Path, paths: Sequence[str], *, allow_outside: bool) -> tuple[int, int]:
