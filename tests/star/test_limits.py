@@ -84,7 +84,7 @@ def test_a_line_that_is_too_long_is_refused(
     reader: str, kind: str, end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MOST_LINE_BYTES", 1 << 16)
-    monkeypatch.setattr("tomoarrow.star.source.MOST_LINE_BYTES", 1 << 16)
+    monkeypatch.setattr("tomoarrow.star.source.MOST_UNSEEN_BYTES", 1 << 16)
     data = (LINES[kind] % (b"x" * ((1 << 16) + 1))).replace(b"\n", end)
     (tmp_path / "x.star").write_bytes(data)
     for source in (tmp_path / "x.star", data, io.BytesIO(data), gzip.compress(data)):
@@ -126,6 +126,112 @@ def test_a_line_of_1_gb(reader: str, tmp_path: Path) -> None:
     assert tracemalloc.get_traced_memory()[1] < 6 * limits.MOST_LINE_BYTES
     tracemalloc.stop()
     assert time.perf_counter() - started < 10
+
+
+# ---- Lines that are skipped ----------------------------------------------------------------------------------------
+
+SKIPPED = {"blank": b"\n", "blanks": b" \t \n", "comments": b"# x y\n", "CR LF": b" #\r\n\r\n"}
+
+
+@pytest.fixture
+def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOST_BETWEEN_BYTES", 1 << 16)
+    monkeypatch.setattr(limits, "MOST_BEFORE_BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr("tomoarrow.star.source.MOST_UNSEEN_BYTES", 1 << 16)
+
+
+@pytest.mark.usefixtures("low_limits")
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("kind", SKIPPED)
+def test_lines_that_are_skipped_have_an_end(reader: str, kind: str, tmp_path: Path) -> None:
+    line = SKIPPED[kind]
+    n = (1 << 16) // len(line) - 2
+    few, many = line * n, line * (n + 4)
+    READERS[reader](FRONT + b"1 # a row\n" + few + b"2 # a row\n" + few + b"#")
+    for place in (
+        many + FRONT + b"1\n",
+        FRONT + many + b"1\n",
+        FRONT + b"1 #\n" + many + b"2\n",
+        FRONT + b"1\n" + many,
+    ):
+        (tmp_path / "x.star").write_bytes(place)
+        for source in (tmp_path / "x.star", place, io.BytesIO(place), gzip.compress(place)):
+            with pytest.raises(ta.StarSyntaxError, match="blank lines and comments of more than"):
+                READERS[reader](source)
+
+
+@pytest.mark.usefixtures("low_limits")
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("text", [b"y\n", b"1 2 dat a_\n", b"_label 1\n"])
+def test_the_first_block_is_near_the_front(reader: str, text: bytes) -> None:
+    front = text * ((1 << 16) // len(text) + 4)
+    for data in (front, front + FRONT + b"1\n"):
+        for source in (data, io.BytesIO(data), gzip.compress(data)):
+            with pytest.raises(ta.StarSyntaxError, match="no data block in the first"):
+                READERS[reader](source)
+
+
+#: Whether there are more than 20 bytes of lines that are skipped, counted from the end of the line before.
+BETWEEN = [
+    (b"a" + b"\n" * 20 + b"b", False),
+    (b"a" + b"\n" * 21 + b"b", True),
+    (b"\n" * 21, True),
+    (b"\n" * 20 + b"a" * 50 + b"\n" * 20 + b"a", False),
+    (b"\n" * 20 + b"a" * 50 + b"\n" * 21 + b"a", True),
+    (b"\n" * 20 + b"a # " + b"b " * 50 + b"\r\n# a" + b"\n" * 15 + b"b", False),
+    (b"\n" * 20 + b"a # " + b"b " * 50 + b"\r\n# a" + b"\n" * 16 + b"b", True),
+    (b"a\n \t# " + b"b" * 14 + b"\nb", False),
+    (b"a\n \t# " + b"b" * 15 + b"\nb", True),
+    (b"a\n \t; " + b"b" * 15 + b"\nb", True),
+    (b"a\r#" + b" " * 14 + b"\r   b", False),
+    (b"a\r#" + b" " * 15 + b"\r   b", True),
+    (b"a #\nb ;\n" * 50, False),
+    (b"a" + b" " * 50 + b"\nb" + b" " * 50, False),
+]
+
+
+@pytest.mark.parametrize(("data", "is_too_long"), BETWEEN)
+@pytest.mark.parametrize("part", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("near", [1, 3, 1 << 12])
+def test_lines_that_are_skipped_are_measured_whatever_the_parts(
+    data: bytes, is_too_long: bool, part: int, near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MOST_BETWEEN_BYTES", 20)
+    monkeypatch.setattr(limits, "_NEAR_BYTES", near)
+    lines = limits.Lines("x")
+
+    def see() -> None:
+        for i in range(0, len(data), part):
+            lines.see(np.frombuffer(data[i : i + part], np.uint8))
+
+    if is_too_long:
+        with pytest.raises(ta.StarSyntaxError, match="blank lines and comments"):
+            see()
+    else:
+        see()
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_lines_that_are_skipped_are_not_read_to_their_end(reader: str) -> None:
+    class Endless(io.RawIOBase):
+        def __init__(self, front: bytes, line: bytes) -> None:
+            self.rest, self.more = front, line * (1 << 16)
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, room: object, /) -> int:
+            view = memoryview(room)  # type: ignore[arg-type]
+            self.rest = self.rest or self.more
+            n = min(len(view), len(self.rest))
+            view[:n], self.rest = self.rest[:n], self.rest[n:]
+            return n
+
+    for front, line in ((b"", b"y\n"), (FRONT + b"1\n", b"\n"), (FRONT + b"1\n", b"# a comment\n")):
+        started = time.perf_counter()
+        with pytest.raises(ta.StarSyntaxError, match="more than 64 MB|in the first 64 MB"):
+            READERS[reader](Endless(front, line))  # type: ignore[arg-type]
+        assert time.perf_counter() - started < 20
 
 
 # ---- Many labels ---------------------------------------------------------------------------------------------------

@@ -95,8 +95,7 @@ def cuts_of(stream: Stream, place: PlaceToCut, piece_bytes: int, dialect: Dialec
         low = ROOM
         if not has_cut:
             # Before the first loop nothing is a row, whatever it looks like.
-            before = _TO_FIRST_LOOP[dialect].search(buffer[ROOM:end].tobytes())
-            low = ROOM + before.end() if before else end
+            low = ROOM + _behind_first_loop(buffer[ROOM:end].tobytes(), dialect)
         at = place(buffer, low, end)
         rest = buffer[ROOM if at < 0 else at : end].copy()
         if at < 0:
@@ -107,6 +106,18 @@ def cuts_of(stream: Stream, place: PlaceToCut, piece_bytes: int, dialect: Dialec
         yield Cut(buffer, ROOM, at, lines, False, stream.name)
         lines += gather.count_lines(buffer, ROOM, at)
         wanted = piece_bytes
+
+
+def _behind_first_loop(text: bytes, dialect: Dialect) -> int:
+    """Where the rows of the first loop begin, or shortly before that; at the end where none does."""
+    lower = text.lower()
+    heading = lower.find(b"data_")
+    if heading < 0 or b"loop_" not in lower:
+        return len(text)
+    # Lines before that of the first heading need no look, and may be many.
+    line = max(text.rfind(b"\n", 0, heading), text.rfind(b"\r", 0, heading), 0)
+    found = _TO_FIRST_LOOP[dialect].search(text, line)
+    return found.end() if found else len(text)
 
 
 def place_behind_row(buffer: NDArray[np.uint8], begin: int, end: int, dialect: Dialect) -> int:
