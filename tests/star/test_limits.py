@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
@@ -9,13 +10,16 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 import tomoarrow as ta
-from tomoarrow.star import limits
+from tomoarrow.star import limits, pieces
+from tomoarrow.star.cuts import Cut
+from tomoarrow.star.structure import Dialect
 
 READERS: dict[str, Callable[..., object]] = {
     "read_star": ta.read_star,
@@ -229,9 +233,45 @@ def test_lines_that_are_skipped_are_not_read_to_their_end(reader: str) -> None:
 
     for front, line in ((b"", b"y\n"), (FRONT + b"1\n", b"\n"), (FRONT + b"1\n", b"# a comment\n")):
         started = time.perf_counter()
-        with pytest.raises(ta.StarSyntaxError, match="more than 64 MB|in the first 64 MB"):
+        with pytest.raises(ta.StarSyntaxError, match=r"more than 64 MB|in the first 64 MB"):
             READERS[reader](Endless(front, line))  # type: ignore[arg-type]
         assert time.perf_counter() - started < 20
+
+
+# ---- Texts that cannot be cut --------------------------------------------------------------------------------------
+
+ROWS = b"abc def\n" * 10_000
+
+UNCUT: dict[str, tuple[Dialect, bytes]] = {
+    "an open text field": ("star", FRONT + b"1\n;\n" + ROWS),
+    "a text field": ("star", FRONT + b"1\n;\n" + ROWS + b";\n2\n"),
+    "an open save frame": ("star", b"data_a\nsave_b\nloop_\n_c\n" + ROWS),
+    "a save frame": ("star", b"data_a\nsave_b\nloop_\n_c\n" + ROWS + b"save_\n"),
+    "a label that ends in a number": ("relion", b"data_a\nloop_\n_b#1#1\n_c\n" + ROWS),
+    "wide rows": ("star", b"data_a\nloop_\n" + b"".join(b"_l%d\n" % i for i in range(10_000)) + ROWS),
+}
+
+
+@pytest.mark.parametrize(("dialect", "data"), UNCUT.values(), ids=UNCUT)
+def test_a_text_that_cannot_be_cut_is_not_taken_apart_over_and_over(
+    dialect: Dialect, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    take_apart = pieces._take_apart
+
+    def counting(cut: Cut, *args: Any) -> pieces.Piece:
+        taken.append(cut.end - cut.begin)
+        return take_apart(cut, *args)
+
+    monkeypatch.setattr(pieces, "_take_apart", counting)
+    with contextlib.suppress(ta.StarSyntaxError):
+        read = pieces.read_pieces(data, dialect, len_of, stands=pieces.always, threads=1, piece_bytes=1 << 10)
+        assert sum(each.result for each in read) == len(data)
+    assert sum(taken) < 12 * len(data)
+
+
+def len_of(piece: pieces.Piece) -> int:
+    return int(piece.structure.text.ends[0]) - piece.begin
 
 
 # ---- Many labels ---------------------------------------------------------------------------------------------------

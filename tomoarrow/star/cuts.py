@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +54,9 @@ class Cut:
     lines: int
     is_last: bool
     name: str
+
+    def __len__(self) -> int:
+        return self.end - self.begin
 
     def upto(self, at: int) -> Cut:
         """What is before a position."""
@@ -172,8 +175,10 @@ def _looks_like_row(line: bytes) -> bool:
     return word > b" " and word[:1] not in b"_#;" and not word.startswith(_KEYWORDS)
 
 
-def joined(first: Cut, second: Cut) -> Cut:
-    """Two cuts that follow each other as one."""
-    end = first.end + second.end - second.begin
-    buffer = np.concatenate([first.buffer[: first.end], second.buffer[second.begin :]])
-    return replace(first, buffer=buffer, end=end, is_last=second.is_last)
+def joined(cuts: Sequence[Cut]) -> Cut:
+    """Cuts that follow each other as one."""
+    first, last = cuts[0], cuts[-1]
+    parts = [first.buffer[: first.end], *(cut.buffer[cut.begin : cut.end] for cut in cuts[1:])]
+    behind = last.buffer[last.end : last.end + PADDING]
+    end = first.begin + sum(len(cut) for cut in cuts)
+    return replace(first, buffer=np.concatenate([*parts, behind]), end=end, is_last=last.is_last)

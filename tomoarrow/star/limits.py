@@ -210,6 +210,7 @@ def _skipped_back(window: NDArray[np.uint8]) -> int:
         # What a line is says its begin.
         if _last_end(part[: len(part) - found.end()]) >= 0:
             break
+    assert found is not None
     return found.end()
 
 
