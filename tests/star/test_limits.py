@@ -24,7 +24,7 @@ from tomoarrow.star.structure import Dialect
 READERS: dict[str, Callable[..., object]] = {
     "read_star": ta.read_star,
     "read_table": ta.read_table,
-    "open_star": lambda source: ta.open_star(source).read_all(),
+    "open_star": lambda source, **options: ta.open_star(source, **options).read_all(),
 }
 
 FRONT = b"data_a\nloop_\n_rlnTomoName\n"
@@ -294,6 +294,48 @@ def test_a_loop_of_the_most_labels_is_read() -> None:
     assert ta.read_table(data).num_columns == limits.MOST_LABELS
     with pytest.raises(ta.StarSyntaxError, match=f"a loop of {limits.MOST_LABELS + 1} labels"):
         ta.read_table(data.replace(b"loop_\n", b"loop_\n_more\n") + b"1\n")
+
+
+# ---- Many blocks and pairs -----------------------------------------------------------------------------------------
+
+#: What there is at most of, and texts of one more than ten, by the line of the eleventh.
+MANY: dict[str, tuple[str, str, bytes, int]] = {
+    "empty blocks": ("BLOCKS", "10 blocks", b"data_a\n" * 11, 11),
+    "blocks": ("BLOCKS", "10 blocks", b"data_a\nloop_\n_b\n1\n2\n" * 11, 51),
+    "rows behind": ("BLOCKS", "10 blocks", b"data_a\n" * 11 + b"loop_\n_b\n" + b"1\n" * 99, 11),
+    "pairs": ("PAIRS", "10 labels with one value", b"data_a\n" + b"".join(b"_b%d 1\n" % i for i in range(11)), 12),
+    "pairs before loops": ("PAIRS", "10 labels with one value", b"data_a\n_a 1\nloop_\n_b\n1\n2\n" * 11, 62),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("piece_bytes", [1, 20, 1 << 20])
+@pytest.mark.parametrize(("what", "told", "data", "line"), MANY.values(), ids=MANY)
+def test_blocks_and_pairs_are_counted(
+    reader: str, piece_bytes: int, what: str, told: str, data: bytes, line: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", piece_bytes)
+    for module in ("structure", "pieces", "limits"):
+        monkeypatch.setattr(f"tomoarrow.star.{module}.MOST_{what}", 10)
+    with pytest.raises(ta.StarSyntaxError, match=f"more than {told}") as refused:
+        READERS[reader](data, block="*") if reader != "read_star" else ta.read_star(data)
+    assert (refused.value.place.line, refused.value.place.column) == (line, 1)
+    for module in ("structure", "pieces"):
+        monkeypatch.setattr(f"tomoarrow.star.{module}.MOST_{what}", 11)
+    with contextlib.suppress(ta.SchemaError):
+        READERS[reader](data, block="*") if reader != "read_star" else ta.read_star(data)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("text", [b"data_a\n", b"_a 1\n"])
+def test_ten_million_blocks_or_pairs(reader: str, text: bytes) -> None:
+    data = b"data_b\n" + text * 10_000_000
+    started = time.perf_counter()
+    with pytest.raises(ta.StarSyntaxError, match="more than"):
+        READERS[reader](data)
+    assert time.perf_counter() - started < 20
 
 
 # ---- What is no text -----------------------------------------------------------------------------------------------

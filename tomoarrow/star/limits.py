@@ -38,6 +38,14 @@ ALWAYS_UNPACKED_BYTES = 256 << 20
 #: The labels of one loop: RELION knows some 600 in all. Each takes an array of its own.
 MOST_LABELS = 10_000
 
+#: The blocks and save frames of a file. A trajectory file has a block for each particle, of which the largest data sets
+#: have some two million.
+MOST_BLOCKS = 5_000_000
+
+#: The labels of a file that have one value each. RELION writes some hundred of them, a large entry of a data bank some
+#: ten thousand. Each is read by itself.
+MOST_PAIRS = 1_000_000
+
 #: How deep save frames stand in save frames: DDLm dictionaries have two. Frames are read one inside the other.
 MOST_FRAMES_DEEP = 100
 
@@ -73,6 +81,26 @@ def too_many_labels(place: Place, n_labels: int) -> StarSyntaxError:
         place=place,
         expected=f"at most {MOST_LABELS} labels",
         remedy="check that the file is a STAR file, and that it is whole",
+    )
+
+
+def too_many_blocks(place: Place) -> StarSyntaxError:
+    """What is told of the block behind `MOST_BLOCKS` others."""
+    return StarSyntaxError(
+        f"more than {MOST_BLOCKS} blocks",
+        place=place,
+        expected="a block for each particle at most",
+        remedy="check that the file is a STAR file; if it is, split it",
+    )
+
+
+def too_many_pairs(place: Place) -> StarSyntaxError:
+    """What is told of the label with one value behind `MOST_PAIRS` others."""
+    return StarSyntaxError(
+        f"more than {MOST_PAIRS} labels with one value each",
+        place=place,
+        expected="tables of many values as loops",
+        remedy="check that the file is a STAR file; if it is, write a loop, or split it",
     )
 
 

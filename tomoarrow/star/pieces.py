@@ -30,6 +30,7 @@ from .cuts import (
     place_behind_row,
 )
 from .faults import Notice
+from .limits import MOST_BLOCKS, MOST_PAIRS, too_many_blocks, too_many_pairs
 from .source import PADDING, Held, Source, Stream, Text, check_utf8, open_stream
 from .structure import Dialect, Structure, analyse
 
@@ -172,6 +173,7 @@ def read_pieces(
         cuts = cuts_of(stream, place, piece_bytes or PIECE_BYTES, dialect)
         waiting: deque[tuple[Cut, OpenLoop | None, Future[tuple[Piece, T]] | None]] = deque()
         within: OpenLoop | None = None
+        counts = _Counts()
         try:
             while True:
                 # The first piece is waited for: it tells which loop is open.
@@ -196,12 +198,34 @@ def read_pieces(
                     piece, result = take(cut, within)
                 for fault in piece.structure.faults:
                     raise fault
+                counts.see(piece)
                 yield Read(piece, within, result)
                 within = None if whole_blocks else _followed(within, piece)
         finally:
             for _, _, future in waiting:
                 if future:
                     future.cancel()
+
+
+@dataclass(slots=True)
+class _Counts:
+    """How many blocks and pairs there were in the pieces so far: no more than a whole text may have."""
+
+    blocks: int = 0
+    pairs: int = 0
+
+    def see(self, piece: Piece) -> None:
+        """Count those of the next piece, but for what its header repeats."""
+        structure, within = piece.structure, piece.within
+        blocks = np.arange(within is not None, len(structure.heading))
+        pairs = structure.pair_tag[int(within is not None and within.has_pairs) :]
+        more_blocks, more_pairs = MOST_BLOCKS - self.blocks, MOST_PAIRS - self.pairs
+        if len(blocks) > more_blocks:
+            raise too_many_blocks(replace(structure.place_of_heading(int(blocks[more_blocks])), block=None))
+        if len(pairs) > more_pairs:
+            raise too_many_pairs(structure.text.place(structure.start(int(pairs[more_pairs])) - 1))
+        self.blocks += len(blocks)
+        self.pairs += len(pairs)
 
 
 def _as_long_as(n_bytes: int, following: Callable[[], Cut | None]) -> list[Cut]:
