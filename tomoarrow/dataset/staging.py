@@ -45,7 +45,9 @@ def check_target(target: Path, *, force: bool) -> dict[str, Any] | None:
     if not any(target.iterdir()):
         return None
     manifest = read_manifest(target)
-    there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
+    # A link to a folder is no folder of the dataset: what is written there would be outside.
+    found = [path for path in target.rglob("*") if path.is_symlink() or not path.is_dir()]
+    there = {path.relative_to(target).as_posix() for path in found}
     foreign = there - listed(manifest) - {FILE_NAME} - set(_left_over(target, manifest))
     if foreign:
         raise DatasetError(
