@@ -6,8 +6,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from .manifest import SourceInfo
 
@@ -22,8 +26,8 @@ class Survey:
 
     Attributes
     ----------
-    sources : list of SourceInfo
-        As they are now; those that have changed without a checksum.
+    sources : pyarrow.Table
+        The rows of ``sources/`` as they are now; those of files that have changed without a checksum.
     changed : frozenset of str
         Their paths.
     gone : frozenset of str
@@ -32,46 +36,47 @@ class Survey:
         Whether nothing is to be written, not even times.
     """
 
-    sources: list[SourceInfo]
+    sources: pa.Table
     changed: frozenset[str]
     gone: frozenset[str]
     is_same: bool
 
 
-def survey(sources: Sequence[SourceInfo], project: Path, read_ns: int) -> Survey:
+def survey(sources: pa.Table, project: Path, read_ns: int) -> Survey:
     """Look at the files again.
 
     Parameters
     ----------
-    sources : sequence of SourceInfo
-        As they were.
+    sources : pyarrow.Table
+        The rows of ``sources/`` as they were.
     project : Path
         What their paths are relative to.
     read_ns : int
         When reading them began.
     """
     home = os.fspath(project)
-    now: list[SourceInfo] = []
-    changed, gone = set(), set()
-    is_same = True
-    for source in sources:
-        file = os.path.join(home, source.path)
-        try:
-            status = os.stat(file)
-        except OSError:
-            gone.add(source.path)
-            continue
-        is_alike = status.st_size == source.bytes and status.st_mtime_ns == source.mtime_ns
-        if is_alike and source.mtime_ns < read_ns - _COARSEST_NS:
-            now.append(source)
-            continue
-        is_same = is_same and is_alike
-        new = replace(source, bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-        if status.st_size != source.bytes or not source.sha256 or _digest(file) != source.sha256:
-            changed.add(source.path)
-            new = replace(new, sha256="")
-        now.append(new)
-    return Survey(now, frozenset(changed), frozenset(gone), is_same and not changed and not gone)
+    paths = sources.column("path").to_pylist()
+    then = np.stack([sources.column(name).to_numpy() for name in ("bytes", "mtime_ns")], axis=1)
+    now = np.array([_size_and_time(os.path.join(home, path)) for path in paths], np.int64).reshape(-1, 2)
+    is_there = now[:, 0] >= 0
+    is_alike = (now == then).all(axis=1)
+    is_changed = np.zeros(len(paths), bool)
+    for i in np.flatnonzero(is_there & ~(is_alike & (then[:, 1] < read_ns - _COARSEST_NS))).tolist():
+        known = sources.column("sha256")[i].as_py()
+        is_changed[i] = now[i, 0] != then[i, 0] or not known or _digest(os.path.join(home, paths[i])) != known.hex()
+    sums = pc.if_else(pa.array(is_changed), None, sources.column("sha256"))
+    columns = [sources.column("path"), pa.array(now[:, 0]), pa.array(now[:, 1]), sums]
+    seen = pa.table(columns, schema=sources.schema).filter(pa.array(is_there))
+    changed, gone = (frozenset(paths[i] for i in np.flatnonzero(which).tolist()) for which in (is_changed, ~is_there))
+    return Survey(seen, changed, gone, bool(is_alike.all()) and not changed)
+
+
+def _size_and_time(file: str) -> tuple[int, int]:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return -1, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _digest(file: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -34,7 +35,8 @@ from .particles import OPTICS
 from .report import INNER_TABLES
 from .rewriting import Changes, TakesAll, rewrite
 from .snapshot import Snapshot
-from .survey import Survey
+from .sources import as_infos, as_table
+from .survey import Survey, changed_since
 from .texts import KeptTable, KeptText
 from .tilts import Job
 from .tomogram_sets import texts_of_set, write_tomograms
@@ -54,28 +56,29 @@ class Series:
         The global table.
     rows : int64[series]
         For each tilt series that is there, its row in the global table.
-    names, paths : list of str
+    names, paths : pyarrow.StringArray
         The tomograms, and their files as the global table calls them.
     """
 
     table: pa.Table
     rows: NDArray[np.int64]
-    names: list[str]
-    paths: list[str]
+    names: pa.Array
+    paths: pa.Array
 
     @staticmethod
     def of(table: pa.Table, rows: NDArray[np.int64]) -> Series:
         """Those of some rows of a global table."""
-        names, paths = (table.column(label).take(pa.array(rows)).to_pylist() for label in (NAME, SERIES_FILE))
-        return Series(table, rows, [*map(str, names)], [*map(str, paths)])
+        own = table.select([NAME, SERIES_FILE]).take(pa.array(rows))
+        names, paths = (column.cast(pa.string()).combine_chunks() for column in own.columns)
+        return Series(table, rows, names, paths)
 
-    def folders(self, column: tuple[str, str] | None) -> list[str]:
+    def folders(self, column: tuple[str, str] | None) -> NDArray[np.object_]:
         """The folder of ``tilts/`` that each is in, given the label that these are named by."""
         if column is None:
-            return ["tilts"] * len(self.rows)
+            return np.full(len(self.rows), "tilts", object)
         label, name = column
         values = self.table.column(label).take(pa.array(self.rows)).to_pylist()
-        return [f"tilts/{partition_folder(name, value)}" for value in values]
+        return np.array([f"tilts/{partition_folder(name, value)}" for value in values], object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +176,18 @@ def update(old: Old, job: Job | None, seen: Survey, options: Options, staging: P
     kept = _kept(old, new, was, seen)
     fresh = np.flatnonzero(kept < 0)
     project = Path(old.snapshot.manifest["project"])
-    names, paths = new.names, new.paths
-    series = [SeriesFile(names[i], paths[i], os.path.join(project, paths[i])) for i in fresh.tolist()]
+    names, paths = (column.take(pa.array(fresh)).to_pylist() for column in (new.names, new.paths))
+    series = [SeriesFile(name, path, os.path.join(project, path)) for name, path in zip(names, paths, strict=True)]
     _check_share(series, seen)
     own = Findings()
     read = read_series(series, options, own, digests=True)
     raise_gathered(own.errors, "{n} errors in tilt-series files; nothing was written:")
     texts = KeptTable.of(old.snapshot)
-    own_texts: list[FileText | None] = [None] * len(kept)
-    for i, text in zip(fresh.tolist(), read.texts, strict=True):
-        own_texts[i] = text
+    star_rows = np.where(kept < 0, -1, texts.rows_of(new.names))
+    lost = texts.rows_of(old.series.names.take(pa.array(np.setdiff1d(np.arange(len(old.counts)), kept))))
     try:
-        labels = [_labels(text) if kept[i] < 0 else texts.labels(names[i]) for i, text in enumerate(own_texts)]
-        schema = _schema(old, new, kept, labels, texts, series, options)
+        labels = texts.labels(star_rows) | dict(zip(fresh.tolist(), map(_labels, read.texts), strict=True))
+        schema = _schema(old, new, [labels[i] for i in sorted(labels)], texts.labels(lost), series, options)
     except KeyError as error:
         raise TakesAll from error
     if not fits(schema, read.table):
@@ -197,7 +199,8 @@ def update(old: Old, job: Job | None, seen: Survey, options: Options, staging: P
         # What is told of particles depends on how many tilts there are.
         raise TakesAll
     by = old.partition_by
-    rows = join_tilts(read.table, read.counts, new.rows[fresh], tomogram_frame(new.table), schema)
+    tomograms = tomogram_frame(new.table.take(pa.array(new.rows[fresh])))
+    rows = join_tilts(read.table, read.counts, np.arange(len(fresh)), tomograms, schema)
     rows = rows if by is None else rows.drop_columns([by[1]])
     changes = Changes(old.counts, old.series.folders(by), kept, was, counts, new.folders(by), rows)
     parts = rewrite(old.snapshot, changes, staging)
@@ -205,28 +208,17 @@ def update(old: Old, job: Job | None, seen: Survey, options: Options, staging: P
     tables["tilts"] = replace(tables["tilts"], rows=int(counts.sum()), files=parts)
     if sum(part.rows for part in parts) != counts.sum():
         raise DatasetError(f"{counts.sum()} tilts are to be there, others were written: a bug; nothing was changed")
-    first = None if job is None else next(texts_of_set(job, own_texts, OPTICS))
-    star = texts.spliced(_in_order(names, paths, kept, own_texts), first, staging)
+    of_fresh = zip(fresh.tolist(), series, read.texts, strict=True)
+    own_texts = {i: KeptText(f.path, f.tomogram, ("tilts",), text) for i, f, text in of_fresh if text is not None}
+    first = None if job is None else next(texts_of_set(job, [None] * len(kept), OPTICS))
+    star = texts.spliced(star_rows, own_texts, first, staging)
     tables["star"] = tables["star"] if star is None else star
-    _add_findings(old, paths, {paths[i] for i in fresh.tolist()}, own, found, is_global_same=job is None)
-    digests = dict(zip([paths[i] for i in fresh.tolist()], read.digests, strict=True))
-    manifest = old.snapshot.manifest
+    all_paths = new.paths.to_pylist()
+    _add_findings(old, all_paths, {*paths}, own, found, is_global_same=job is None)
+    sources, looked_at = _sources(seen, job, dict(zip(paths, read.digests, strict=True)))
     missing = new.table.num_rows - len(new.rows)
-    sources = _sources(seen, job, digests)
-    return Contents(manifest["kind"], project, "as before", tables, sources, missing, paths)
-
-
-def _in_order(
-    names: Sequence[str], paths: Sequence[str], kept: NDArray[np.int64], texts: Sequence[FileText | None]
-) -> list[str | KeptText]:
-    """What is kept of the tilt-series files."""
-    found: list[str | KeptText] = []
-    for name, path, number, text in zip(names, paths, kept.tolist(), texts, strict=True):
-        if number >= 0:
-            found.append(name)
-        elif text is not None:
-            found.append(KeptText(path, name, ("tilts",), text))
-    return found
+    kind, changed = old.snapshot.manifest["kind"], changed_since(looked_at, project)
+    return Contents(kind, project, "as before", tables, sources, missing, all_paths, changed)
 
 
 def _check_tables(old: Old, job: Job | None) -> None:
@@ -242,19 +234,17 @@ def _check_tables(old: Old, job: Job | None) -> None:
 
 def _numbers(old: Old, new: Series) -> NDArray[np.int64]:
     """For each tomogram that has tilts the number that it had, or -1."""
-    at = {name: i for i, name in enumerate(old.series.names)}
-    return np.array([at.get(name, -1) for name in new.names], np.int64)
+    return np.array(pc.index_in(new.names, value_set=old.series.names).fill_null(-1), np.int64)
 
 
 def _kept(old: Old, new: Series, was: NDArray[np.int64], seen: Survey) -> NDArray[np.int64]:
     """For each tilt series the number that it had, where it, its tomogram and its file are the same; else -1."""
-    paths = new.paths
-    if len(set(paths)) < len(paths) or len(set(old.series.paths)) < len(old.series.rows):
+    if any(pc.count_distinct(paths).as_py() < len(paths) for paths in (new.paths, old.series.paths)):
         raise TakesAll
     kept = was.copy()
     # What was gone may be there again, with other values.
-    again = seen.changed | seen.gone
-    kept[[path in again for path in paths]] = -1
+    again = pa.array([*seen.changed, *seen.gone], pa.string())
+    kept[np.asarray(pc.is_in(new.paths, value_set=again))] = -1
     if new is not old.series:
         there = np.flatnonzero(kept >= 0)
         was, now = old.series.rows[kept[there]], new.rows[there]
@@ -271,9 +261,11 @@ def _kept(old: Old, new: Series, was: NDArray[np.int64], seen: Survey) -> NDArra
 
 
 def _check_share(series: Sequence[SeriesFile], seen: Survey) -> None:
-    sizes = {source.path: source.bytes for source in seen.sources}
-    share = sum(sizes[each.path] if each.path in sizes else os.stat(each.file).st_size for each in series)
-    if share > max(_LEAST_BYTES, _MOST_CHANGED * sum(sizes.values())):
+    sizes = seen.sources.column("bytes")
+    at = pc.index_in(pa.array([each.path for each in series], pa.string()), value_set=seen.sources.column("path"))
+    others = (os.stat(each.file).st_size for each, row in zip(series, at.to_pylist(), strict=True) if row is None)
+    share = sum(sizes.take(at.drop_null()).to_pylist()) + sum(others)
+    if share > max(_LEAST_BYTES, _MOST_CHANGED * pc.sum(sizes, min_count=0).as_py()):
         raise TakesAll
 
 
@@ -287,9 +279,8 @@ def _labels(text: FileText | None) -> tuple[str, ...]:
 def _schema(
     old: Old,
     new: Series,
-    kept: NDArray[np.int64],
     labels: Sequence[tuple[str, ...]],
-    texts: KeptTable,
+    lost: dict[int, tuple[str, ...]],
     series: Sequence[SeriesFile],
     options: Options,
 ) -> TiltSchema:
@@ -304,13 +295,9 @@ def _schema(
         is_vague = options.type_of(label) is None and type_ == "string" and not bits & evidence_for(pa.string())
         if label not in stored or stored[label].type != ARROW_TYPES[type_] or is_vague:
             raise TakesAll
-    order = dict.fromkeys(label for own in dict.fromkeys(labels) for label in own)
-    if [*order] != [*stored]:
+    if [*dict.fromkeys(label for own in labels for label in own)] != [*stored]:
         raise TakesAll
-    replaced = np.setdiff1d(np.arange(len(old.counts)), kept)
-    names = old.series.names
-    lost = {label for i in replaced.tolist() for label in texts.labels(names[i])} - evidence.keys()
-    for label in lost:
+    for label in {label for own in lost.values() for label in own} - evidence.keys():
         known = options.type_of(label)
         if known is None or stored[label].type != ARROW_TYPES[known]:
             raise TakesAll
@@ -334,23 +321,29 @@ def _tables(old: Old, new: Series, counts: NDArray[np.int64], job: Job | None, s
     return tables
 
 
-def _sources(seen: Survey, job: Job | None, digests: dict[str, str]) -> list[SourceInfo]:
+def _sources(seen: Survey, job: Job | None, digests: dict[str, str]) -> tuple[pa.Table, list[SourceInfo]]:
+    """The rows of ``sources/``, and what must not have changed until now."""
     if job is None:
-        return [replace(each, sha256=digests[each.path]) if each.path in digests else each for each in seen.sources]
+        is_read = np.asarray(pc.is_in(seen.sources.column("path"), value_set=pa.array([*digests], pa.string())))
+        known = as_infos(seen.sources.filter(pa.array(is_read)))
+        read = [replace(each, sha256=digests[each.path]) for each in known]
+        order = np.arange(len(is_read))
+        order[is_read] = len(is_read) + np.arange(len(read))
+        return pa.concat_tables([seen.sources, as_table(read)]).take(pa.array(order)), read
     # Those whose rows are kept: as they were when they were found to be the same. They may have changed since.
-    known = {each.path: each for each in seen.sources}
-    sources = []
+    then = {each.path: each for each in as_infos(seen.sources)}
+    read = []
     for each in job.sources:
         sha256 = digests.get(each.path) or each.sha256
-        sources.append(replace(each, sha256=sha256) if sha256 else known.get(each.path, each))
-    return sources
+        read.append(replace(each, sha256=sha256) if sha256 else then.get(each.path, each))
+    return as_table(read), read
 
 
 def _add_findings(
     old: Old, paths: Sequence[str], fresh: set[str], own: Findings, found: Findings, *, is_global_same: bool
 ) -> None:
     """Add what is still true of files that are the same, then what was found in the others."""
-    of_series = set(old.series.paths)
+    of_series = {*old.series.paths.to_pylist()}
     still = {*paths} - fresh
 
     def stays(path: str) -> bool:

@@ -25,8 +25,9 @@ from .manifest import TableInfo
 from .members import Members
 from .particles import OPTICS, Particles
 from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
-from .sources import source_info
+from .sources import as_table, source_info
 from .stacks import Keys, TomogramKeys, stack_file_evidence, write_stack
+from .survey import changed_since
 from .texts import KeptText, write_texts
 from .tilts import Job
 from .tomogram_sets import tilt_counts, write_set
@@ -72,7 +73,8 @@ def write_members(
     kind = "tomogram set" if members.kind == "RELION 4 tomogram set" else members.kind
     tables = written.tables | {"star": star}
     series = [] if members.job is None else [file.path for file in members.job.files]
-    return Contents(kind, members.project.directory, members.project.how, tables, sources, absent, series)
+    home, how = members.project.directory, members.project.how
+    return Contents(kind, home, how, tables, as_table(sources), absent, series, changed_since(sources, home))
 
 
 def _digest(file: StarFile) -> str:
