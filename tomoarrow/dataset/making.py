@@ -25,7 +25,7 @@ from .noticed import NOTICES, REJECTS, by_series, read_notices, read_rejects, wr
 from .report import INNER_TABLES, Report, WarningSummary, summarise
 from .rewriting import TakesAll
 from .snapshot import Snapshot
-from .sources import SOURCES, sources_table, write_sources
+from .sources import sources_table
 from .survey import Survey, survey
 from .tilts import Job
 from .update import Old, open_old, update
@@ -179,7 +179,6 @@ def manifest_for(path: Path, made: Made, asked: dict[str, Any], staging: Path) -
     """The manifest of what was made, with the tables that say where it came from."""
     contents, found = made.contents, made.found
     tables = dict(contents.tables)
-    tables[SOURCES] = write_sources(contents.sources, staging)
     if found.notices:
         tables[NOTICES] = write_notices(found.notices, staging)
     if found.rejects:

@@ -24,7 +24,7 @@ from .plain import StarFile, Written
 from .planning import Plan, part_folder, read_plan
 from .report import Report
 from .snapshot import Snapshot, open_snapshot
-from .sources import as_table, read_sources, sources_table
+from .sources import SOURCES, as_table, read_sources, sources_table, write_sources
 from .staging import commit, staged
 from .survey import changed_since
 from .texts import write_texts
@@ -155,8 +155,9 @@ def _make(
         if not changed:
             missing = len(rows) - len(job.present)
             paths = [each.path for each in job.files]
-            home = job.project.directory
-            contents = Contents("tomogram set", home, "as planned", tables, as_table(sources), missing, paths)
+            home, table = job.project.directory, as_table(sources)
+            tables[SOURCES] = write_sources(table, staging)
+            contents = Contents("tomogram set", home, "as planned", tables, table, missing, paths)
             return Made(contents, found, read_ns), written.evidence
         for folder in staging.iterdir():
             shutil.rmtree(folder)

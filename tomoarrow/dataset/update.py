@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ..relion.tomogram_set import NAME, SERIES_FILE
 from ..star.columns import ARROW_TYPES, evidence_for, settle
 from ..star.forms import as_plain
 from ..star.reread import equal_values
+from ..star.stack import Stack
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
 from .contents import Contents
@@ -35,7 +37,7 @@ from .particles import OPTICS
 from .report import INNER_TABLES
 from .rewriting import Changes, TakesAll, rewrite
 from .snapshot import Snapshot
-from .sources import as_infos, as_table
+from .sources import SOURCES, as_infos, as_table, write_sources
 from .survey import Survey, changed_since
 from .texts import KeptTable, KeptText
 from .tilts import Job
@@ -71,6 +73,11 @@ class Series:
         own = table.select([NAME, SERIES_FILE]).take(pa.array(rows))
         names, paths = (column.cast(pa.string()).combine_chunks() for column in own.columns)
         return Series(table, rows, names, paths)
+
+    def files(self, which: NDArray[np.int64], project: Path) -> list[SeriesFile]:
+        """The files of some, below the project directory."""
+        names, paths = (column.take(pa.array(which)).to_pylist() for column in (self.names, self.paths))
+        return [SeriesFile(name, path, os.path.join(project, path)) for name, path in zip(names, paths, strict=True)]
 
     def folders(self, column: tuple[str, str] | None) -> NDArray[np.object_]:
         """The folder of ``tilts/`` that each is in, given the label that these are named by."""
@@ -174,51 +181,73 @@ def update(old: Old, job: Job | None, seen: Survey, options: Options, staging: P
     _check_tables(old, job)
     was = _numbers(old, new)
     kept = _kept(old, new, was, seen)
-    fresh = np.flatnonzero(kept < 0)
-    project = Path(old.snapshot.manifest["project"])
-    names, paths = (column.take(pa.array(fresh)).to_pylist() for column in (new.names, new.paths))
-    series = [SeriesFile(name, path, os.path.join(project, path)) for name, path in zip(names, paths, strict=True)]
+    fresh, project = np.flatnonzero(kept < 0), Path(old.snapshot.manifest["project"])
+    series = new.files(fresh, project)
     _check_share(series, seen)
     own = Findings()
     read = read_series(series, options, own, digests=True)
     raise_gathered(own.errors, "{n} errors in tilt-series files; nothing was written:")
+    own_texts = dict(zip(fresh.tolist(), read.texts, strict=True))
+    digests = dict(zip([each.path for each in series], read.digests, strict=True))
     texts = KeptTable.of(old.snapshot)
     star_rows = np.where(kept < 0, -1, texts.rows_of(new.names))
-    lost = texts.rows_of(old.series.names.take(pa.array(np.setdiff1d(np.arange(len(old.counts)), kept))))
-    try:
-        labels = texts.labels(star_rows) | dict(zip(fresh.tolist(), map(_labels, read.texts), strict=True))
-        schema = _schema(old, new, [labels[i] for i in sorted(labels)], texts.labels(lost), series, options)
-    except KeyError as error:
-        raise TakesAll from error
+    schema = _schema(old, new, kept, texts, star_rows, own_texts, series, options)
+    changes = _changes(old, new, was, kept, read, schema)
+    with ThreadPoolExecutor(1) as pool:
+        # Where most of the time goes; another core does all that is small meanwhile.
+        tilts = pool.submit(rewrite, old.snapshot, changes, staging)
+        tables = _tables(old, new, changes.counts, job, staging)
+        star = _star(texts, star_rows, own_texts, new, job, staging)
+        tables["star"] = tables["star"] if star is None else star
+        sources, looked_at = _sources(seen, job, digests)
+        tables[SOURCES] = write_sources(sources, staging)
+        paths = new.paths.to_pylist()
+        _add_findings(old, paths, {*digests}, own, found, is_global_same=job is None)
+        parts = tilts.result()
+    n_tilts = int(changes.counts.sum())
+    if sum(part.rows for part in parts) != n_tilts:
+        raise DatasetError(f"{n_tilts} tilts are to be there, others were written: a bug; nothing was changed")
+    tables["tilts"] = replace(tables["tilts"], rows=n_tilts, files=parts)
+    missing = new.table.num_rows - len(new.rows)
+    kind, changed = old.snapshot.manifest["kind"], changed_since(looked_at, project)
+    return Contents(kind, project, "as before", tables, sources, missing, paths, changed)
+
+
+def _changes(
+    old: Old, new: Series, was: NDArray[np.int64], kept: NDArray[np.int64], read: Stack, schema: TiltSchema
+) -> Changes:
+    """What becomes of the rows of ``tilts/``."""
     if not fits(schema, read.table):
         raise TakesAll
+    fresh = np.flatnonzero(kept < 0)
     counts = np.zeros(len(kept), np.int64)
     counts[kept >= 0], counts[fresh] = old.counts[kept[kept >= 0]], read.counts
     others = set(old.snapshot.tables) - {"tilts", "tomograms", OPTICS, *INNER_TABLES}
     if others and not np.array_equal(counts, old.counts):
         # What is told of particles depends on how many tilts there are.
         raise TakesAll
-    by = old.partition_by
     tomograms = tomogram_frame(new.table.take(pa.array(new.rows[fresh])))
     rows = join_tilts(read.table, read.counts, np.arange(len(fresh)), tomograms, schema)
+    by = old.partition_by
     rows = rows if by is None else rows.drop_columns([by[1]])
-    changes = Changes(old.counts, old.series.folders(by), kept, was, counts, new.folders(by), rows)
-    parts = rewrite(old.snapshot, changes, staging)
-    tables = _tables(old, new, counts, job, staging)
-    tables["tilts"] = replace(tables["tilts"], rows=int(counts.sum()), files=parts)
-    if sum(part.rows for part in parts) != counts.sum():
-        raise DatasetError(f"{counts.sum()} tilts are to be there, others were written: a bug; nothing was changed")
-    of_fresh = zip(fresh.tolist(), series, read.texts, strict=True)
-    own_texts = {i: KeptText(f.path, f.tomogram, ("tilts",), text) for i, f, text in of_fresh if text is not None}
-    first = None if job is None else next(texts_of_set(job, [None] * len(kept), OPTICS))
-    star = texts.spliced(star_rows, own_texts, first, staging)
-    tables["star"] = tables["star"] if star is None else star
-    all_paths = new.paths.to_pylist()
-    _add_findings(old, all_paths, {*paths}, own, found, is_global_same=job is None)
-    sources, looked_at = _sources(seen, job, dict(zip(paths, read.digests, strict=True)))
-    missing = new.table.num_rows - len(new.rows)
-    kind, changed = old.snapshot.manifest["kind"], changed_since(looked_at, project)
-    return Contents(kind, project, "as before", tables, sources, missing, all_paths, changed)
+    return Changes(old.counts, old.series.folders(by), kept, was, counts, new.folders(by), rows)
+
+
+def _star(
+    texts: KeptTable,
+    rows: NDArray[np.int64],
+    own: dict[int, FileText | None],
+    new: Series,
+    job: Job | None,
+    staging: Path,
+) -> TableInfo | None:
+    """Write ``star/`` where it is another than it was."""
+    kept = {}
+    for i, text in own.items():
+        if text is not None:
+            kept[i] = KeptText(new.paths[i].as_py(), new.names[i].as_py(), ("tilts",), text)
+    first = None if job is None else next(texts_of_set(job, [None] * len(rows), OPTICS))
+    return texts.spliced(rows, kept, first, staging)
 
 
 def _check_tables(old: Old, job: Job | None) -> None:
@@ -279,8 +308,10 @@ def _labels(text: FileText | None) -> tuple[str, ...]:
 def _schema(
     old: Old,
     new: Series,
-    labels: Sequence[tuple[str, ...]],
-    lost: dict[int, tuple[str, ...]],
+    kept: NDArray[np.int64],
+    texts: KeptTable,
+    star_rows: NDArray[np.int64],
+    own_texts: dict[int, FileText | None],
     series: Sequence[SeriesFile],
     options: Options,
 ) -> TiltSchema:
@@ -295,9 +326,16 @@ def _schema(
         is_vague = options.type_of(label) is None and type_ == "string" and not bits & evidence_for(pa.string())
         if label not in stored or stored[label].type != ARROW_TYPES[type_] or is_vague:
             raise TakesAll
-    if [*dict.fromkeys(label for own in labels for label in own)] != [*stored]:
+    replaced = np.setdiff1d(np.arange(len(old.counts)), kept)
+    try:
+        labels = texts.labels(star_rows) | {i: _labels(text) for i, text in own_texts.items()}
+        replaced_labels = texts.labels(texts.rows_of(old.series.names.take(pa.array(replaced))))
+    except KeyError as error:
+        raise TakesAll from error
+    if [*dict.fromkeys(label for i in sorted(labels) for label in labels[i])] != [*stored]:
         raise TakesAll
-    for label in {label for own in lost.values() for label in own} - evidence.keys():
+    lost = {label for own in replaced_labels.values() for label in own} - evidence.keys()
+    for label in lost:
         known = options.type_of(label)
         if known is None or stored[label].type != ARROW_TYPES[known]:
             raise TakesAll
