@@ -148,7 +148,7 @@ def _write(
     if n_rows > _LONGEST * file_rows and not is_last:
         raise TakesAll
     number = int(found[1]) if old is not None and (found := _NUMBER.search(old.part.path)) else _next_number(files)
-    table = changes.rows if old is None else pq.ParquetFile(old.file.source).read()
+    table = changes.rows if old is None else pq.ParquetFile(old.file.source).read(use_threads=False)
     with PartWriter(folder, root, table.schema, first=number, file_rows=file_rows if is_last else n_rows + 1) as writer:
         for piece in _pieces(series, old, table, changes):
             writer.write(piece)
