@@ -35,7 +35,7 @@ from .manifest import SourceInfo, TableInfo, column_infos, table_info
 from .noticed import read_notices, read_rejects
 from .particles import OPTICS
 from .report import INNER_TABLES
-from .rewriting import Changes, TakesAll, rewrite
+from .rewriting import Changes, TakesAll, TiltFile, read_first, rewrite, tilt_files
 from .snapshot import Snapshot
 from .sources import SOURCES, as_infos, as_table, write_sources
 from .survey import Survey, changed_since
@@ -184,18 +184,20 @@ def update(old: Old, job: Job | None, seen: Survey, options: Options, staging: P
     fresh, project = np.flatnonzero(kept < 0), Path(old.snapshot.manifest["project"])
     series = new.files(fresh, project)
     _check_share(series, seen)
-    own = Findings()
-    read = read_series(series, options, own, digests=True)
-    raise_gathered(own.errors, "{n} errors in tilt-series files; nothing was written:")
-    own_texts = dict(zip(fresh.tolist(), read.texts, strict=True))
-    digests = dict(zip([each.path for each in series], read.digests, strict=True))
-    texts = KeptTable.of(old.snapshot)
-    star_rows = np.where(kept < 0, -1, texts.rows_of(new.names))
-    schema = _schema(old, new, kept, texts, star_rows, own_texts, series, options)
-    changes = _changes(old, new, was, kept, read, schema)
+    files = tilt_files(old.snapshot, old.counts, old.series.folders(old.partition_by))
     with ThreadPoolExecutor(1) as pool:
-        # Where most of the time goes; another core does all that is small meanwhile.
-        tilts = pool.submit(rewrite, old.snapshot, changes, staging)
+        # Another core reads and writes Parquet, which takes most of the time, while this one does all else.
+        ahead = pool.submit(read_first, files, kept)
+        own = Findings()
+        read = read_series(series, options, own, digests=True)
+        raise_gathered(own.errors, "{n} errors in tilt-series files; nothing was written:")
+        own_texts = dict(zip(fresh.tolist(), read.texts, strict=True))
+        digests = dict(zip([each.path for each in series], read.digests, strict=True))
+        texts = KeptTable.of(old.snapshot)
+        star_rows = np.where(kept < 0, -1, texts.rows_of(new.names))
+        schema = _schema(old, new, kept, texts, star_rows, own_texts, series, options)
+        changes = _changes(old, new, was, kept, read, schema, files)
+        tilts = pool.submit(lambda: rewrite(changes, ahead.result(), staging))
         tables = _tables(old, new, changes.counts, job, staging)
         star = _star(texts, star_rows, own_texts, new, job, staging)
         tables["star"] = tables["star"] if star is None else star
@@ -214,7 +216,13 @@ def update(old: Old, job: Job | None, seen: Survey, options: Options, staging: P
 
 
 def _changes(
-    old: Old, new: Series, was: NDArray[np.int64], kept: NDArray[np.int64], read: Stack, schema: TiltSchema
+    old: Old,
+    new: Series,
+    was: NDArray[np.int64],
+    kept: NDArray[np.int64],
+    read: Stack,
+    schema: TiltSchema,
+    files: dict[str, list[TiltFile]],
 ) -> Changes:
     """What becomes of the rows of ``tilts/``."""
     if not fits(schema, read.table):
@@ -230,7 +238,7 @@ def _changes(
     rows = join_tilts(read.table, read.counts, np.arange(len(fresh)), tomograms, schema)
     by = old.partition_by
     rows = rows if by is None else rows.drop_columns([by[1]])
-    return Changes(old.counts, old.series.folders(by), kept, was, counts, new.folders(by), rows)
+    return Changes(len(old.counts), files, kept, was, counts, new.folders(by), rows)
 
 
 def _star(
