@@ -35,8 +35,8 @@ class TiltFile:
     begins: NDArray[np.int64]
 
     def read(self) -> pa.Table:
-        """All of it; with one thread, for two are no faster."""
-        return pq.ParquetFile(self.file.source).read(use_threads=False)
+        """All of its rows."""
+        return pq.ParquetFile(self.file.source).read()
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,8 @@ def _are_alike(files: Sequence[str], sizes: NDArray[np.int64], times: NDArray[np
     except OSError:
         return np.zeros(len(files), bool)
     # Of what is not there, or no file, Arrow knows no size.
-    now = np.array([(-1, 0) if info.size is None else (info.size, info.mtime_ns) for info in infos], np.int64)
-    now_sizes, now_times = now.reshape(-1, 2).T
+    now_sizes = np.array([info.size for info in infos], np.float64)
+    now_times = np.array([info.mtime_ns or 0 for info in infos], np.int64)
     return np.asarray((now_sizes == sizes) & (now_times == times))
 
 

@@ -193,11 +193,13 @@ def update(old: Old, job: Job | None, seen: Survey, options: Options, staging: P
         raise_gathered(own.errors, "{n} errors in tilt-series files; nothing was written:")
         own_texts = dict(zip(fresh.tolist(), read.texts, strict=True))
         digests = dict(zip([each.path for each in series], read.digests, strict=True))
+        stored = old.tilt_fields()
+        changes = _changes(old, new, was, kept, read, tilt_schema([*stored.values()], new.table), files)
+        # Most often it is of use; it is known only below.
+        tilts = pool.submit(lambda: rewrite(changes, ahead.result(), staging))
         texts = KeptTable.of(old.snapshot)
         star_rows = np.where(kept < 0, -1, texts.rows_of(new.names))
-        schema = _schema(old, new, kept, texts, star_rows, own_texts, series, options)
-        changes = _changes(old, new, was, kept, read, schema, files)
-        tilts = pool.submit(lambda: rewrite(changes, ahead.result(), staging))
+        _check_columns(old, stored, kept, texts, star_rows, own_texts, series, options)
         tables = _tables(old, new, changes.counts, job, staging)
         star = _star(texts, star_rows, own_texts, new, job, staging)
         tables["star"] = tables["star"] if star is None else star
@@ -225,7 +227,7 @@ def _changes(
     files: dict[str, list[TiltFile]],
 ) -> Changes:
     """What becomes of the rows of ``tilts/``."""
-    if not fits(schema, read.table):
+    if schema.schema.names != old.column_names() or not fits(schema, read.table):
         raise TakesAll
     fresh = np.flatnonzero(kept < 0)
     counts = np.zeros(len(kept), np.int64)
@@ -271,6 +273,8 @@ def _check_tables(old: Old, job: Job | None) -> None:
 
 def _numbers(old: Old, new: Series) -> NDArray[np.int64]:
     """For each tomogram that has tilts the number that it had, or -1."""
+    if new is old.series:
+        return np.arange(len(new.rows))
     return np.array(pc.index_in(new.names, value_set=old.series.names).fill_null(-1), np.int64)
 
 
@@ -313,21 +317,20 @@ def _labels(text: FileText | None) -> tuple[str, ...]:
     return () if text is None else tuple(label for loop in text.style.loops for label in loop.style.labels)
 
 
-def _schema(
+def _check_columns(
     old: Old,
-    new: Series,
+    stored: dict[str, pa.Field],
     kept: NDArray[np.int64],
     texts: KeptTable,
     star_rows: NDArray[np.int64],
     own_texts: dict[int, FileText | None],
     series: Sequence[SeriesFile],
     options: Options,
-) -> TiltSchema:
-    """The columns of ``tilts/``, if they are those that a new conversion would give.
+) -> None:
+    """Give up where tilt series may have other columns now than those that are stored.
 
     A column may go, and its type may become narrower, when a file changes; only the text of all others would tell.
     """
-    stored = old.tilt_fields()
     evidence = series_evidence(series, options, Findings())
     for label, bits in evidence.items():
         type_ = settle(options.type_of(label), bits)
@@ -347,10 +350,6 @@ def _schema(
         known = options.type_of(label)
         if known is None or stored[label].type != ARROW_TYPES[known]:
             raise TakesAll
-    schema = tilt_schema([*stored.values()], new.table)
-    if schema.schema.names != old.column_names():
-        raise TakesAll
-    return schema
 
 
 def _tables(old: Old, new: Series, counts: NDArray[np.int64], job: Job | None, staging: Path) -> dict[str, TableInfo]:
