@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .manifest import SourceInfo, TableInfo
+import pyarrow as pa
+
+from .manifest import TableInfo
 
 #: Called with the number of tomograms or files done, and of all.
 Progress = Callable[[int, int], None]
@@ -25,17 +27,21 @@ class Contents:
     project_how : str
         How it was found.
     tables : dict
-    sources : list of SourceInfo
+    sources : pyarrow.Table
+        The rows of ``sources/``.
     missing : int
         How many tilt-series files are not there.
     series : sequence of str
         The paths of those that are.
+    changed : sequence of str
+        The paths of files that have changed while they were read.
     """
 
     kind: str
     project: Path
     project_how: str
     tables: dict[str, TableInfo]
-    sources: list[SourceInfo]
+    sources: pa.Table
     missing: int = 0
     series: Sequence[str] = ()
+    changed: Sequence[str] = ()

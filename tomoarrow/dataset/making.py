@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from .._version import __version__
 from ..errors import DatasetError, Place, SchemaError
 from ..star.document import Reject
@@ -23,8 +25,8 @@ from .noticed import NOTICES, REJECTS, by_series, read_notices, read_rejects, wr
 from .report import INNER_TABLES, Report, WarningSummary, summarise
 from .rewriting import TakesAll
 from .snapshot import Snapshot
-from .sources import SOURCES, read_sources, write_sources
-from .survey import Survey, changed_since, survey
+from .sources import sources_table
+from .survey import Survey, survey
 from .tilts import Job
 from .update import Old, open_old, update
 from .writing import write_members
@@ -84,15 +86,14 @@ def all_anew(work: Work) -> Made:
         read_ns, found = time.time_ns(), Findings()
         members = check_members(find_members(work.request, found), work.partition_by)
         contents = write_members(members, work.staging, found=found, progress=work.progress)
-        changed = changed_since(contents.sources, contents.project)
-        if not changed:
+        if not contents.changed:
             return Made(contents, _sorted(found, contents), read_ns)
         if not reads_again(work.request.path):
             break
         for folder in work.staging.iterdir():
             shutil.rmtree(folder)
     raise DatasetError(
-        f"{len(changed)} files changed while they were read, such as {changed[0]}",
+        f"{len(contents.changed)} files changed while they were read, such as {contents.changed[0]}",
         place=Place(os.fspath(work.request.path)),
         remedy="wait until the job that writes them is done",
     )
@@ -113,15 +114,14 @@ def renewed(work: Work, old: Snapshot) -> Made | None:
             return None
         read_ns, found = time.time_ns(), Findings()
         project = Path(manifest["project"])
-        seen = survey(read_sources(old), project, manifest["read_ns"])
+        seen = survey(sources_table(old), project, manifest["read_ns"])
         # Files that were missing or bad may be there now.
         is_whole = not manifest["rejects"] or work.asked["missing"] == work.asked["on_bad_file"] == "error"
         if seen.is_same and is_whole:
             return _same(then, project, seen)
         job = None if is_whole and _only_series(then, seen) else _job(work, then, found)
         contents = update(then, job, seen, request.options, work.staging, found)
-        read = [each for each in contents.sources if job is not None or each.path in seen.changed]
-        if changed_since(read, contents.project):
+        if contents.changed:
             raise TakesAll
         return Made(contents, _sorted(found, contents), read_ns, len(seen.changed))
     except TakesAll:
@@ -145,7 +145,7 @@ def _sorted(found: Findings, contents: Contents) -> Findings:
 
 def _only_series(then: Old, seen: Survey) -> bool:
     """Whether no other files have changed than tilt series."""
-    return not seen.gone and seen.changed <= set(then.series.paths)
+    return not seen.gone and seen.changed <= {*then.series.paths.to_pylist()}
 
 
 def _job(work: Work, then: Old, found: Findings) -> Job:
@@ -179,7 +179,6 @@ def manifest_for(path: Path, made: Made, asked: dict[str, Any], staging: Path) -
     """The manifest of what was made, with the tables that say where it came from."""
     contents, found = made.contents, made.found
     tables = dict(contents.tables)
-    tables[SOURCES] = write_sources(contents.sources, staging)
     if found.notices:
         tables[NOTICES] = write_notices(found.notices, staging)
     if found.rejects:
@@ -212,8 +211,8 @@ def report_of(dataset: str, manifest: Manifest, made: Made, seconds: float) -> R
         missing=contents.missing,
         files=len(files),
         bytes=sum(part.bytes for part in files),
-        source_files=len(contents.sources),
-        source_bytes=sum(source.bytes for source in contents.sources),
+        source_files=contents.sources.num_rows,
+        source_bytes=pc.sum(contents.sources.column("bytes"), min_count=0).as_py(),
         seconds=round(seconds, 3),
         rejects=manifest.rejects,
         version=manifest.version,

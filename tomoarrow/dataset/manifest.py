@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +129,20 @@ def renamed_projects(projects: dict[str, Any], moves: dict[str, str]) -> dict[st
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest and flush it to disk."""
-    plain = {each.name: getattr(manifest, each.name) for each in fields(manifest)}
-    plain["tables"] = {name: asdict(table) for name, table in manifest.tables.items()}
-    lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items()]
+    lines = [
+        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, default=_plain)}"
+        for key, value in _plain(manifest).items()
+    ]
     # Paths may hold bytes that are no UTF-8, which Python has as lone surrogates: written as JSON escapes.
     text = ("{\n" + ",\n".join(lines) + ",\n").encode("utf-8", "backslashreplace")
     with (folder / FILE_NAME).open("wb") as file:
         file.write(text + f'"sha256": "{hashlib.sha256(text).hexdigest()}"\n}}\n'.encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 def is_sound(data: bytes) -> bool:

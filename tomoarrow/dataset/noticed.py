@@ -53,7 +53,7 @@ def write_rejects(rejects: Sequence[Reject], staging: Path) -> TableInfo:
 
 def by_series(found: Sequence[_T], paths: Sequence[str]) -> list[_T]:
     """Notices or rejects in the order of the tilt-series files, given their paths; before them those of other files."""
-    at = {path: i for i, path in enumerate(paths)}
+    at = {path: i for i, path in enumerate(paths)} if found else {}
     return sorted(found, key=lambda each: at.get(each.place.path, -1))
 
 

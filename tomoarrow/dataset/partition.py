@@ -24,7 +24,7 @@ from .plain import StarFile, Written
 from .planning import Plan, part_folder, read_plan, read_rows
 from .report import Report
 from .snapshot import Snapshot, open_snapshot
-from .sources import read_sources
+from .sources import SOURCES, as_table, read_sources, sources_table, write_sources
 from .staging import commit, staged
 from .survey import changed_since
 from .texts import write_texts
@@ -74,7 +74,7 @@ def partition(
     if not 0 <= part < plan.parts:
         raise UsageError(f"there is no part {part}", expected=f"one from 0 to {plan.parts - 1}")
     snapshot = convert_part(plan, part, plan.evidence, threads or cores(), progress)
-    sources = read_sources(snapshot)
+    sources = sources_table(snapshot)
     contents = Contents(snapshot.manifest["kind"], Path(plan.project), "as planned", {}, sources)
     manifest = manifest_of(snapshot.manifest)
     return report_of(str(snapshot.folder), manifest, Made(contents, Findings(), 0), time.perf_counter() - started)
@@ -169,7 +169,9 @@ def _make(
         if not changed:
             missing = rows.num_rows - len(job.present)
             paths = [each.path for each in job.files]
-            contents = Contents("tomogram set", job.project.directory, "as planned", tables, sources, missing, paths)
+            home, table = job.project.directory, as_table(sources)
+            tables[SOURCES] = write_sources(table, staging)
+            contents = Contents("tomogram set", home, "as planned", tables, table, missing, paths)
             return Made(contents, found, read_ns), written.evidence
         for folder in staging.iterdir():
             shutil.rmtree(folder)

@@ -13,6 +13,8 @@ from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from ..errors import DatasetError, Place, UsageError
 from .layout import partition_folder
 from .making import Made
@@ -102,7 +104,7 @@ def _union(tables: Sequence[TableInfo]) -> TableInfo:
 def summed(parts: Sequence[Made]) -> Made:
     """What was made of all projects, for the report."""
     contents = parts[0].contents
-    sources = [source for made in parts for source in made.contents.sources]
+    sources = pa.concat_tables([made.contents.sources for made in parts])
     missing = sum(made.contents.missing for made in parts)
     how = f"{len(parts)} projects"
     return replace(parts[0], contents=replace(contents, sources=sources, missing=missing, project_how=how))

@@ -6,7 +6,7 @@ import io
 import os
 import re
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +143,14 @@ def _look_up(folder: Remote, manifest: dict[str, Any]) -> dict[str, tuple[DataFi
 
 
 def _there(folder: Path, name: str) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in _parquet_files(folder / name)}
+    """The Parquet files of a table; a folder that cannot be listed is an error, not an empty one."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    there = files_below(folder / name, refuse)
+    return {f"{name}/{path}" for path in there if path.endswith(".parquet")}
 
 
 def _open(folder: Path, path: str, *, is_held: bool) -> DataFile:
@@ -161,15 +168,18 @@ def _files(name: str, manifest: dict[str, Any], there: set[str]) -> Iterator[str
     yield from sorted(path for path in foreign if written_by(path) <= manifest["version"])
 
 
-def _parquet_files(folder: Path) -> Iterator[Path]:
-    """All Parquet files below a folder; a folder that cannot be listed is an error, not an empty one."""
+def files_below(folder: Path, on_error: Callable[[OSError], None] | None = None) -> set[str]:
+    """The paths of all files below a folder, from there.
 
-    def refuse(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            raise error
-
-    for below, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(below, name) for name in names if name.endswith(".parquet"))
+    A link to a folder counts as a file: what it leads to is not below.
+    """
+    skip = len(os.path.join(folder, ""))
+    found: list[str] = []
+    for below, folders, names in os.walk(folder, onerror=on_error):
+        found += (os.path.join(below, name)[skip:] for name in names)
+        paths = (os.path.join(below, each) for each in folders)
+        found += (path[skip:] for path in paths if os.path.islink(path))
+    return set(found)
 
 
 def written_by(path: str) -> int:

@@ -33,9 +33,9 @@ def source_info(name: str, path: str | Path, sha256: str = "") -> SourceInfo:
     return SourceInfo(name, status.st_size, status.st_mtime_ns, sha256)
 
 
-def write_sources(sources: Sequence[SourceInfo], staging: Path) -> TableInfo:
-    """Write ``sources/``."""
-    table = pa.table(
+def as_table(sources: Sequence[SourceInfo]) -> pa.Table:
+    """The rows of ``sources/``."""
+    return pa.table(
         [
             pa.array([portable(source.path) for source in sources], pa.string()),
             pa.array([source.bytes for source in sources], pa.int64()),
@@ -44,8 +44,31 @@ def write_sources(sources: Sequence[SourceInfo], staging: Path) -> TableInfo:
         ],
         schema=_SCHEMA,
     )
+
+
+def write_sources(table: pa.Table, staging: Path) -> TableInfo:
+    """Write ``sources/``."""
     parts = write_table(table, staging / SOURCES, staging)
     return TableInfo(table.num_rows, column_infos(_SCHEMA, {}), parts)
+
+
+def sources_table(snapshot: Snapshot) -> pa.Table:
+    """The rows of ``sources/``, as they are stored.
+
+    Raises
+    ------
+    DatasetError
+        The table is damaged.
+    """
+    if SOURCES not in snapshot.tables:
+        return as_table([SourceInfo(**source) for source in snapshot.manifest.get(SOURCES, [])])
+    found = []
+    for file in snapshot.tables[SOURCES]:
+        try:
+            found.append(pq.read_table(file.source, schema=_SCHEMA))
+        except (OSError, pa.ArrowException, ValueError) as error:
+            raise DatasetError(f"the file cannot be read: {error}", place=Place(str(file.place))) from error
+    return pa.concat_tables(found)
 
 
 def read_sources(snapshot: Snapshot) -> list[SourceInfo]:
@@ -56,14 +79,11 @@ def read_sources(snapshot: Snapshot) -> list[SourceInfo]:
     DatasetError
         The table is damaged.
     """
-    if SOURCES not in snapshot.tables:
-        return [SourceInfo(**source) for source in snapshot.manifest.get(SOURCES, [])]
-    found: list[SourceInfo] = []
-    for file in snapshot.tables[SOURCES]:
-        try:
-            columns = pq.read_table(file.source, schema=_SCHEMA).to_pydict()
-        except (OSError, pa.ArrowException, ValueError) as error:
-            raise DatasetError(f"the file cannot be read: {error}", place=Place(str(file.place))) from error
-        sums = [value.hex() if value else "" for value in columns["sha256"]]
-        found += map(SourceInfo, columns["path"], columns["bytes"], columns["mtime_ns"], sums)
-    return found
+    return as_infos(sources_table(snapshot))
+
+
+def as_infos(table: pa.Table) -> list[SourceInfo]:
+    """What rows of ``sources/`` say."""
+    columns = table.to_pydict()
+    sums = [value.hex() if value else "" for value in columns["sha256"]]
+    return [*map(SourceInfo, columns["path"], columns["bytes"], columns["mtime_ns"], sums)]

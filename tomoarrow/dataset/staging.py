@@ -17,7 +17,7 @@ from .layout import flush_folders
 from .lock import locked
 from .manifest import FILE_NAME, Manifest, TableInfo, read_manifest, renamed_projects, write_manifest
 from .paths import parents_made
-from .snapshot import written_by
+from .snapshot import files_below, written_by
 from .stores import Remote
 
 logger = logging.getLogger("tomoarrow")
@@ -45,10 +45,7 @@ def check_target(target: Path, *, force: bool) -> dict[str, Any] | None:
     if not any(target.iterdir()):
         return None
     manifest = read_manifest(target)
-    # A link to a folder is no folder of the dataset: what is written there would be outside.
-    found = [path for path in target.rglob("*") if path.is_symlink() or not path.is_dir()]
-    there = {path.relative_to(target).as_posix() for path in found}
-    foreign = there - listed(manifest) - {FILE_NAME} - set(_left_over(target, manifest))
+    foreign = files_below(target) - listed(manifest) - {FILE_NAME} - set(_left_over(target, manifest))
     if foreign:
         raise DatasetError(
             f"the dataset's folder holds other files too, such as {min(foreign)}: it is never replaced",
@@ -188,7 +185,7 @@ def _prefix(target: Path) -> str:
 def _left_over(target: Path, manifest: dict[str, Any]) -> list[str]:
     """Files of an earlier version that are not of this one, and of a later one that was never committed."""
     own, retired = listed(manifest), set(manifest["retired"])
-    there = [path.relative_to(target).as_posix() for path in target.rglob("*.parquet")]
+    there = sorted(path for path in files_below(target) if path.endswith(".parquet"))
     return [path for path in there if path not in own and (path in retired or written_by(path) > manifest["version"])]
 
 

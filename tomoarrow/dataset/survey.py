@@ -6,10 +6,21 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyarrow.fs import LocalFileSystem
+
+from ..star.threads import cores
 from .manifest import SourceInfo
+
+#: So many files are looked at by one thread before another may go on.
+_LOOKED_AT = 256
 
 #: File systems keep times as coarsely as this: what was changed so shortly before it was read may change once more
 #: without another time.
@@ -22,8 +33,8 @@ class Survey:
 
     Attributes
     ----------
-    sources : list of SourceInfo
-        As they are now; those that have changed without a checksum.
+    sources : pyarrow.Table
+        The rows of ``sources/`` as they are now; those of files that have changed without a checksum.
     changed : frozenset of str
         Their paths.
     gone : frozenset of str
@@ -32,46 +43,68 @@ class Survey:
         Whether nothing is to be written, not even times.
     """
 
-    sources: list[SourceInfo]
+    sources: pa.Table
     changed: frozenset[str]
     gone: frozenset[str]
     is_same: bool
 
 
-def survey(sources: Sequence[SourceInfo], project: Path, read_ns: int) -> Survey:
+def survey(sources: pa.Table, project: Path, read_ns: int) -> Survey:
     """Look at the files again.
 
     Parameters
     ----------
-    sources : sequence of SourceInfo
-        As they were.
+    sources : pyarrow.Table
+        The rows of ``sources/`` as they were.
     project : Path
         What their paths are relative to.
     read_ns : int
         When reading them began.
     """
-    home = os.fspath(project)
-    now: list[SourceInfo] = []
-    changed, gone = set(), set()
-    is_same = True
-    for source in sources:
-        file = os.path.join(home, source.path)
+    paths = sources.column("path").to_pylist()
+    files = _files(paths, project)
+    sizes, times = (sources.column(name).to_numpy().copy() for name in ("bytes", "mtime_ns"))
+    is_same, is_changed, is_gone = True, np.zeros(len(files), bool), np.zeros(len(files), bool)
+    is_sure = _are_alike(files, sizes, times) & (times < read_ns - _COARSEST_NS)
+    for i in np.flatnonzero(~is_sure).tolist():
         try:
-            status = os.stat(file)
+            status = os.stat(files[i])
+        except (FileNotFoundError, NotADirectoryError):
+            is_gone[i] = True
+            continue
         except OSError:
-            gone.add(source.path)
+            # Why it cannot be looked at is told by who reads it.
+            is_changed[i] = True
             continue
-        is_alike = status.st_size == source.bytes and status.st_mtime_ns == source.mtime_ns
-        if is_alike and source.mtime_ns < read_ns - _COARSEST_NS:
-            now.append(source)
-            continue
-        is_same = is_same and is_alike
-        new = replace(source, bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-        if status.st_size != source.bytes or not source.sha256 or _digest(file) != source.sha256:
-            changed.add(source.path)
-            new = replace(new, sha256="")
-        now.append(new)
-    return Survey(now, frozenset(changed), frozenset(gone), is_same and not changed and not gone)
+        is_same = is_same and (status.st_size, status.st_mtime_ns) == (sizes[i], times[i])
+        sha256 = sources.column("sha256")[i].as_py()
+        is_changed[i] = status.st_size != sizes[i] or sha256 is None or _digest(files[i]) != sha256.hex()
+        sizes[i], times[i] = status.st_size, status.st_mtime_ns
+    sums = pc.if_else(pa.array(is_changed), None, sources.column("sha256"))
+    columns = [sources.column("path"), pa.array(sizes), pa.array(times), sums]
+    there = pa.table(columns, schema=sources.schema).filter(pa.array(~is_gone))
+    changed, gone = (frozenset(paths[i] for i in np.flatnonzero(which).tolist()) for which in (is_changed, is_gone))
+    return Survey(there, changed, gone, is_same and not changed and not gone)
+
+
+def _are_alike(files: Sequence[str], sizes: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which files surely have these sizes and times: Arrow looks at several at once, Python at one after the other."""
+    pieces = [files[i : i + _LOOKED_AT] for i in range(0, len(files), _LOOKED_AT)]
+    try:
+        with ThreadPoolExecutor(cores()) as pool:
+            infos = [info for found in pool.map(LocalFileSystem().get_file_info, pieces) for info in found]
+    except OSError:
+        return np.zeros(len(files), bool)
+    # Of what is not there, or no file, Arrow knows no size.
+    now_sizes = np.array([info.size for info in infos], np.float64)
+    now_times = np.array([info.mtime_ns or 0 for info in infos], np.int64)
+    return np.asarray((now_sizes == sizes) & (now_times == times))
+
+
+def _files(paths: Sequence[str], project: Path) -> list[str]:
+    """Where the files of a project are; joined by hand, because `os.path.join` takes a third of a look at a file."""
+    home = os.path.join(project, "")
+    return [path if path.startswith("/") else home + path for path in paths]
 
 
 def _digest(file: str) -> str:
@@ -85,8 +118,8 @@ def _digest(file: str) -> str:
 
 def changed_since(sources: Sequence[SourceInfo], project: Path) -> list[str]:
     """The paths of files that have another size or time than they had."""
-    home = os.fspath(project)
-    return [source.path for source in sources if not _is_alike(source, os.path.join(home, source.path))]
+    files = _files([source.path for source in sources], project)
+    return [source.path for source, file in zip(sources, files, strict=True) if not _is_alike(source, file)]
 
 
 def _is_alike(source: SourceInfo, file: str) -> bool:

@@ -8,8 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place
 from ..star.style import FileStyle
@@ -192,14 +195,15 @@ class KeptTable:
     Attributes
     ----------
     table : pyarrow.Table
-    rows : dict
-        The row of the tilt-series file of each tomogram.
+    tomograms : pyarrow.StringArray
+        For each row the tomogram whose tilt-series file it is of.
+    styles : int64[row]
+        The number of its style; -1 where a text is kept as it stands, of which nothing says which labels it has.
     """
 
     table: pa.Table
-    rows: dict[str, int]
-    _styles: list[int]
-    _labels: dict[int, tuple[str, ...]]
+    tomograms: pa.Array
+    styles: NDArray[np.int64]
 
     @staticmethod
     def of(snapshot: Snapshot) -> KeptTable:
@@ -210,66 +214,72 @@ class KeptTable:
         for field in absent:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
         table = table.select(_SCHEMA.names).cast(_SCHEMA)
-        names = table.column("tomogram").to_pylist()
-        codes = table.column("style").combine_chunks().indices.fill_null(-1).to_pylist()
-        # Of a text that is kept as it stands nothing says which labels it has.
-        is_raw = table.column("raw").is_valid().to_pylist()
-        styles = [-1 if raw else code for raw, code in zip(is_raw, codes, strict=True)]
-        return KeptTable(table, {name: row for row, name in enumerate(names) if name is not None}, styles, {})
+        codes = table.column("style").combine_chunks().indices
+        styles = np.where(table.column("raw").is_valid(), -1, codes.fill_null(-1))
+        return KeptTable(table, table.column("tomogram").combine_chunks(), styles.astype(np.int64))
 
-    def labels(self, tomogram: str) -> tuple[str, ...]:
-        """The labels of a tilt-series file, in order; where its text is kept as it stands, a KeyError."""
-        row = self.rows.get(tomogram)
-        if row is None:
-            return ()
-        code = self._styles[row]
-        if code < 0:
-            raise KeyError(tomogram)
-        if code not in self._labels:
-            style = style_from_json(self.table.column("style").combine_chunks().dictionary[code].as_py())
-            self._labels[code] = tuple(label for loop in style.loops for label in loop.style.labels)
-        return self._labels[code]
+    def rows_of(self, tomograms: pa.Array) -> NDArray[np.int64]:
+        """The row of the tilt-series file of each tomogram, or -1."""
+        there = pc.index_in(tomograms, value_set=self.tomograms, skip_nulls=True)
+        return np.asarray(there.fill_null(-1), np.int64)
+
+    def labels(self, rows: NDArray[np.int64]) -> dict[int, tuple[str, ...]]:
+        """The labels of the files of some rows, those that are alike once: by where among the rows they are first.
+
+        A row that is -1 has none. Where a text is kept as it stands, a KeyError.
+        """
+        there = np.flatnonzero(rows >= 0)
+        codes, first = np.unique(self.styles[rows[there]], return_index=True)
+        if -1 in codes:
+            raise KeyError("a text that is kept as it stands")
+        styles = self.table.column("style").combine_chunks().dictionary
+        found = {}
+        for i, code in zip(there[first].tolist(), codes.tolist(), strict=True):
+            style = style_from_json(styles[code].as_py())
+            found[i] = tuple(label for loop in style.loops for label in loop.style.labels)
+        return found
 
     def all_labels(self) -> list[tuple[str, ...]]:
         """The labels of the files, those that are alike once, in the order of the files; not of texts as they stand."""
-        codes = [*dict.fromkeys(code for code in self._styles if code >= 0)]
-        styles = self.table.column("style").combine_chunks().dictionary
-        found = [style_from_json(styles[code].as_py()) for code in codes]
-        return [tuple(label for loop in style.loops for label in loop.style.labels) for style in found]
+        found = self.labels(np.flatnonzero(self.styles >= 0))
+        return [found[i] for i in sorted(found)]
 
-    def spliced(self, series: Sequence[str | KeptText], first: KeptText | None, staging: Path) -> TableInfo | None:
+    def spliced(
+        self, rows: NDArray[np.int64], texts: dict[int, KeptText], first: KeptText | None, staging: Path
+    ) -> TableInfo | None:
         """Write ``star/`` with other rows; nothing where they are the same.
 
         Parameters
         ----------
-        series : sequence of str or KeptText
-            The tilt-series files in their order: by the name of the tomogram where they stay, else what is kept now.
+        rows : int64[series]
+            The row of each tilt-series file; -1 where nothing is kept of it.
+        texts : dict
+            What is kept of others now, by where they are among the series.
         first : KeptText or None
             What is kept of the global file, where that is another.
         """
-        new = [*([] if first is None else [first]), *(each for each in series if not isinstance(each, str))]
-        rows = [row for batch, _ in _batches(new) for row in batch]
         there = self.table.num_rows
-        fresh = iter(range(there + (first is not None), there + len(new)))
-        others = set(range(1, there)) - set(self.rows.values())
-        known = [each for each in series if isinstance(each, KeptText) or each in self.rows]
-        order = [
-            0 if first is None else there,
-            *(next(fresh) if isinstance(each, KeptText) else self.rows[each] for each in known),
-            *sorted(others),
-        ]
-        table = pa.concat_tables([self.table, _as_table(rows)] if rows else [self.table]).unify_dictionaries()
-        if [self._like(row, table, there) for row in order] == [*range(there)]:
+        new = [*([] if first is None else [first]), *texts.values()]
+        batches = [_as_table(batch) for batch, _ in _batches(new) if batch]
+        table = pa.concat_tables([self.table, *batches]).unify_dictionaries()
+        alike = self._alike(table, new)
+        series = rows.copy()
+        series[[*texts]] = alike[len(new) - len(texts) :]
+        others = np.flatnonzero(np.asarray(self.tomograms.is_null()))
+        order = np.concatenate([[0] if first is None else alike[:1], series[series >= 0], others[others > 0]])
+        if np.array_equal(order, np.arange(there)):
             return None
         return _write(table.take(pa.array(order)), staging)
 
-    def _like(self, row: int, table: pa.Table, there: int) -> int:
-        """A row that says the same and is there; else the row itself."""
-        if row < there:
-            return row
-        new = table.slice(row, 1).to_pylist()[0]
-        known = 0 if new["tomogram"] is None else self.rows.get(new["tomogram"], 0)
-        return known if table.slice(known, 1).to_pylist()[0] == new else row
+    def _alike(self, table: pa.Table, new: Sequence[KeptText]) -> NDArray[np.int64]:
+        """For each row behind the last the one of the same file that says the same, if there is one; else itself."""
+        there = self.table.num_rows
+        known = self.rows_of(pa.array([each.tomogram for each in new], pa.string()))
+        rows = np.arange(there, there + len(new))
+        for i, (row, old) in enumerate(zip(rows.tolist(), np.maximum(known, 0).tolist(), strict=True)):
+            if table.slice(row, 1).to_pylist() == table.slice(old, 1).to_pylist():
+                rows[i] = old
+        return rows
 
 
 def _write(table: pa.Table, staging: Path) -> TableInfo:

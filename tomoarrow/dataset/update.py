@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -23,6 +25,7 @@ from ..relion.tomogram_set import NAME, SERIES_FILE
 from ..star.columns import ARROW_TYPES, evidence_for, settle
 from ..star.forms import as_plain
 from ..star.reread import equal_values
+from ..star.stack import Stack
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
 from .contents import Contents
@@ -32,9 +35,10 @@ from .manifest import SourceInfo, TableInfo, column_infos, table_info
 from .noticed import read_notices, read_rejects
 from .particles import OPTICS
 from .report import INNER_TABLES
-from .rewriting import Changes, TakesAll, rewrite
+from .rewriting import Changes, TakesAll, TiltFile, read_first, rewrite, tilt_files
 from .snapshot import Snapshot
-from .survey import Survey
+from .sources import SOURCES, as_infos, as_table, write_sources
+from .survey import Survey, changed_since
 from .texts import KeptTable, KeptText
 from .tilts import Job
 from .tomogram_sets import texts_of_set, write_tomograms
@@ -54,28 +58,34 @@ class Series:
         The global table.
     rows : int64[series]
         For each tilt series that is there, its row in the global table.
-    names, paths : list of str
+    names, paths : pyarrow.StringArray
         The tomograms, and their files as the global table calls them.
     """
 
     table: pa.Table
     rows: NDArray[np.int64]
-    names: list[str]
-    paths: list[str]
+    names: pa.Array
+    paths: pa.Array
 
     @staticmethod
     def of(table: pa.Table, rows: NDArray[np.int64]) -> Series:
         """Those of some rows of a global table."""
-        names, paths = (table.column(label).take(pa.array(rows)).to_pylist() for label in (NAME, SERIES_FILE))
-        return Series(table, rows, [*map(str, names)], [*map(str, paths)])
+        own = table.select([NAME, SERIES_FILE]).take(pa.array(rows))
+        names, paths = (column.cast(pa.string()).combine_chunks() for column in own.columns)
+        return Series(table, rows, names, paths)
 
-    def folders(self, column: tuple[str, str] | None) -> list[str]:
+    def files(self, which: NDArray[np.int64], project: Path) -> list[SeriesFile]:
+        """The files of some, below the project directory."""
+        names, paths = (column.take(pa.array(which)).to_pylist() for column in (self.names, self.paths))
+        return [SeriesFile(name, path, os.path.join(project, path)) for name, path in zip(names, paths, strict=True)]
+
+    def folders(self, column: tuple[str, str] | None) -> NDArray[np.object_]:
         """The folder of ``tilts/`` that each is in, given the label that these are named by."""
         if column is None:
-            return ["tilts"] * len(self.rows)
+            return np.full(len(self.rows), "tilts", object)
         label, name = column
         values = self.table.column(label).take(pa.array(self.rows)).to_pylist()
-        return [f"tilts/{partition_folder(name, value)}" for value in values]
+        return np.array([f"tilts/{partition_folder(name, value)}" for value in values], object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,62 +181,83 @@ def update(old: Old, job: Job | None, seen: Survey, options: Options, staging: P
     _check_tables(old, job)
     was = _numbers(old, new)
     kept = _kept(old, new, was, seen)
-    fresh = np.flatnonzero(kept < 0)
-    project = Path(old.snapshot.manifest["project"])
-    names, paths = new.names, new.paths
-    series = [SeriesFile(names[i], paths[i], os.path.join(project, paths[i])) for i in fresh.tolist()]
+    fresh, project = np.flatnonzero(kept < 0), Path(old.snapshot.manifest["project"])
+    series = new.files(fresh, project)
     _check_share(series, seen)
-    own = Findings()
-    read = read_series(series, options, own, digests=True)
-    raise_gathered(own.errors, "{n} errors in tilt-series files; nothing was written:")
-    texts = KeptTable.of(old.snapshot)
-    own_texts: list[FileText | None] = [None] * len(kept)
-    for i, text in zip(fresh.tolist(), read.texts, strict=True):
-        own_texts[i] = text
-    try:
-        labels = [_labels(text) if kept[i] < 0 else texts.labels(names[i]) for i, text in enumerate(own_texts)]
-        schema = _schema(old, new, kept, labels, texts, series, options)
-    except KeyError as error:
-        raise TakesAll from error
-    if not fits(schema, read.table):
+    files = tilt_files(old.snapshot, old.counts, old.series.folders(old.partition_by))
+    with ThreadPoolExecutor(1) as pool:
+        # Another core reads and writes Parquet, which takes most of the time, while this one does all else.
+        ahead = pool.submit(read_first, files, kept)
+        own = Findings()
+        read = read_series(series, options, own, digests=True)
+        raise_gathered(own.errors, "{n} errors in tilt-series files; nothing was written:")
+        own_texts = dict(zip(fresh.tolist(), read.texts, strict=True))
+        digests = dict(zip([each.path for each in series], read.digests, strict=True))
+        stored = old.tilt_fields()
+        changes = _changes(old, new, was, kept, read, tilt_schema([*stored.values()], new.table), files)
+        # Most often it is of use; it is known only below.
+        tilts = pool.submit(lambda: rewrite(changes, ahead.result(), staging))
+        texts = KeptTable.of(old.snapshot)
+        star_rows = np.where(kept < 0, -1, texts.rows_of(new.names))
+        _check_columns(old, stored, kept, texts, star_rows, own_texts, series, options)
+        tables = _tables(old, new, changes.counts, job, staging)
+        star = _star(texts, star_rows, own_texts, new, job, staging)
+        tables["star"] = tables["star"] if star is None else star
+        sources, looked_at = _sources(seen, job, digests)
+        tables[SOURCES] = write_sources(sources, staging)
+        paths = new.paths.to_pylist()
+        _add_findings(old, paths, {*digests}, own, found, is_global_same=job is None)
+        parts = tilts.result()
+    n_tilts = int(changes.counts.sum())
+    if sum(part.rows for part in parts) != n_tilts:
+        raise DatasetError(f"{n_tilts} tilts are to be there, others were written: a bug; nothing was changed")
+    tables["tilts"] = replace(tables["tilts"], rows=n_tilts, files=parts)
+    missing = new.table.num_rows - len(new.rows)
+    kind, changed = old.snapshot.manifest["kind"], changed_since(looked_at, project)
+    return Contents(kind, project, "as before", tables, sources, missing, paths, changed)
+
+
+def _changes(
+    old: Old,
+    new: Series,
+    was: NDArray[np.int64],
+    kept: NDArray[np.int64],
+    read: Stack,
+    schema: TiltSchema,
+    files: dict[str, list[TiltFile]],
+) -> Changes:
+    """What becomes of the rows of ``tilts/``."""
+    if schema.schema.names != old.column_names() or not fits(schema, read.table):
         raise TakesAll
+    fresh = np.flatnonzero(kept < 0)
     counts = np.zeros(len(kept), np.int64)
     counts[kept >= 0], counts[fresh] = old.counts[kept[kept >= 0]], read.counts
     others = set(old.snapshot.tables) - {"tilts", "tomograms", OPTICS, *INNER_TABLES}
     if others and not np.array_equal(counts, old.counts):
         # What is told of particles depends on how many tilts there are.
         raise TakesAll
+    tomograms = tomogram_frame(new.table.take(pa.array(new.rows[fresh])))
+    rows = join_tilts(read.table, read.counts, np.arange(len(fresh)), tomograms, schema)
     by = old.partition_by
-    rows = join_tilts(read.table, read.counts, new.rows[fresh], tomogram_frame(new.table), schema)
     rows = rows if by is None else rows.drop_columns([by[1]])
-    changes = Changes(old.counts, old.series.folders(by), kept, was, counts, new.folders(by), rows)
-    parts = rewrite(old.snapshot, changes, staging)
-    tables = _tables(old, new, counts, job, staging)
-    tables["tilts"] = replace(tables["tilts"], rows=int(counts.sum()), files=parts)
-    if sum(part.rows for part in parts) != counts.sum():
-        raise DatasetError(f"{counts.sum()} tilts are to be there, others were written: a bug; nothing was changed")
-    first = None if job is None else next(texts_of_set(job, own_texts, OPTICS))
-    star = texts.spliced(_in_order(names, paths, kept, own_texts), first, staging)
-    tables["star"] = tables["star"] if star is None else star
-    _add_findings(old, paths, {paths[i] for i in fresh.tolist()}, own, found, is_global_same=job is None)
-    digests = dict(zip([paths[i] for i in fresh.tolist()], read.digests, strict=True))
-    manifest = old.snapshot.manifest
-    missing = new.table.num_rows - len(new.rows)
-    sources = _sources(seen, job, digests)
-    return Contents(manifest["kind"], project, "as before", tables, sources, missing, paths)
+    return Changes(len(old.counts), files, kept, was, counts, new.folders(by), rows)
 
 
-def _in_order(
-    names: Sequence[str], paths: Sequence[str], kept: NDArray[np.int64], texts: Sequence[FileText | None]
-) -> list[str | KeptText]:
-    """What is kept of the tilt-series files."""
-    found: list[str | KeptText] = []
-    for name, path, number, text in zip(names, paths, kept.tolist(), texts, strict=True):
-        if number >= 0:
-            found.append(name)
-        elif text is not None:
-            found.append(KeptText(path, name, ("tilts",), text))
-    return found
+def _star(
+    texts: KeptTable,
+    rows: NDArray[np.int64],
+    own: dict[int, FileText | None],
+    new: Series,
+    job: Job | None,
+    staging: Path,
+) -> TableInfo | None:
+    """Write ``star/`` where it is another than it was."""
+    kept = {}
+    for i, text in own.items():
+        if text is not None:
+            kept[i] = KeptText(new.paths[i].as_py(), new.names[i].as_py(), ("tilts",), text)
+    first = None if job is None else next(texts_of_set(job, [None] * len(rows), OPTICS))
+    return texts.spliced(rows, kept, first, staging)
 
 
 def _check_tables(old: Old, job: Job | None) -> None:
@@ -242,19 +273,19 @@ def _check_tables(old: Old, job: Job | None) -> None:
 
 def _numbers(old: Old, new: Series) -> NDArray[np.int64]:
     """For each tomogram that has tilts the number that it had, or -1."""
-    at = {name: i for i, name in enumerate(old.series.names)}
-    return np.array([at.get(name, -1) for name in new.names], np.int64)
+    if new is old.series:
+        return np.arange(len(new.rows))
+    return np.array(pc.index_in(new.names, value_set=old.series.names).fill_null(-1), np.int64)
 
 
 def _kept(old: Old, new: Series, was: NDArray[np.int64], seen: Survey) -> NDArray[np.int64]:
     """For each tilt series the number that it had, where it, its tomogram and its file are the same; else -1."""
-    paths = new.paths
-    if len(set(paths)) < len(paths) or len(set(old.series.paths)) < len(old.series.rows):
+    if any(pc.count_distinct(paths).as_py() < len(paths) for paths in (new.paths, old.series.paths)):
         raise TakesAll
     kept = was.copy()
     # What was gone may be there again, with other values.
-    again = seen.changed | seen.gone
-    kept[[path in again for path in paths]] = -1
+    again = pa.array([*seen.changed, *seen.gone], pa.string())
+    kept[np.asarray(pc.is_in(new.paths, value_set=again))] = -1
     if new is not old.series:
         there = np.flatnonzero(kept >= 0)
         was, now = old.series.rows[kept[there]], new.rows[there]
@@ -271,9 +302,11 @@ def _kept(old: Old, new: Series, was: NDArray[np.int64], seen: Survey) -> NDArra
 
 
 def _check_share(series: Sequence[SeriesFile], seen: Survey) -> None:
-    sizes = {source.path: source.bytes for source in seen.sources}
-    share = sum(sizes[each.path] if each.path in sizes else os.stat(each.file).st_size for each in series)
-    if share > max(_LEAST_BYTES, _MOST_CHANGED * sum(sizes.values())):
+    sizes = seen.sources.column("bytes")
+    at = pc.index_in(pa.array([each.path for each in series], pa.string()), value_set=seen.sources.column("path"))
+    others = (os.stat(each.file).st_size for each, row in zip(series, at.to_pylist(), strict=True) if row is None)
+    share = sum(sizes.take(at.drop_null()).to_pylist()) + sum(others)
+    if share > max(_LEAST_BYTES, _MOST_CHANGED * pc.sum(sizes, min_count=0).as_py()):
         raise TakesAll
 
 
@@ -284,40 +317,39 @@ def _labels(text: FileText | None) -> tuple[str, ...]:
     return () if text is None else tuple(label for loop in text.style.loops for label in loop.style.labels)
 
 
-def _schema(
+def _check_columns(
     old: Old,
-    new: Series,
+    stored: dict[str, pa.Field],
     kept: NDArray[np.int64],
-    labels: Sequence[tuple[str, ...]],
     texts: KeptTable,
+    star_rows: NDArray[np.int64],
+    own_texts: dict[int, FileText | None],
     series: Sequence[SeriesFile],
     options: Options,
-) -> TiltSchema:
-    """The columns of ``tilts/``, if they are those that a new conversion would give.
+) -> None:
+    """Give up where tilt series may have other columns now than those that are stored.
 
     A column may go, and its type may become narrower, when a file changes; only the text of all others would tell.
     """
-    stored = old.tilt_fields()
     evidence = series_evidence(series, options, Findings())
     for label, bits in evidence.items():
         type_ = settle(options.type_of(label), bits)
         is_vague = options.type_of(label) is None and type_ == "string" and not bits & evidence_for(pa.string())
         if label not in stored or stored[label].type != ARROW_TYPES[type_] or is_vague:
             raise TakesAll
-    order = dict.fromkeys(label for own in dict.fromkeys(labels) for label in own)
-    if [*order] != [*stored]:
-        raise TakesAll
     replaced = np.setdiff1d(np.arange(len(old.counts)), kept)
-    names = old.series.names
-    lost = {label for i in replaced.tolist() for label in texts.labels(names[i])} - evidence.keys()
+    try:
+        labels = texts.labels(star_rows) | {i: _labels(text) for i, text in own_texts.items()}
+        replaced_labels = texts.labels(texts.rows_of(old.series.names.take(pa.array(replaced))))
+    except KeyError as error:
+        raise TakesAll from error
+    if [*dict.fromkeys(label for i in sorted(labels) for label in labels[i])] != [*stored]:
+        raise TakesAll
+    lost = {label for own in replaced_labels.values() for label in own} - evidence.keys()
     for label in lost:
         known = options.type_of(label)
         if known is None or stored[label].type != ARROW_TYPES[known]:
             raise TakesAll
-    schema = tilt_schema([*stored.values()], new.table)
-    if schema.schema.names != old.column_names():
-        raise TakesAll
-    return schema
 
 
 def _tables(old: Old, new: Series, counts: NDArray[np.int64], job: Job | None, staging: Path) -> dict[str, TableInfo]:
@@ -334,23 +366,29 @@ def _tables(old: Old, new: Series, counts: NDArray[np.int64], job: Job | None, s
     return tables
 
 
-def _sources(seen: Survey, job: Job | None, digests: dict[str, str]) -> list[SourceInfo]:
+def _sources(seen: Survey, job: Job | None, digests: dict[str, str]) -> tuple[pa.Table, list[SourceInfo]]:
+    """The rows of ``sources/``, and what must not have changed until now."""
     if job is None:
-        return [replace(each, sha256=digests[each.path]) if each.path in digests else each for each in seen.sources]
+        is_read = np.asarray(pc.is_in(seen.sources.column("path"), value_set=pa.array([*digests], pa.string())))
+        known = as_infos(seen.sources.filter(pa.array(is_read)))
+        read = [replace(each, sha256=digests[each.path]) for each in known]
+        order = np.arange(len(is_read))
+        order[is_read] = len(is_read) + np.arange(len(read))
+        return pa.concat_tables([seen.sources, as_table(read)]).take(pa.array(order)), read
     # Those whose rows are kept: as they were when they were found to be the same. They may have changed since.
-    known = {each.path: each for each in seen.sources}
-    sources = []
+    then = {each.path: each for each in as_infos(seen.sources)}
+    read = []
     for each in job.sources:
         sha256 = digests.get(each.path) or each.sha256
-        sources.append(replace(each, sha256=sha256) if sha256 else known.get(each.path, each))
-    return sources
+        read.append(replace(each, sha256=sha256) if sha256 else then.get(each.path, each))
+    return as_table(read), read
 
 
 def _add_findings(
     old: Old, paths: Sequence[str], fresh: set[str], own: Findings, found: Findings, *, is_global_same: bool
 ) -> None:
     """Add what is still true of files that are the same, then what was found in the others."""
-    of_series = set(old.series.paths)
+    of_series = {*old.series.paths.to_pylist()}
     still = {*paths} - fresh
 
     def stays(path: str) -> bool:

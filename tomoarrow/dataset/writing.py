@@ -25,8 +25,9 @@ from .manifest import TableInfo
 from .members import Members
 from .particles import OPTICS, Particles
 from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
-from .sources import source_info
+from .sources import SOURCES, as_table, source_info, write_sources
 from .stacks import Keys, TomogramKeys, stack_file_evidence, write_stack
+from .survey import changed_since
 from .texts import KeptText, write_texts
 from .tilts import Job
 from .tomogram_sets import tilt_counts, write_set
@@ -70,9 +71,11 @@ def write_members(
         sources += known
         absent = members.job.table.table.num_rows - len(members.job.present)
     kind = "tomogram set" if members.kind == "RELION 4 tomogram set" else members.kind
-    tables = written.tables | {"star": star}
+    table = as_table(sources)
+    tables = written.tables | {"star": star, SOURCES: write_sources(table, staging)}
     series = [] if members.job is None else [file.path for file in members.job.files]
-    return Contents(kind, members.project.directory, members.project.how, tables, sources, absent, series)
+    home, how = members.project.directory, members.project.how
+    return Contents(kind, home, how, tables, table, absent, series, changed_since(sources, home))
 
 
 def _digest(file: StarFile) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -355,8 +355,8 @@ def from_plain(plain: Mapping[str, Any]) -> LoopStyle:
 
 
 def _sparse(thing: Any) -> dict[str, Any]:
-    default = asdict(type(thing)())
-    return {key: value for key, value in asdict(thing).items() if value != default[key]}
+    values = ((each, getattr(thing, each.name)) for each in fields(thing))
+    return {each.name: value for each, value in values if value != each.default}
 
 
 def departures_to_plain(departures: Departures) -> dict[str, Any]:
