@@ -215,6 +215,7 @@ def test_lines_that_are_skipped_are_measured_whatever_the_parts(
         see()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_lines_that_are_skipped_are_not_read_to_their_end(reader: str) -> None:
     class Endless(io.RawIOBase):
