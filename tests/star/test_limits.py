@@ -215,6 +215,7 @@ def test_lines_that_are_skipped_are_measured_whatever_the_parts(
         see()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_lines_that_are_skipped_are_not_read_to_their_end(reader: str) -> None:
     class Endless(io.RawIOBase):
@@ -324,6 +325,54 @@ def test_blocks_and_pairs_are_counted(
         monkeypatch.setattr(f"tomoarrow.star.{module}.MOST_{what}", 11)
     with contextlib.suppress(ta.SchemaError):
         READERS[reader](data, block="*") if reader != "read_star" else ta.read_star(data)
+
+
+#: Loops that many others are like, among which one may be another.
+ALIKE = {
+    "all alike": "1.5 2",
+    "an integer": "1 2",
+    "a fraction": "1.5 2.5",
+    "nan": "nan 2",
+    "missing": "None None",
+    "no number": "1.5 x",
+    "two rows": "1.5 2\n1.5 3",
+    "no row": "",
+}
+
+
+@pytest.mark.parametrize("columns", [None, ["rlnOriginXAngst"], ["rlnBeamTiltClass", "rlnOriginXAngst"]])
+@pytest.mark.parametrize("odd", ALIKE.values(), ids=ALIKE)
+@pytest.mark.parametrize("second", ["rlnBeamTiltClass", "rlnUnknown", "rlnMicrographName"])
+def test_loops_that_are_read_at_once_are_what_they_are_alone(
+    columns: list[str] | None, odd: str, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ["1.5 2", "0 0\n3 4"] * 10
+    rows[7] = odd
+    data = "".join(f"data_{i}\nloop_\n_rlnOriginXAngst\n_{second}\n{row}\n\n" for i, row in enumerate(rows))
+
+    def read() -> object:
+        try:
+            document = ta.read_star(data.encode(), columns=columns, on_bad_value="null")
+        except ta.TomoarrowError as error:
+            return str(error)
+        tables = [block.loops[0] for block in document]
+        # As text: nan is nan then.
+        return [(str(table.schema), str(table.to_pydict())) for table in tables], document.warnings, document.rejects
+
+    monkeypatch.setattr("tomoarrow.star.reader._MOST_AT_ONCE", 6)
+    at_once = read()
+    monkeypatch.setattr("tomoarrow.star.reader._FEW", 1000)
+    assert at_once == read()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_million_blocks_are_read() -> None:
+    block = b"data_%d\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n1 2\n3 4\n\n"
+    data = b"".join(block % i for i in range(1_000_000))
+    started = time.perf_counter()
+    assert len(ta.read_star(data)) == 1_000_000
+    assert time.perf_counter() - started < 60
 
 
 @pytest.mark.slow

@@ -7,15 +7,32 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import SchemaError, check_choice, raise_gathered
-from .columns import Cells, Label, read_column
+from .columns import Cells, Label, first_repeated, read_column
 from .document import Block, Document, Origin, Value
 from .faults import Notice, refuse, repeated_block
 from .source import Held, Source, read_text
 from .structure import Dialect, Structure, analyse
-from .tables import Findings, OnBadValue, Options, check_loop, label_twice, read_loop, report_column
+from .tables import (
+    Findings,
+    OnBadValue,
+    Options,
+    check_loop,
+    label_twice,
+    loop_cells,
+    read_cells,
+    read_loop,
+    report_column,
+)
+
+#: Fewer loops than this are read one by one.
+_FEW = 16
+
+#: So many loops are read at once: what one of them has to be told of, all are read alone for.
+_MOST_AT_ONCE = 10_000
 
 
 def read_star(
@@ -82,8 +99,9 @@ def _document(
     columns = [columns] if isinstance(columns, str) else columns
     chosen = None if columns is None else frozenset(columns)
     origin = Origin(structure.text, structure.dialect, options)
-    reading = _reading(structure, origin, chosen, found)
-    read = tuple(_read_block(reading, container) for container in _choose_blocks(structure, blocks))
+    containers = _choose_blocks(structure, blocks)
+    reading = _reading(structure, origin, chosen, found, containers)
+    read = tuple(_read_block(reading, container) for container in containers)
     raise_gathered(found.errors, "{n} values or labels do not fit:")
     if columns is not None:
         _check_columns(read, columns, structure)
@@ -124,6 +142,8 @@ class _Reading:
     ----------
     loops, pairs, frames : dict of list of int
         For each container that has some, its loops, the label spans of its pairs, and its save frames.
+    tables : dict
+        The tables of loops that are read already, by their numbers.
     """
 
     structure: Structure
@@ -133,13 +153,49 @@ class _Reading:
     loops: dict[int, list[int]]
     pairs: dict[int, list[int]]
     frames: dict[int, list[int]]
+    tables: dict[int, pa.Table]
 
 
-def _reading(structure: Structure, origin: Origin, chosen: frozenset[str] | None, found: Findings) -> _Reading:
+def _reading(
+    structure: Structure, origin: Origin, chosen: frozenset[str] | None, found: Findings, containers: Sequence[int]
+) -> _Reading:
     loops = _by_owner(structure.loop_container, range(len(structure.loop_container)))
     pairs = _by_owner(structure.pair_container, structure.pair_tag.tolist())
     frames = _by_owner(structure.parent, range(len(structure.heading)))
-    return _Reading(structure, origin, chosen, found, loops, pairs, frames)
+    own = [loop for container in containers for loop in loops.get(container, ())]
+    tables = _read_alike(structure, own, origin.options, chosen) if structure.dialect == "relion" else {}
+    return _Reading(structure, origin, chosen, found, loops, pairs, frames, tables)
+
+
+def _read_alike(
+    structure: Structure, loops: Sequence[int], options: Options, chosen: frozenset[str] | None
+) -> dict[int, pa.Table]:
+    """The tables of loops that many others are like, by their numbers: one read alone costs a hundred times as much.
+
+    Only numbers whose type their label says; loops of which anything is to be told are left to be read alone.
+    """
+    alike: dict[bytes, list[int]] = {}
+    if len(loops) >= _FEW:
+        for loop, header in zip(loops, structure.headers(loops), strict=True):
+            alike.setdefault(header, []).append(loop)
+    tables: dict[int, pa.Table] = {}
+    for members in (members for members in alike.values() if len(members) >= _FEW):
+        labels = structure.labels(members[0])
+        wanted = labels if chosen is None else chosen.intersection(labels)
+        if first_repeated(labels) or not all(options.type_of(label) in ("float64", "int64") for label in wanted):
+            continue
+        for begin in range(0, len(members), _MOST_AT_ONCE):
+            some = members[begin : begin + _MOST_AT_ONCE]
+            rows, rest = np.divmod(structure.loop_values[some], len(labels))
+            own = Findings()
+            if rest.any():
+                continue
+            table = read_cells(structure, loop_cells(structure, some), labels, options, chosen, own)
+            if not (own.notices or own.rejects or own.errors):
+                ends = np.cumsum(rows)
+                slices = zip(some, (ends - rows).tolist(), rows.tolist(), strict=True)
+                tables |= {loop: table.slice(first, n) for loop, first, n in slices}
+    return tables
 
 
 def _by_owner(owners: NDArray[np.int64], items: Sequence[int]) -> dict[int, list[int]]:
@@ -153,9 +209,11 @@ def _by_owner(owners: NDArray[np.int64], items: Sequence[int]) -> dict[int, list
 def _read_block(reading: _Reading, container: int) -> Block:
     structure, found = reading.structure, reading.found
     loops = tuple(
-        read_loop(structure, loop, reading.origin.options, reading.chosen, found)
+        reading.tables[loop]
+        if loop in reading.tables
+        else read_loop(structure, loop, reading.origin.options, reading.chosen, found)
         for loop in reading.loops.get(container, ())
-        if check_loop(structure, loop, structure.labels(loop), found)
+        if loop in reading.tables or check_loop(structure, loop, structure.labels(loop), found)
     )
     frames = tuple(_read_block(reading, frame) for frame in reading.frames.get(container, ()))
     return Block(
