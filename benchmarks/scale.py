@@ -2,12 +2,14 @@
 
 The model: a conversion of ``n`` tomograms by ``w`` workers, each of one thread, takes
 
-    plan(n) + n * (part + fetch) / w + finalise(n)        seconds, with
+    plan(n) + (n * (each + fetch) + parts * part) / w + finalise(n) + cluster      seconds, with
 
     fetch    = latency / in_flight                        where sources are in an object store
-    part     = what a worker needs for a tomogram         a slope, from two sizes
+    each     = what a worker needs for a tomogram         a slope, from several sizes
+    part     = what a part needs besides                  from many parts and few
     plan     = what the planner needs for a tomogram, and for starting
     finalise = what the last step needs for a tomogram, and for starting
+    cluster  = what dask needs, from one worker: with more of them, the model is held against what is measured
 
 ``plan`` and ``finalise`` are done by one process: they bound what more workers can do (Amdahl). Memory of a worker does
 not grow with ``n``; that of the last step does, by a slope. Each constant is fitted to measurements of this machine,
@@ -26,6 +28,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +36,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tomoarrow.dataset.assembling import finalise
+from tomoarrow.dataset.cluster import PARTS_A_THREAD
 from tomoarrow.dataset.convert import convert
 from tomoarrow.dataset.partition import partition
-from tomoarrow.dataset.planning import parts_folder, plan
+from tomoarrow.dataset.planning import plan
 from tomoarrow.example import make_project
 
 _TILTS = 41
+_FEW, _MANY = 4, 40
 _WORKERS = (1, 2, 4)
 _LATENCIES_S = (0.005, 0.02, 0.1)
 
@@ -50,11 +55,15 @@ _PROCESSES = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Seconds of the three steps, and the memory that the last one needed, of one size."""
+    """Seconds of the three steps, and the memory that the last one needed, of one size.
+
+    `parts_s` is for `_FEW` parts; each more of them takes `part_s` besides.
+    """
 
     tomograms: int
     plan_s: float
     parts_s: float
+    part_s: float
     finalise_s: float
     finalise_mb: float
 
@@ -82,16 +91,19 @@ class Line:
 
 
 def measure_steps(folder: Path, tomograms: int) -> Steps:
-    """Plan, all parts one after the other by one thread, and finalise."""
+    """Plan, all parts one after the other by one thread, and finalise; with many parts, and with few."""
     star = make_project(folder / f"p{tomograms}", tomograms=tomograms, tilts=_TILTS).tomograms_star
     dataset = folder / f"d{tomograms}"
-    shutil.rmtree(dataset, ignore_errors=True)
-    plan_s, made = _timed(lambda: plan(star, dataset, parts=4))
-    parts_s, _ = _timed(lambda: [partition(dataset, part, threads=1) for part in range(made.parts)])
-    finalise_s, _ = _timed(lambda: finalise(dataset, threads=1))
+    parts_s = {}
+    for parts in (_MANY, _FEW):
+        shutil.rmtree(dataset, ignore_errors=True)
+        plan_s, _ = _timed(partial(plan, star, dataset, parts=parts))
+        parts_s[parts] = sum(_timed(partial(partition, dataset, part, threads=1))[0] for part in range(parts))
+        finalise_s, _ = _timed(partial(finalise, dataset, threads=1))
     shutil.rmtree(dataset)
-    shutil.rmtree(parts_folder(dataset), ignore_errors=True)
-    return Steps(tomograms, plan_s, parts_s, finalise_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    part_s = max(0.0, (parts_s[_MANY] - parts_s[_FEW]) / (_MANY - _FEW))
+    most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Steps(tomograms, plan_s, parts_s[_FEW], part_s, finalise_s, most_mb)
 
 
 def steps_alone(folder: Path, tomograms: int) -> Steps:
@@ -155,6 +167,7 @@ def show_scale(console: Console, folder: Path, *, quick: bool) -> dict[str, floa
     parts = Line.through(counts, [each.parts_s for each in steps])
     finishing = Line.through(counts, [each.finalise_s for each in steps])
     memory = Line.through(counts, [each.finalise_mb for each in steps])
+    part_s = float(np.median([each.part_s for each in steps]))
     n = sizes[-1]
     by_workers = {w: workers_s(folder / f"cluster{w}", n, w) for w in (_WORKERS[:2] if quick else _WORKERS)}
     spins = {w: spin_s(w) for w in by_workers}
@@ -166,9 +179,13 @@ def show_scale(console: Console, folder: Path, *, quick: bool) -> dict[str, floa
         _row(table, f"plan, {each.tomograms} tomograms", each.plan_s, planning.at(each.tomograms))
         _row(table, f"all parts, one thread, {each.tomograms}", each.parts_s, parts.at(each.tomograms))
         _row(table, f"finalise, {each.tomograms}", each.finalise_s, finishing.at(each.tomograms))
+    cluster = 0.0
     for w, seconds in by_workers.items():
         speed = min(w, spins[1] / spins[w])
-        modelled = planning.at(n) + parts.at(n) / speed + finishing.at(n)
+        in_parts = (parts.at(n) + (PARTS_A_THREAD * w - _FEW) * part_s) / speed
+        modelled = planning.at(n) + in_parts + finishing.at(n) + cluster
+        if w == 1:
+            cluster = max(0.0, seconds - modelled)
         _row(table, f"{w} workers ({speed:.2f} cores by a spin loop), {n}", seconds, modelled)
     least = min(fetched)
     for latency, seconds in fetched.items():
@@ -183,12 +200,13 @@ def show_scale(console: Console, folder: Path, *, quick: bool) -> dict[str, floa
     workers = _NODES * _CORES
     predicted = {
         "plan_s": planning.at(_TOMOGRAMS),
-        "parts_s": parts.each * _TOMOGRAMS / workers + parts.fixed,
+        "parts_s": parts.each * _TOMOGRAMS / workers + PARTS_A_THREAD * part_s,
         "fetch_s": _TOMOGRAMS * 0.02 / (in_flight * _NODES),
         "finalise_s": finishing.at(_TOMOGRAMS),
         "finalise_mb": memory.at(_TOMOGRAMS),
     }
     _predict(console, predicted, workers)
+    predicted |= {"part_s": part_s, "cluster_s": cluster}
     return predicted | {"gain_of_two": gain, "gain_of_spin": spins[1] / spins[2], "in_flight": in_flight}
 
 

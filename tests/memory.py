@@ -28,7 +28,8 @@ class _Filling:
     @staticmethod
     def empty(*args: Any, **kwargs: Any) -> np.ndarray[Any, Any]:
         array = np.empty(*args, **kwargs)
-        array.reshape(-1).view(np.uint8)[:] = FILLED_WITH
+        if not array.dtype.hasobject:
+            array.reshape(-1).view(np.uint8)[:] = FILLED_WITH
         return array
 
 

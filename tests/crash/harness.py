@@ -135,11 +135,14 @@ def warmed_up(folder: Path, temporary: Path) -> Iterator[Warm]:
 
 _VERSION = re.compile(r"-\d+(-v\d+)?\.parquet$")
 _PROCESS = re.compile(r"(staging|export)-\d+")
+#: Who was killed when a part was done leaves its lock: free, and gone with all parts.
+_LOCK_OF_PART = re.compile(r"\.parts/\.part-\d+\.lock$")
 
 
 def listing(folder: Path) -> list[str]:
     """The paths of all that is below a folder, whichever version of a dataset wrote it."""
-    return sorted(_VERSION.sub(".parquet", path.relative_to(folder).as_posix()) for path in folder.rglob("*"))
+    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return sorted(_VERSION.sub(".parquet", path) for path in paths if not _LOCK_OF_PART.search(path))
 
 
 def state(folder: Path) -> str:

@@ -19,6 +19,14 @@ BAD_FILES = {
     "a NUL byte": (b"data_b\nloop_\n_rlnTomoYTilt\n1\0\n", 4, "byte 0x00"),
     "a word in a number": (loop("b", ["rlnMicrographPreExposure"], [[1], ["much"]]).encode(), 6, "is not a number"),
     "two blocks of the name": (GOOD.replace("data_x", "data_b").encode() * 2, None, "2 blocks"),
+    "the set itself": (
+        b"data_global\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesStarFile\nb x.star\n",
+        1,
+        "is a tomogram set",
+    ),
+    "particles": (b"data_particles\nloop_\n_rlnTomoName\n_rlnCoordinateX\nb 1\n", 1, "is a particle set"),
+    "trajectories": (b"data_b\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n1 1 1\n", 1, "trajectory"),
+    "manifolds": (b"data_b\nloop_\n_rlnTomoManifoldType\n_rlnX\nsphere 1\n", 1, "is a manifold set"),
     "a gzip that is cut": (b"\x1f\x8b\x08\0\0\0", None, "damaged"),
 }
 
@@ -40,6 +48,18 @@ def test_a_tilt_series_that_cannot_be_read(tmp_path: Path, text: bytes, line: in
     assert dataset.tomograms.collect()["tilt_count"].to_list() == [3, None, 3]
     assert dataset.tilts.collect_schema().names()[2:] == ["rlnMicrographPreExposure", "rlnTomoTiltSeriesStarFile"]
     assert verify(tmp_path / "d").differences == []
+
+
+def test_a_set_that_names_itself(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {name: tilts(name, 3) for name in "abc"})
+    (tmp_path / "p/tilt_series/1.star").unlink()
+    (tmp_path / "p/tilt_series/1.star").symlink_to("../tomograms.star")
+    star.write_text(star.read_text().replace("tilt_series/2.star", star.name))
+    with pytest.raises(ta.SchemaError, match=r"2 errors in tilt-series files(?s:.*)is a tomogram set"):
+        ta.convert(star, tmp_path / "refused")
+    report = ta.convert(star, tmp_path / "d", on_bad_file="skip")
+    assert (report.rejects, report.tilts, report.tomograms) == (2, 3, 3)
+    assert [finding.severity for finding in ta.validate(star).findings][:2] == ["error", "error"]
 
 
 def test_each_slab_leaves_its_own_files_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,3 +112,20 @@ def test_no_more_is_left_out_than_was_allowed(tmp_path: Path, most: int | None) 
         assert report.rejects == 3
         rejects = pl.read_parquet(tmp_path / "d/rejects/*.parquet")
         assert rejects["file"].to_list() == [str(star), "tilt_series/1.star", "tilt_series/2.star"]
+
+
+def test_what_cannot_be_looked_at_is_not_missing(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {name: tilts(name, 2) for name in "ab"})
+    series = tmp_path / "p" / "tilt_series" / "0.star"
+    series.unlink()
+    # Nobody can say what this is, as of a file in a folder that may not be looked into.
+    series.symlink_to(series.name)
+    with pytest.raises(ta.MissingFileError, match="cannot read the file: Too many levels"):
+        ta.convert(star, tmp_path / "d", missing="skip")
+    report = ta.convert(star, tmp_path / "d", on_bad_file="skip")
+    assert (report.tomograms, report.tilts) == (2, 2)
+    assert "Too many levels" in ta.Dataset(tmp_path / "d").rejects.collect()["reason"][0]
+    again = ta.convert(star, tmp_path / "d", on_bad_file="skip", update=True)
+    assert (again.tomograms, again.tilts, again.rejects) == (2, 2, 1)
+    with pytest.raises(ta.MissingFileError, match="cannot read the file: Too many levels"):
+        ta.convert(star, tmp_path / "d", missing="skip", update=True)

@@ -16,7 +16,7 @@ import pytest
 import tomoarrow as ta
 from tests.dataset.projects import loop, write_project
 from tests.dataset.test_update import Project, check_equal
-from tomoarrow.dataset.planning import part_folder, read_plan, slurm_script
+from tomoarrow.dataset.planning import part_folder, read_plan, read_rows, slurm_script
 from tomoarrow.example import make_project
 
 PROCESSES = multiprocessing.get_context("spawn")
@@ -181,7 +181,7 @@ def test_a_part_twice_at_once_a_killed_one_and_two_who_finalise(tmp_path: Path) 
     for each in twice:
         each.join(120)
         assert each.exitcode == 0
-    assert sorted(os.listdir(tmp_path / "d.parts")) == ["part-00000", "part-00001", "plan.json"]
+    assert sorted(os.listdir(tmp_path / "d.parts")) == ["part-00000", "part-00001", "plan.json", "rows.arrow"]
     outs = [tmp_path / "out0", tmp_path / "out1"]
     both = [PROCESSES.Process(target=do_finalise, args=(tmp_path / "d", out)) for out in outs]
     for each in both:
@@ -238,3 +238,26 @@ def test_a_damaged_plan(tmp_path: Path) -> None:
         (tmp_path / "d.parts/plan.json").write_text(text)
         with pytest.raises(ta.DatasetError, match="plan cannot be read"):
             read_plan(tmp_path / "d")
+    ta.plan(made.tomograms_star, tmp_path / "d", parts=2)
+    rows = tmp_path / "d.parts/rows.arrow"
+    whole = rows.read_bytes()
+    for data in (b"", whole[:-100], b"x" * len(whole)):
+        rows.write_bytes(data)
+        with pytest.raises(ta.DatasetError, match="plan cannot be read"):
+            ta.partition(tmp_path / "d", 1)
+
+
+def test_a_part_reads_its_own_rows_of_the_global_table_only(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=4, tilts=2)
+    plan = ta.plan(made.tomograms_star, tmp_path / "d", parts=lambda size, tomograms: tomograms - 1)
+    assert plan.parts == 3
+    names = [read_rows(plan, part).column("rlnTomoName").to_pylist() for part in range(3)]
+    assert [name for part in names for name in part] == ["TS_01", "TS_02", "TS_03", "TS_04"]
+    assert all(names)
+    # With another time its text is looked at again, which is the same.
+    os.utime(made.tomograms_star)
+    for part in range(3):
+        assert ta.partition(tmp_path / "d", part).tomograms == len(names[part])
+    ta.finalise(tmp_path / "d")
+    ta.convert(made.tomograms_star, tmp_path / "one")
+    check_equal(tmp_path / "d", tmp_path / "one")

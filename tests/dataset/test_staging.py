@@ -90,3 +90,12 @@ def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(
     with pytest.raises(ta.DatasetError, match="Permission denied") as refused:
         ta.Dataset(tmp_path / "ds")
     assert refused.value.place.path == str(tmp_path / "ds" / "tilts")
+
+
+def test_the_root_of_a_file_system_is_not_replaced(star: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "disk"
+    target.mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == target)
+    with pytest.raises(ta.DatasetError, match=r"root of a file system[\s\S]*disk/dataset"):
+        ta.convert(star, target, force=True)
+    assert ta.convert(star, target / "dataset").tilts == 4

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 
 import tomoarrow as ta
 from tomoarrow.relion.labels import LABELS
-from tomoarrow.star.batches import Request
+from tomoarrow.star.batches import Request, read_batches
+from tomoarrow.star.faults import merged
 from tomoarrow.star.lazy import scan_star
 from tomoarrow.star.scan import first_of, new_request, settled, sound, table_of
 from tomoarrow.star.source import lay_out
@@ -176,8 +177,15 @@ def _check_packed(data: bytes, dialect: Dialect, whole: Any) -> int:
     return 0
 
 
-def _request(data: bytes, block: str | int | None, dialect: Dialect, piece_bytes: int | None) -> Request:
-    made = new_request(data, block, dialect, None, False, "error", LABELS, 1)
+def _request(
+    data: bytes,
+    block: str | int | None,
+    dialect: Dialect,
+    piece_bytes: int | None,
+    *,
+    threads: int = 1,
+) -> Request:
+    made = new_request(data, block, dialect, None, False, "error", LABELS, threads)
     return replace(made, piece_bytes=piece_bytes)
 
 
@@ -198,6 +206,7 @@ def _check_pieces(data: bytes, dialect: Dialect, whole: Any, choice: int, sizes:
         if isinstance(table, pa.Table):
             table.validate(full=True)
         _check_stream(asked, table)
+        reads += _check_ways(data, block, dialect, sizes[choice % len(sizes)])
         reads += 2
         if isinstance(block, int) and isinstance(whole, ta.Document) and block < len(whole):
             loops = whole[block].loops
@@ -206,6 +215,35 @@ def _check_pieces(data: bytes, dialect: Dialect, whole: Any, choice: int, sizes:
             else:
                 assert isinstance(table, list), f"block {block} has {len(loops)} loops, and is read as one table"
     return reads
+
+
+def _check_ways(data: bytes, block: str | int | None, dialect: Dialect, size: int) -> int:
+    """Pieces on several threads refuse, warn of and leave out what the whole does."""
+    whole, pieces = _request(data, block, dialect, None), _request(data, block, dialect, size, threads=3)
+    for read in (_strictly, _with_nulls):
+        one, other = (outcome(lambda read=read, asked=asked: read(asked)) for asked in (whole, pieces))
+        if isinstance(one, tuple) and isinstance(other, tuple):
+            assert _same(one[0], other[0]), f"{_shown(other[0])}, not {_shown(one[0])}, in pieces of {size}"
+            one, other = one[1:], other[1:]
+        assert _same(one, other), (
+            f"block {block!r}{read.__name__} in pieces of {size}: {_shown(other)}, not {_shown(one)}"
+        )
+    return 4
+
+
+def _strictly(asked: Request) -> pa.Table:
+    return table_of(replace(asked, strict=True))
+
+
+def _with_nulls(asked: Request) -> tuple[pa.Table, list[str], list[str]]:
+    """A table, what is said of its text, and what is left out of it, its types being settled beforehand."""
+    asked = replace(asked, options=replace(asked.options, on_bad_value="null"))
+    # All that is wrong: to settle the types tells only of what is wrong first.
+    table_of(asked)
+    asked = settled(asked)
+    table, found = table_of(asked), Findings()
+    list(read_batches(asked, found))
+    return table, sorted(map(str, merged(found.notices))), sorted(map(str, found.rejects))
 
 
 def _check_stream(asked: Request, table: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -314,3 +315,12 @@ def test_a_large_project_is_sound(tmp_path: Path) -> None:
     report = ta.validate(made.optimisation_set_star)
     assert report.findings == ()
     assert report.sets[-1].counts == {"trajectories": 100_000}
+
+
+@pytest.mark.parametrize("which", ["tomograms_star", "optimisation_set_star"])
+def test_a_set_that_is_an_image_of_a_disk(which: str, tmp_path: Path) -> None:
+    made = make_project(tmp_path, tomograms=1, tilts=2, particles=2)
+    os.truncate(made.tomograms_star, 1 << 40)
+    errors = [each for each in ta.validate(getattr(made, which)).findings if each.code == "malformed"]
+    assert [Path(each.place.path).name for each in errors] == ["tomograms.star"]
+    assert "byte 0x00" in errors[0].message

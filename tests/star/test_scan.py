@@ -599,7 +599,9 @@ def test_strict_refuses_the_same() -> None:
 
 
 def test_strict_refuses_repeated_blocks() -> None:
-    data = b"data_x\n\nloop_\n_a\n1\n\ndata_x\n\nloop_\n_a\n2\n\n"
+    data = b"".join(b"data_%s\n\nloop_\n_a\n1\n\n" % name for name in (b"x", b"y", b"x", b"x", b"y"))
+    (one, other) = (each for each in ta.read_star(data).warnings if each.code == "repeated-block")
+    assert [(each.place.line, each.place.block, each.count) for each in (one, other)] == [(13, "x", 2), (25, "y", 1)]
     whole = told(lambda: ta.read_star(data, blocks=0, strict=True))
     assert "repeated-block" in whole[0][3]
     assert told(lambda: ta.read_table(data, 0, strict=True)) == whole

@@ -16,7 +16,9 @@ _Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset t
 
 
 def plan(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="An optimisation set or a tomogram set.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", readable=False, help="An optimisation set or a tomogram set.")
+    ],
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="The folder to make.")],
     parts: Annotated[int, typer.Option(min=1, metavar="N", help="How many parts, of like size.")],
     project: Annotated[Path | None, typer.Option(help="The project directory. Found by itself if not given.")] = None,

@@ -26,7 +26,7 @@ from .making import Made, check_rejects, manifest_for, report_of
 from .manifest import FILE_NAME, read_manifest
 from .members import Request, check_members, find_members
 from .noticed import by_series, read_notices, read_rejects
-from .partition import check_global, convert_part, finished
+from .partition import check_global, check_unchanged, convert_part, finished
 from .paths import told
 from .plain import Written
 from .planning import Plan, read_plan, remove_parts
@@ -87,6 +87,7 @@ def finalise(
         )
         members = check_members(find_members(request, found), plan.asked["partition_by"])
         assert members.job is not None
+        check_unchanged(plan, members.job.sources[0].sha256)
         parts = FinishedParts(plan, snapshots)
         contents = write_members(members, staging.folder, found=found, progress=progress, parts=parts)
         sorted_ = Findings(by_series(found.notices, contents.series), by_series(found.rejects, contents.series))

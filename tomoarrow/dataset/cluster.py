@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from ..errors import DatasetError, Place
 from .assembling import finalise
 from .contents import Progress
 from .partition import partition
-from .planning import Plan, parts_folder, plan
+from .planning import parts_folder, plan
 from .report import Report
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _LEAST_SERIES = 200
 _MOST_BYTES = 256 << 20
 
 #: How many parts each worker has, so that the last one to end does not keep all others waiting.
-_PARTS_A_THREAD = 2
+PARTS_A_THREAD = 2
 
 #: A part is begun so often when workers are lost.
 _RETRIES = 3
@@ -60,8 +61,8 @@ def convert_with(
     from distributed import as_completed  # noqa: PLC0415  (takes an extra)
     from distributed.scheduler import KilledWorker  # noqa: PLC0415
 
-    threads = sum(client.nthreads().values())
-    made = _planned(source, dataset, threads or 1, options)
+    threads = sum(client.nthreads().values()) or 1
+    made = plan(source, dataset, parts=partial(_parts_for, threads), **options)
     target = Path(made.dataset)
     try:
         futures = client.map(
@@ -89,13 +90,10 @@ def convert_with(
         shutil.rmtree(parts_folder(target), ignore_errors=True)
 
 
-def _planned(source: str | os.PathLike[str], dataset: str | os.PathLike[str], threads: int, options: Any) -> Plan:
-    """A plan with parts of several seconds each, but some for each thread."""
-    first = plan(source, dataset, parts=1, **options)
-    size, rows = first.sizes[0], first.bounds[-1]
-    parts = max(_PARTS_A_THREAD * threads, -(-size // _MOST_BYTES))
-    parts = min(parts, max(threads, rows // _LEAST_SERIES))
-    return first if parts <= 1 else plan(source, dataset, parts=parts, **options)
+def _parts_for(threads: int, size: int, tomograms: int) -> int:
+    """How many parts: of several seconds each, but some for each thread."""
+    parts = max(PARTS_A_THREAD * threads, -(-size // _MOST_BYTES))
+    return min(parts, max(threads, tomograms // _LEAST_SERIES))
 
 
 def _partition(dataset: str, part: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -191,4 +192,25 @@ def read_manifest(folder: Path | Remote) -> dict[str, Any]:
             expected=f"version {FORMAT_VERSION} or older",
             remedy="update tomoarrow",
         )
+    out = next((each for each in _paths(manifest) if _leads_out(each)), None)
+    if out is not None:
+        raise DatasetError(
+            f"the manifest names {out!r}, which leads out of the dataset",
+            place=Place(str(path)),
+            expected="names of tables, and paths of files below the folder of the dataset",
+            remedy="find out where the dataset comes from; tomoarrow wrote no such thing",
+        )
     return manifest
+
+
+def _paths(manifest: dict[str, Any]) -> Iterator[str]:
+    """All that is a path below the folder of a dataset: of files, and of the folders of tables."""
+    yield from manifest["retired"]
+    for tables in (manifest["tables"], *(project["tables"] for project in manifest["projects"].values())):
+        for name, info in tables.items():
+            yield name
+            yield from (file["path"] for file in info["files"])
+
+
+def _leads_out(path: str) -> bool:
+    return "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/"))

@@ -17,18 +17,18 @@ from ..star.threads import cores
 from .contents import Contents, Progress
 from .lock import Busy
 from .making import Made, manifest_for, report_of
-from .manifest import FILE_NAME, manifest_of
+from .manifest import FILE_NAME, SourceInfo, manifest_of
 from .particles import OPTICS
 from .paths import told
 from .plain import StarFile, Written
-from .planning import Plan, part_folder, read_plan
+from .planning import Plan, part_folder, read_plan, read_rows
 from .report import Report
 from .snapshot import Snapshot, open_snapshot
 from .sources import SOURCES, as_table, read_sources, sources_table, write_sources
 from .staging import commit, staged
 from .survey import changed_since
 from .texts import write_texts
-from .tomogram_sets import check_unchanged, prepare_rows, write_set
+from .tomogram_sets import prepare_rows, write_set
 
 #: How often a part looks whether another run of the same is done.
 _PATIENCE_S = 0.2
@@ -92,13 +92,27 @@ def finished(plan: Plan, part: int) -> Snapshot | None:
 
 
 def check_global(plan: Plan) -> None:
-    """Refuse a plan whose global file has changed.
+    """Refuse a plan whose global file has changed: to look at it again costs more than what most parts are.
 
     Raises
     ------
     DatasetError
     """
-    check_unchanged(read_text(plan.set_file), plan.sha256)
+    known = SourceInfo(plan.set_file, plan.size, plan.mtime_ns, plan.sha256)
+    if changed_since([known], Path(plan.project)):
+        check_unchanged(plan, read_text(plan.set_file).digest(0))
+
+
+def check_unchanged(plan: Plan, sha256: str) -> None:
+    """Refuse a plan whose global file has another checksum now.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if sha256 != plan.sha256:
+        place = Place(plan.set_file)
+        raise DatasetError("the global file has changed since the plan", place=place, remedy="plan again")
 
 
 def convert_part(
@@ -135,11 +149,11 @@ def _make(
     asked = plan.asked
     options = Options(LABELS, {}, asked["on_bad_value"])
     file = StarFile(plan.set_name, Path(plan.set_file), Path(plan.set_file))
-    rows = range(plan.bounds[part], plan.bounds[part + 1])
+    check_global(plan)
+    rows = read_rows(plan, part)
     for _ in range(_MOST_TRIES):
         read_ns, found, written = time.time_ns(), Findings(), Written()
-        # What is found of the global file is told once, by who finalises.
-        job = prepare_rows(file, Path(plan.project), options, asked["missing"], Findings(), rows, plan.sha256)
+        job = prepare_rows(file, Path(plan.project), options, asked["missing"], rows)
         job = replace(
             job,
             partition_by=asked["partition_by"],
@@ -150,10 +164,10 @@ def _make(
         texts = write_set(job, staging, written, found=found, progress=progress, optics=OPTICS)
         next(texts)
         tables = written.tables | ({"star": write_texts(texts, staging)} if job.files else {})
-        sources = [replace(each, sha256=written.digests.get(each.path, "")) for each in job.sources[1:]]
+        sources = [replace(each, sha256=written.digests.get(each.path, "")) for each in job.sources]
         changed = changed_since(sources, job.project.directory)
         if not changed:
-            missing = len(rows) - len(job.present)
+            missing = rows.num_rows - len(job.present)
             paths = [each.path for each in job.files]
             home, table = job.project.directory, as_table(sources)
             tables[SOURCES] = write_sources(table, staging)

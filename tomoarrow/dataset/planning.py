@@ -1,7 +1,8 @@
 """A conversion in parts, by many processes or machines that share a file system: who does what.
 
 Three steps, and no server: `plan` cuts the tomograms of a set into parts of like size, `partition` converts one part,
-`finalise` makes one dataset of them. Between these, all there is is the folder ``NAME.parts`` beside the dataset.
+`finalise` makes one dataset of them. Between these, all there is is the folder ``NAME.parts`` beside the dataset: the
+plan, the rows of the global table for each part, and the parts.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import json
 import os
 import secrets
 import shlex
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import IO, Any, get_args
 
 import numpy as np
+import pyarrow as pa
 
 from ..errors import DatasetError, Place, UsageError, check_choice
 from ..relion.labels import LABELS
@@ -35,6 +39,8 @@ _SAMPLE = 64
 
 _FORMAT = "tomoarrow plan 1"
 
+_PLAN, _ROWS = "plan.json", "rows.arrow"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -46,7 +52,7 @@ class Plan:
     input, dataset, project : str
     set_file, set_name : str
         The global file, and its path as the project has it.
-    sha256 : str
+    sha256, size, mtime_ns : str, int, int
         Of the global file.
     asked : dict
         The options of the conversion.
@@ -67,6 +73,8 @@ class Plan:
     set_file: str
     set_name: str
     sha256: str
+    size: int
+    mtime_ns: int
     asked: dict[str, Any]
     force: bool
     bounds: list[int]
@@ -87,7 +95,7 @@ def plan(
     source: str | os.PathLike[str],
     dataset: str | os.PathLike[str],
     *,
-    parts: int,
+    parts: int | Callable[[int, int], int],
     project: str | os.PathLike[str] | None = None,
     partition_by: str | None = None,
     force: bool = False,
@@ -99,6 +107,11 @@ def plan(
     """Cut a conversion into parts; see `tomoarrow.convert` for the options.
 
     The tilt series are looked for, and some of them for their columns; none is converted.
+
+    Parameters
+    ----------
+    parts : int or callable
+        How many; or what says so, given the bytes of all tilt series and the number of tomograms.
 
     Returns
     -------
@@ -115,7 +128,7 @@ def plan(
     check_choice("missing", missing, get_args(OnMissing))
     check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
     check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
-    if parts < 1:
+    if isinstance(parts, int) and parts < 1:
         raise UsageError(f"parts={parts}", expected="1 or more")
     target, path = Path(os.path.abspath(folder_of(dataset, "a plan"))), folder_of(source, "a plan")
     check_target(target, force=force)
@@ -135,7 +148,8 @@ def plan(
         "partition_by": partition_by,
         "allow_outside": allow_outside,
     }
-    bounds, sizes = _cut(job, parts)
+    n_parts = parts if isinstance(parts, int) else parts(sum(job.sizes), job.table.table.num_rows)
+    bounds, sizes = _cut(job, n_parts)
     made = Plan(
         id=secrets.token_hex(8),
         input=os.path.abspath(path),
@@ -144,13 +158,15 @@ def plan(
         set_file=os.path.abspath(job.file.path),
         set_name=job.file.name,
         sha256=job.sources[0].sha256,
+        size=job.sources[0].bytes,
+        mtime_ns=job.sources[0].mtime_ns,
         asked=asked,
         force=force,
         bounds=bounds,
         sizes=sizes,
         evidence=_evidence(job),
     )
-    _keep(made, target)
+    _keep(made, job.table.table, target)
     return made
 
 
@@ -172,7 +188,7 @@ def read_plan(dataset: str | os.PathLike[str]) -> Plan:
     DatasetError
         There is none, or it is damaged.
     """
-    path = parts_folder(Path(os.path.abspath(dataset))) / "plan.json"
+    path = parts_folder(Path(os.path.abspath(dataset))) / _PLAN
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found.pop("format") != _FORMAT:
@@ -186,6 +202,24 @@ def read_plan(dataset: str | os.PathLike[str]) -> Plan:
             remedy=f"tomoarrow plan INPUT {shlex.quote(os.fspath(dataset))} --parts N",
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"the plan cannot be read: {error}", place=Place(str(path)), remedy="plan again") from error
+
+
+def read_rows(plan: Plan, part: int) -> pa.Table:
+    """The rows of the global table that a part has.
+
+    Raises
+    ------
+    DatasetError
+        The file of them is damaged.
+    """
+    path = parts_folder(Path(plan.dataset)) / _ROWS
+    try:
+        with pa.OSFile(str(path)) as file:
+            rows = pa.Table.from_batches([pa.ipc.open_file(file).get_batch(part)])
+            rows.validate(full=True)
+            return rows
+    except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"the plan cannot be read: {error}", place=Place(str(path)), remedy="plan again") from error
 
 
@@ -231,22 +265,40 @@ def _evidence(job: Job) -> dict[str, int]:
     return series_evidence([job.files[i] for i in chosen if i < len(job.files)], job.options, Findings())
 
 
-def _keep(made: Plan, target: Path) -> None:
-    """Write the plan; parts of one that was there are gone then."""
+def _keep(made: Plan, table: pa.Table, target: Path) -> None:
+    """Write the plan and the global table; parts of a plan that was there are gone then."""
     folder = parts_folder(target)
     with told(folder), staged(target, force=made.force) as staging:
-        if folder.exists() and not (folder / "plan.json").exists() and any(folder.iterdir()):
+        if folder.exists() and not (folder / _PLAN).exists() and any(folder.iterdir()):
             raise DatasetError("something is in the way of the plan", place=Place(str(folder)), remedy="move it")
         new = staging.folder / "new"
         new.mkdir()
-        with (new / "plan.json").open("w", encoding="utf-8") as file:
+        with (new / _ROWS).open("wb") as file:
+            _write_rows(table, made.bounds, file)
+            file.flush()
+            os.fsync(file.fileno())
+        with (new / _PLAN).open("w", encoding="utf-8") as file:
             json.dump({"format": _FORMAT} | asdict(made), file)
             file.flush()
             os.fsync(file.fileno())
         flush_folders([new])
         remove_parts(staging)
-        os.rename(new, folder)
+        try:
+            os.rename(new, folder)
+        except OSError:
+            with suppress(OSError):
+                os.rename(_removed(staging), folder)
+            raise
         flush_folders([folder.parent])
+
+
+def _write_rows(table: pa.Table, bounds: list[int], file: IO[bytes]) -> None:
+    """Write a record batch for each part, so that none reads the rows of the others."""
+    table = table.unify_dictionaries()
+    with pa.ipc.new_file(file, table.schema) as writer:
+        for begin, end in pairwise(bounds):
+            columns = [column.combine_chunks() for column in table.slice(begin, end - begin).columns]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=table.schema))
 
 
 def remove_parts(staging: Staging) -> None:
@@ -256,4 +308,8 @@ def remove_parts(staging: Staging) -> None:
     if folder.exists():
         # A commit may have made the staged folder the dataset.
         staging.folder.mkdir(exist_ok=True)
-        os.rename(folder, staging.folder / "parts")
+        os.rename(folder, _removed(staging))
+
+
+def _removed(staging: Staging) -> Path:
+    return staging.folder / "parts"

@@ -169,9 +169,15 @@ def _files(name: str, manifest: dict[str, Any], there: set[str]) -> Iterator[str
 
 
 def files_below(folder: Path, on_error: Callable[[OSError], None] | None = None) -> set[str]:
-    """The paths of all files below a folder, from there."""
-    skip = len(os.path.join(folder, ""))
-    return {os.path.join(below, name)[skip:] for below, _, names in os.walk(folder, onerror=on_error) for name in names}
+    """The paths of all files below a folder, from there.
+
+    A link to a folder is no folder of the dataset, but a file: what is written there would be outside.
+    """
+    skip, found = len(os.path.join(folder, "")), set()
+    for below, folders, names in os.walk(folder, onerror=on_error):
+        links = (name for name in folders if os.path.islink(os.path.join(below, name)))
+        found |= {os.path.join(below, name)[skip:] for name in (*names, *links)}
+    return found
 
 
 def written_by(path: str) -> int:

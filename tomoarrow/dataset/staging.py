@@ -36,6 +36,12 @@ def check_target(target: Path, *, force: bool) -> dict[str, Any] | None:
     place = Place(str(target))
     if not target.is_dir() or target.is_symlink():
         raise DatasetError("something that is not a folder is in the way", place=place, remedy="choose another name")
+    if target.is_mount():
+        raise DatasetError(
+            "the folder is the root of a file system, and cannot be replaced in one step",
+            place=place,
+            remedy=f"name a folder in it, such as {target / 'dataset'}",
+        )
     if not any(target.iterdir()):
         return None
     manifest = read_manifest(target)

@@ -122,7 +122,8 @@ def _is_alike(source: SourceInfo, file: str) -> bool:
     try:
         status = os.stat(file)
     except OSError:
-        return False
+        # Nor could it be looked at then, where no time is known.
+        return not source.mtime_ns
     # Of a pipe these say only when it was last written to.
     is_pipe = not stat.S_ISREG(status.st_mode)
     return is_pipe or (status.st_size == source.bytes and status.st_mtime_ns == source.mtime_ns)

@@ -57,7 +57,7 @@ class Job:
     sizes : list of int
         Their bytes.
     sources : list of SourceInfo
-        The global file, then those that it names.
+        The global file, but for a part of a set, then those that it names.
     head : bytes or None
         Where the tilt series are in the global file too: what stands before them.
     on_bad_file : "error" or "skip"

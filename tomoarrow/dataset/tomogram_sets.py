@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, MissingFileError, Place, UsageError, raise_gathered
 from ..relion.kinds import Kind
 from ..relion.labels import LABELS
-from ..relion.project import Project, find_project, outside_error
+from ..relion.project import Project, find_project, is_there, outside_error
 from ..relion.relion4 import split_set
 from ..relion.series import SeriesFile
 from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, global_table
-from ..star.document import Reject
+from ..star.document import Document, Reject
 from ..star.faults import Notice
 from ..star.reader import read_star
-from ..star.source import Held, Stream, Text, hold, read_text
+from ..star.source import Held, Stream, hold, read_text
+from ..star.style import FileStyle
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
 from .contents import Progress
@@ -81,55 +82,25 @@ def prepare(
     raise_gathered(
         [*outside, *(absent if missing == "error" else [])], f"{{n}} of the {len(table.names)} {what} are {where}"
     )
-    return _job(file, table, home, options, files, absent, replace(source, sha256=text.digest(0)), head, found)
+    return _job(file, table, home, options, files, absent, [replace(source, sha256=text.digest(0))], head, found)
 
 
-def check_unchanged(text: Text, sha256: str) -> None:
-    """Refuse a global file that is not the one of the plan.
-
-    Raises
-    ------
-    DatasetError
-    """
-    if text.digest(0) != sha256:
-        place = Place(text.names[0])
-        raise DatasetError("the global file has changed since the plan", place=place, remedy="plan again")
-
-
-def prepare_rows(
-    file: StarFile,
-    directory: Path,
-    options: Options,
-    missing: OnMissing,
-    found: Findings,
-    rows: range,
-    sha256: str,
-) -> Job:
-    """Take some rows of the global table of a set whose project is known; no other tilt series is looked for.
+def prepare_rows(file: StarFile, directory: Path, options: Options, missing: OnMissing, rows: pa.Table) -> Job:
+    """Take some rows of the global table of a set whose project is known; what else its file holds is left to others.
 
     Raises
     ------
-    DatasetError
-        The global file has another checksum.
-    TomoarrowError
-        As for `prepare`.
+    MissingFileError
+        Tilt-series files are not there.
     """
-    assert not isinstance(file.source, Stream)
-    source = source_info(os.path.abspath(file.path), file.path)
-    held = hold(file.source)
-    check_unchanged(read_text(held), sha256)
-    document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
-    whole = global_table(file.path, document)
-    own = slice(rows.start, rows.stop)
-    rest = whole.table.slice(rows.start, len(rows))
-    table = replace(whole, table=rest, names=whole.names[own], paths=whole.paths[own], optics=None, others=())
-    absent = [i for i, path in enumerate(table.paths) if not path or not os.path.exists(directory / path)]
+    names, paths = (tuple(rows.column(label).to_pylist()) for label in (NAME, SERIES_FILE))
+    table = GlobalTable(rows, names, paths, None, (), Document(()), FileText(FileStyle(()), ()), ())
+    absent = [i for i, path in enumerate(paths) if not is_there(os.fspath(directory), path)]
     home = Project(directory, "given", tuple(absent), (directory,))
-    files = _series_files(table, home)
     errors = [_absent(file.path, table, home, row) for row in home.missing]
     if missing == "error":
-        raise_gathered(errors, f"{{n}} of the {len(table.names)} tilt-series files are not there:")
-    return _job(file, table, home, options, files, errors, replace(source, sha256=sha256), None, found)
+        raise_gathered(errors, f"{{n}} of the {len(names)} tilt-series files are not there:")
+    return _job(file, table, home, options, _series_files(table, home), errors, [], None, Findings())
 
 
 def _job(
@@ -139,7 +110,7 @@ def _job(
     options: Options,
     files: Sequence[SeriesFile | None],
     absent: Sequence[MissingFileError],
-    source: SourceInfo,
+    sources: list[SourceInfo],
     head: bytes | None,
     found: Findings,
 ) -> Job:
@@ -153,13 +124,20 @@ def _job(
         place = Place(str(file.path), block=table.names[row], label=SERIES_FILE)
         found.rejects.append(Reject(place, SERIES_FILE, error.place.text, error.problem, row))
     there = [series for series in files if series is not None]
-    sources = [source]
     if head is None:
-        sources += [source_info(series.path, series.file) for series in there]
-        sizes = [source.bytes for source in sources[1:]]
+        of_series = [_series_info(series) for series in there]
+        sources, sizes = sources + of_series, [source.bytes for source in of_series]
     else:
         sizes = [len(series.part or b"") for series in there]
     return Job(file, table, home, options, None, 1, present, there, sizes, sources, head)
+
+
+def _series_info(series: SeriesFile) -> SourceInfo:
+    try:
+        return source_info(series.path, series.file)
+    except OSError:
+        # Why it cannot be read is told by who reads it.
+        return SourceInfo(series.path, 0, 0)
 
 
 def home_of(file: StarFile, project: Path | None) -> Project:

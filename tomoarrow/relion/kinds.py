@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
@@ -69,6 +69,13 @@ def kind_of(source: Source | Held) -> Kind:
             if seen > MOST_HELD:
                 break
     return "STAR file"
+
+
+def other_than_tilts(labels: Collection[str]) -> Kind | None:
+    """What a file is that has a loop of such labels, where these say that its rows are no tilt images."""
+    if _TILT_LABELS.intersection(labels):
+        return None
+    return next(_kinds_of_loops(_Outline(0, "", (), (tuple(labels),)), has_global=False), None)
 
 
 def _outlines(piece: Piece) -> list[_Outline]:

@@ -19,7 +19,7 @@ from ..star.faults import merged
 from ..star.pieces import always, read_pieces
 from ..star.reader import read_star
 from ..star.scan import new_request
-from ..star.source import Held, read_slab
+from ..star.source import Held, hold, read_text
 from ..star.structure import Structure
 from ..star.tables import Findings
 from .kinds import Kind, kind_of
@@ -270,9 +270,7 @@ def _pairs(structure: Structure, block: str) -> dict[str, str] | None:
 
 def _tomograms(file: _File, kind: Kind, home: Path, found: _Found) -> Tomograms:
     is_relion4 = kind == "RELION 4 tomogram set"
-    text, errors = read_slab([file.path], [file.name])
-    for error in errors:
-        raise error
+    text = read_text(Held(file.name, hold(file.path).data))
     head = text.buffer[: int(text.ends[0])].tobytes()
     parts: dict[str, SeriesFile] = {}
     if is_relion4:

@@ -87,24 +87,35 @@ def find_project(
     here = Path(os.path.abspath("."))
     relative = [path for path in paths if not os.path.isabs(path)]
     candidates = tuple(dict.fromkeys([here, *star_file.resolve().parents]))
-    if not relative:
-        directory = _worked_in(star_file.resolve(), here)
+    # One path that is not there tells most directories from the right one; all are counted only where none is.
+    whole = (each for each in candidates if relative and not any(_absent(each, relative, allow_outside=allow_outside)))
+    found = next(whole, None)
+    if found is not None:
+        directory = found
+    elif relative:
+        directory = min(candidates, key=lambda each: _lacking(each, relative, allow_outside=allow_outside))
     else:
-        # One path that is not there tells most directories from the right one; all are counted only where none is.
-        whole = (each for each in candidates if not any(_absent(each, relative, allow_outside=allow_outside)))
-        directory = next(whole, None) or min(
-            candidates, key=lambda each: _lacking(each, relative, allow_outside=allow_outside)
-        )
+        directory = _worked_in(star_file.resolve(), here)
     how = "current directory" if directory == here else "above the STAR file"
-    return _project(directory, how, paths, candidates, allow_outside=allow_outside)
+    there = frozenset(relative if found else ())
+    return _project(directory, how, paths, candidates, allow_outside=allow_outside, there=there)
 
 
 def _project(
-    directory: Path, how: str, paths: Sequence[str], tried: tuple[Path, ...], *, allow_outside: bool
+    directory: Path,
+    how: str,
+    paths: Sequence[str],
+    tried: tuple[Path, ...],
+    *,
+    allow_outside: bool,
+    there: frozenset[str] = frozenset(),
 ) -> Project:
+    """The project, of which some paths are known to be there."""
     outside = () if allow_outside else paths_outside(directory, paths)
     home, out = os.fspath(directory), set(outside)
-    missing = tuple(i for i, path in enumerate(paths) if i not in out and not _is_there(home, path))
+    missing = tuple(
+        i for i, path in enumerate(paths) if i not in out and path not in there and not is_there(home, path)
+    )
     return Project(directory, how, missing, tried, outside)
 
 
@@ -159,16 +170,27 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def _is_there(home: str, path: str) -> bool:
-    # As a string: to join objects of pathlib costs more than to look.
-    return bool(path) and os.path.exists(os.path.join(home, path))
+def is_there(home: str, path: str) -> bool:
+    """Whether a file is there, given its path from the project directory.
+
+    Where the system does not say, because a folder may not be looked into or a disk fails, it counts as there: who
+    reads it tells why it cannot be read, and nobody leaves it out as missing.
+    """
+    try:
+        # As a string: to join objects of pathlib costs more than to look.
+        os.stat(os.path.join(home, path))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
+    return bool(path)
 
 
 def _absent(directory: Path, paths: Sequence[str], *, allow_outside: bool) -> Iterator[bool]:
     """Whether each path is not there, or leads out."""
     home = os.fspath(directory)
     outside = set(() if allow_outside else paths_outside(directory, paths))
-    return (i in outside or not _is_there(home, path) for i, path in enumerate(paths))
+    return (i in outside or not is_there(home, path) for i, path in enumerate(paths))
 
 
 def _lacking(directory: Path, paths: Sequence[str], *, allow_outside: bool) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from ..star.stack import Stack, group_loops, read_stack, stack_evidence
 from ..star.structure import Structure, analyse
 from ..star.tables import Findings, Options, read_loop
 from ..star.texts import FileText, FileTexts
+from .kinds import other_than_tilts
 from .tomogram_set import MOST_HELD
 
 
@@ -115,7 +116,23 @@ class _Slab:
         self.without_loop: list[int] = []
         #: The loops by their labels, both in the order of the files.
         loops = np.array(self._loops_of([file.tomogram for file in files], faulty), np.int64)
-        self.groups = group_loops(self.structure, loops, found)
+        groups = group_loops(self.structure, loops, found)
+        self.groups = {labels: own for labels, own in groups.items() if self._are_tilts(labels, own)}
+
+    def _are_tilts(self, labels: Sequence[str], loops: Sequence[int]) -> bool:
+        """Whether loops of some labels may be tilt series: a set may name itself as one, or its particles."""
+        kind = other_than_tilts(labels)
+        if kind is not None:
+            self._found.errors += [
+                SchemaError(
+                    f"the file of a tilt series is a {kind}",
+                    place=self.structure.place_of_heading(int(self.structure.loop_container[loop])),
+                    expected="a loop with a row a tilt image",
+                    remedy="check which file the global table names for this tomogram",
+                )
+                for loop in loops
+            ]
+        return kind is None
 
     def _loops_of(self, names: Sequence[str], skip: set[str]) -> list[int]:
         """The loop in the block of its tomogram, for each file that has one."""

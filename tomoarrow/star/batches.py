@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -174,7 +175,7 @@ def _taken(request: Request) -> Generator[_Taken, None, None]:
     begun = 0
     wrong: SchemaError | None = None
     is_sound = True
-    seen: set[str] = set()
+    seen: Counter[str] = Counter()
     pieces = read_pieces(
         request.source,
         request.dialect,
@@ -296,14 +297,14 @@ def _with_loops(request: Request, taken: _Taken, structure: Structure, loops: ND
     return replace(taken, table=joined.take(pa.array(order)))
 
 
-def _repeated_names(read: Read[_Taken], seen: set[str], goes_on: int) -> Iterator[Notice]:
-    """A notice for each block of a piece that has the name of one before."""
+def _repeated_names(read: Read[_Taken], seen: Counter[str], goes_on: int) -> Iterator[Notice]:
+    """A notice for each block of a piece that is the second one of its name."""
     structure = read.piece.structure
     roots = np.flatnonzero(structure.parent < 0).tolist()
     for root, name in list(zip(roots, read.result.names, strict=True))[goes_on:]:
-        if name in seen:
+        seen[name] += 1
+        if seen[name] == 2:
             yield repeated_block(name, structure.place_of_heading(root))
-        seen.add(name)
 
 
 def _missing_columns(request: Request, labels: Collection[str]) -> SchemaError | None:

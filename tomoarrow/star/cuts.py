@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,6 +55,9 @@ class Cut:
     is_last: bool
     name: str
 
+    def __len__(self) -> int:
+        return self.end - self.begin
+
     def upto(self, at: int) -> Cut:
         """What is before a position."""
         buffer = self.buffer[: at + PADDING].copy()
@@ -95,8 +98,7 @@ def cuts_of(stream: Stream, place: PlaceToCut, piece_bytes: int, dialect: Dialec
         low = ROOM
         if not has_cut:
             # Before the first loop nothing is a row, whatever it looks like.
-            before = _TO_FIRST_LOOP[dialect].search(buffer[ROOM:end].tobytes())
-            low = ROOM + before.end() if before else end
+            low = ROOM + _behind_first_loop(buffer[ROOM:end].tobytes(), dialect)
         at = place(buffer, low, end)
         rest = buffer[ROOM if at < 0 else at : end].copy()
         if at < 0:
@@ -107,6 +109,18 @@ def cuts_of(stream: Stream, place: PlaceToCut, piece_bytes: int, dialect: Dialec
         yield Cut(buffer, ROOM, at, lines, False, stream.name)
         lines += gather.count_lines(buffer, ROOM, at)
         wanted = piece_bytes
+
+
+def _behind_first_loop(text: bytes, dialect: Dialect) -> int:
+    """Where the rows of the first loop begin, or shortly before that; at the end where none does."""
+    lower = text.lower()
+    heading = lower.find(b"data_")
+    if heading < 0 or b"loop_" not in lower:
+        return len(text)
+    # Lines before that of the first heading need no look, and may be many.
+    line = max(text.rfind(b"\n", 0, heading), text.rfind(b"\r", 0, heading), 0)
+    found = _TO_FIRST_LOOP[dialect].search(text, line)
+    return found.end() if found else len(text)
 
 
 def place_behind_row(buffer: NDArray[np.uint8], begin: int, end: int, dialect: Dialect) -> int:
@@ -161,8 +175,10 @@ def _looks_like_row(line: bytes) -> bool:
     return word > b" " and word[:1] not in b"_#;" and not word.startswith(_KEYWORDS)
 
 
-def joined(first: Cut, second: Cut) -> Cut:
-    """Two cuts that follow each other as one."""
-    end = first.end + second.end - second.begin
-    buffer = np.concatenate([first.buffer[: first.end], second.buffer[second.begin :]])
-    return replace(first, buffer=buffer, end=end, is_last=second.is_last)
+def joined(cuts: Sequence[Cut]) -> Cut:
+    """Cuts that follow each other as one."""
+    first, last = cuts[0], cuts[-1]
+    parts = [first.buffer[: first.end], *(cut.buffer[cut.begin : cut.end] for cut in cuts[1:])]
+    behind = last.buffer[last.end : last.end + PADDING]
+    end = first.begin + sum(len(cut) for cut in cuts)
+    return replace(first, buffer=np.concatenate([*parts, behind]), end=end, is_last=last.is_last)

@@ -5,7 +5,8 @@ A limit that one reader has all readers have: whether a file is read does not de
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,17 @@ from ..errors import Place, StarSyntaxError
 #: The longest line. The longest of RELION, a particle with its visible frames, takes some hundred bytes; whoever reads
 #: a file in pieces has to hold a line as a whole.
 MOST_LINE_BYTES = 64 << 20
+
+#: The longest run of blank lines and of lines that are skipped, comments and those that begin with ``;``: whoever reads
+#: a file in pieces has to hold it up to the next row. RELION writes a line of each before a block.
+MOST_BETWEEN_BYTES = MOST_LINE_BYTES
+
+#: Where the first block begins at the latest. RELION begins a file with a line that says its version; whoever looks for
+#: the first table has to hold what is before it.
+MOST_BEFORE_BLOCK_BYTES = MOST_LINE_BYTES
+
+#: A text of no more than this needs no look at its lines.
+MOST_UNSEEN_BYTES = min(MOST_LINE_BYTES, MOST_BETWEEN_BYTES, MOST_BEFORE_BLOCK_BYTES)
 
 #: How many times its size compressed data may unpack to. STAR files, even of zeros and of names that count up, pack to
 #: a hundredth at best; data made to fill the memory of who unpacks it packs to a thousandth and less.
@@ -26,11 +38,25 @@ ALWAYS_UNPACKED_BYTES = 256 << 20
 #: The labels of one loop: RELION knows some 600 in all. Each takes an array of its own.
 MOST_LABELS = 10_000
 
+#: The blocks and save frames of a file. A trajectory file has a block for each particle, of which the largest data sets
+#: have some two million.
+MOST_BLOCKS = 5_000_000
+
+#: The labels of a file that have one value each. RELION writes some hundred of them, a large entry of a data bank some
+#: ten thousand. Each is read by itself.
+MOST_PAIRS = 1_000_000
+
 #: How deep save frames stand in save frames: DDLm dictionaries have two. Frames are read one inside the other.
 MOST_FRAMES_DEEP = 100
 
 #: Ends of lines are looked for in so much at each end before they are in all.
 _NEAR_BYTES = 1 << 12
+
+#: Lines that are skipped, from the begin of one; the same from the end of a text, which is turned round.
+_SKIPPED = re.compile(rb"(?:\s|[#;][^\r\n]*+)*+")
+_SKIPPED_BACK = re.compile(rb"(?:\s|[^\r\n]*[#;][ \t\v\f]*(?=[\r\n]|\Z))*+")
+
+_HEADING = b"data_"
 
 
 def most_unpacked(packed_bytes: int) -> int:
@@ -58,6 +84,26 @@ def too_many_labels(place: Place, n_labels: int) -> StarSyntaxError:
     )
 
 
+def too_many_blocks(place: Place) -> StarSyntaxError:
+    """What is told of the block behind `MOST_BLOCKS` others."""
+    return StarSyntaxError(
+        f"more than {MOST_BLOCKS} blocks",
+        place=place,
+        expected="a block for each particle at most",
+        remedy="check that the file is a STAR file; if it is, split it",
+    )
+
+
+def too_many_pairs(place: Place) -> StarSyntaxError:
+    """What is told of the label with one value behind `MOST_PAIRS` others."""
+    return StarSyntaxError(
+        f"more than {MOST_PAIRS} labels with one value each",
+        place=place,
+        expected="tables of many values as loops",
+        remedy="check that the file is a STAR file; if it is, write a loop, or split it",
+    )
+
+
 def too_deep(place: Place) -> StarSyntaxError:
     """What is told of a save frame in more others than `MOST_FRAMES_DEEP`."""
     return StarSyntaxError(
@@ -68,9 +114,46 @@ def too_deep(place: Place) -> StarSyntaxError:
     )
 
 
+#: What is known of a line that is not seen to its end, unless there were only blanks.
+_SKIPPED_LINE, _ROW = b"#", b"1"
+
+
+@dataclass(slots=True)
+class _Between:
+    """Measures lines that are skipped.
+
+    Attributes
+    ----------
+    length : int
+        How many bytes of them there were since the line of the last row.
+    line : bytes
+        What the last line is.
+    """
+
+    length: int = 0
+    line: bytes = b""
+
+    def is_too_long_with(self, window: NDArray[np.uint8]) -> bool:
+        """Look at the next bytes, no more than `MOST_BETWEEN_BYTES`."""
+        begin = 0
+        if self.line:
+            end = _first_end(window)
+            begin = len(window) if end < 0 else end
+        row = begin + _skipped(window[begin:])
+        self.length += row if self.line != _ROW else row - begin
+        is_too_long = self.length > MOST_BETWEEN_BYTES
+        if row < len(window):
+            behind = _skipped_back(window[row:])
+            end = _first_end(window[len(window) - behind :])
+            self.length, self.line = (0, _ROW) if end < 0 else (behind - end, _last_line(window))
+        elif begin < row:
+            self.line = _last_line(window[begin:])
+        return is_too_long
+
+
 @dataclass(slots=True)
 class Lines:
-    """Looks at a text, given one part after the other, for a line that is too long.
+    """Looks at a text, given one part after the other, for what is too long.
 
     Attributes
     ----------
@@ -80,11 +163,16 @@ class Lines:
         How many bytes the last line has so far.
     seen : int
         How many bytes there were.
+    between : _Between
+    front : bytes or None
+        The last bytes before the first block; None behind it.
     """
 
     name: str
     open: int = 0
     seen: int = 0
+    between: _Between = field(default_factory=_Between)
+    front: bytes | None = b""
 
     def see(self, part: NDArray[np.uint8]) -> None:
         """Look at the next bytes.
@@ -92,16 +180,37 @@ class Lines:
         Raises
         ------
         StarSyntaxError
-            A line is longer than `MOST_LINE_BYTES`.
+            A line is longer than `MOST_LINE_BYTES`, lines that are skipped are longer than `MOST_BETWEEN_BYTES`, or
+            what is before the first block is longer than `MOST_BEFORE_BLOCK_BYTES`.
         """
-        for begin in range(0, len(part), MOST_LINE_BYTES):
-            # No line between two ends within it is too long.
-            window = part[begin : begin + MOST_LINE_BYTES]
+        # Nothing between two ends of lines, or two rows, within it is too long.
+        step = min(MOST_LINE_BYTES, MOST_BETWEEN_BYTES)
+        for begin in range(0, len(part), step):
+            window = part[begin : begin + step]
             first = _first_end(window)
             if self.open + (len(window) if first < 0 else first) > MOST_LINE_BYTES:
                 raise self._too_long()
+            if self.between.is_too_long_with(window):
+                raise self._too_far(f"blank lines and comments of more than {_size(MOST_BETWEEN_BYTES)}", "a row")
+            if self.front is not None:
+                self._look_for_block(self.front, window)
             self.open = self.open + len(window) if first < 0 else len(window) - 1 - _last_end(window)
             self.seen += len(window)
+
+    def _look_for_block(self, front: bytes, window: NDArray[np.uint8]) -> None:
+        text, at = front, -1
+        for part in (window[:_NEAR_BYTES], window):
+            if at < 0:
+                text = front + part.tobytes()
+                at = text.lower().find(_HEADING)
+        begin = self.seen - len(front) + (max(0, len(text) - len(_HEADING) + 1) if at < 0 else at)
+        if begin > MOST_BEFORE_BLOCK_BYTES:
+            raise self._too_far(f"no data block in the first {_size(MOST_BEFORE_BLOCK_BYTES)}", "data_name")
+        self.front = text[1 - len(_HEADING) :] if at < 0 else None
+
+    def _too_far(self, problem: str, expected: str) -> StarSyntaxError:
+        remedy = "check that the file is a STAR file, and that it is whole"
+        return StarSyntaxError(problem, place=Place(self.name), expected=expected, remedy=remedy)
 
     def _too_long(self) -> StarSyntaxError:
         return StarSyntaxError(
@@ -110,6 +219,32 @@ class Lines:
             expected="a row of some hundred bytes",
             remedy="check that the file is a STAR file, and that it is whole",
         )
+
+
+def _skipped(window: NDArray[np.uint8]) -> int:
+    """The length of the lines that are skipped at the begin of a text."""
+    for part in (window[:_NEAR_BYTES], window):
+        found = _SKIPPED.match(part.tobytes())
+        if found is not None and found.end() < len(part):
+            return found.end()
+    return len(window)
+
+
+def _skipped_back(window: NDArray[np.uint8]) -> int:
+    """The length of the lines that are skipped at the end of a text, and of the blanks before them."""
+    for part in (window[-_NEAR_BYTES:], window):
+        found = _SKIPPED_BACK.match(part[::-1].tobytes())
+        assert found is not None
+        # What a line is says its begin.
+        if _last_end(part[: len(part) - found.end()]) >= 0:
+            break
+    assert found is not None
+    return found.end()
+
+
+def _last_line(window: NDArray[np.uint8]) -> bytes:
+    """What the last line of lines that are skipped is."""
+    return window[_last_end(window) + 1 :].tobytes().strip()[:1] and _SKIPPED_LINE
 
 
 def _first_end(window: NDArray[np.uint8]) -> int:

@@ -30,6 +30,7 @@ from .cuts import (
     place_behind_row,
 )
 from .faults import Notice
+from .limits import MOST_BLOCKS, MOST_PAIRS, too_many_blocks, too_many_pairs
 from .source import PADDING, Held, Source, Stream, Text, check_utf8, open_stream
 from .structure import Dialect, Structure, analyse
 
@@ -40,6 +41,9 @@ _END_OF_ROW = re.compile(rb"(?:['\"]|\r?\n;)?[ \t\v\f]*(?:#[^\r\n]*)?(?:\r\n|\r|
 
 #: More rows without an end of line behind them are no place to cut.
 _MOST_ROWS_BACK = 1 << 10
+
+#: So often a piece is made shorter until it ends with a row; if it does not then, more of the text helps.
+_MOST_SHORTER = 3
 
 _NUMBERED = re.compile(r"#\d+$")
 
@@ -161,11 +165,15 @@ def read_pieces(
                 return piece, result
         return take(cut, within)
 
+    def following() -> Cut | None:
+        return waiting.popleft()[0] if waiting else next(cuts, None)
+
     with open_stream(source) as stream, ThreadPoolExecutor(threads) as pool:
         place = place_before_block if whole_blocks else partial(place_behind_row, dialect=dialect)
         cuts = cuts_of(stream, place, piece_bytes or PIECE_BYTES, dialect)
         waiting: deque[tuple[Cut, OpenLoop | None, Future[tuple[Piece, T]] | None]] = deque()
         within: OpenLoop | None = None
+        counts = _Counts()
         try:
             while True:
                 # The first piece is waited for: it tells which loop is open.
@@ -176,25 +184,57 @@ def read_pieces(
                     return
                 cut, taken_for, future = waiting.popleft()
                 piece, result = result_of(cut, taken_for, future, within)
+                shorter, longest = 0, len(cut)
                 while not whole_blocks and not piece.is_last and not _ends_with_row(piece, dialect):
                     at = _place_to_end(piece, dialect) - piece.begin + cut.begin
-                    rest = cut.rest(at)
-                    following = waiting.popleft()[0] if waiting else next(cuts, None)
-                    rest = rest if following is None else joined(rest, following)
-                    if at > cut.begin:
-                        cut = cut.upto(at)
+                    if at > cut.begin and shorter < _MOST_SHORTER:
+                        rest = joined([cut.rest(at), *_as_long_as(1, following)])
                         waiting.appendleft((rest, None, None))
+                        cut, shorter = cut.upto(at), shorter + 1
                     else:
-                        cut = rest
+                        # As much again: joined with one more at a time, it would be taken apart for each.
+                        cut, shorter = joined([cut, *_as_long_as(longest, following)]), 0
+                        longest = len(cut)
                     piece, result = take(cut, within)
                 for fault in piece.structure.faults:
                     raise fault
+                counts.see(piece)
                 yield Read(piece, within, result)
                 within = None if whole_blocks else _followed(within, piece)
         finally:
             for _, _, future in waiting:
                 if future:
                     future.cancel()
+
+
+@dataclass(slots=True)
+class _Counts:
+    """How many blocks and pairs there were in the pieces so far: no more than a whole text may have."""
+
+    blocks: int = 0
+    pairs: int = 0
+
+    def see(self, piece: Piece) -> None:
+        """Count those of the next piece, but for what its header repeats."""
+        structure, within = piece.structure, piece.within
+        blocks = np.arange(within is not None, len(structure.heading))
+        pairs = structure.pair_tag[int(within is not None and within.has_pairs) :]
+        more_blocks, more_pairs = MOST_BLOCKS - self.blocks, MOST_PAIRS - self.pairs
+        if len(blocks) > more_blocks:
+            raise too_many_blocks(replace(structure.place_of_heading(int(blocks[more_blocks])), block=None))
+        if len(pairs) > more_pairs:
+            raise too_many_pairs(structure.text.place(structure.start(int(pairs[more_pairs])) - 1))
+        self.blocks += len(blocks)
+        self.pairs += len(pairs)
+
+
+def _as_long_as(n_bytes: int, following: Callable[[], Cut | None]) -> list[Cut]:
+    """The cuts that follow, until they have so many bytes together."""
+    cuts = []
+    while n_bytes > 0 and (cut := following()) is not None:
+        cuts.append(cut)
+        n_bytes -= len(cut)
+    return cuts
 
 
 def always(*_: object) -> bool:

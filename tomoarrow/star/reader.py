@@ -122,32 +122,31 @@ class _Reading:
 
     Attributes
     ----------
-    loops, pairs, frames : list of list of int
-        For each container, its loops, the label spans of its pairs, and its save frames.
+    loops, pairs, frames : dict of list of int
+        For each container that has some, its loops, the label spans of its pairs, and its save frames.
     """
 
     structure: Structure
     origin: Origin
     chosen: frozenset[str] | None
     found: Findings
-    loops: list[list[int]]
-    pairs: list[list[int]]
-    frames: list[list[int]]
+    loops: dict[int, list[int]]
+    pairs: dict[int, list[int]]
+    frames: dict[int, list[int]]
 
 
 def _reading(structure: Structure, origin: Origin, chosen: frozenset[str] | None, found: Findings) -> _Reading:
-    n = len(structure.heading)
-    loops = _by_owner(structure.loop_container, range(len(structure.loop_container)), n)
-    pairs = _by_owner(structure.pair_container, structure.pair_tag.tolist(), n)
-    frames = _by_owner(structure.parent, range(n), n)
+    loops = _by_owner(structure.loop_container, range(len(structure.loop_container)))
+    pairs = _by_owner(structure.pair_container, structure.pair_tag.tolist())
+    frames = _by_owner(structure.parent, range(len(structure.heading)))
     return _Reading(structure, origin, chosen, found, loops, pairs, frames)
 
 
-def _by_owner(owners: NDArray[np.int64], items: Sequence[int], n: int) -> list[list[int]]:
-    owned: list[list[int]] = [[] for _ in range(n)]
+def _by_owner(owners: NDArray[np.int64], items: Sequence[int]) -> dict[int, list[int]]:
+    owned: dict[int, list[int]] = {}
     for owner, item in zip(owners.tolist(), items, strict=True):
         if owner >= 0:
-            owned[owner].append(item)
+            owned.setdefault(owner, []).append(item)
     return owned
 
 
@@ -155,10 +154,10 @@ def _read_block(reading: _Reading, container: int) -> Block:
     structure, found = reading.structure, reading.found
     loops = tuple(
         read_loop(structure, loop, reading.origin.options, reading.chosen, found)
-        for loop in reading.loops[container]
+        for loop in reading.loops.get(container, ())
         if check_loop(structure, loop, structure.labels(loop), found)
     )
-    frames = tuple(_read_block(reading, frame) for frame in reading.frames[container])
+    frames = tuple(_read_block(reading, frame) for frame in reading.frames.get(container, ()))
     return Block(
         structure.name(container), _read_pairs(reading, container), loops, frames, (reading.origin, container), loops
     )
@@ -167,7 +166,7 @@ def _read_block(reading: _Reading, container: int) -> Block:
 def _read_pairs(reading: _Reading, container: int) -> dict[str, Value]:
     structure, options, found = reading.structure, reading.origin.options, reading.found
     pairs: dict[str, Value] = {}
-    for tag in reading.pairs[container]:
+    for tag in reading.pairs.get(container, ()):
         label = structure.string(tag)
         if label in pairs:
             found.errors.append(label_twice(structure.place_of_label(tag, container)))
@@ -206,10 +205,12 @@ def _in_order(block: Block, columns: Sequence[str]) -> Block:
 
 
 def _repeated_names(structure: Structure) -> list[Notice]:
-    notices, seen = [], set()
+    """A notice for each name of several blocks, at the second of them."""
+    seen: dict[str, list[int]] = {}
     for root in _roots(structure).tolist():
-        name = structure.name(root)
-        if name in seen:
-            notices.append(repeated_block(name, structure.place_of_heading(root)))
-        seen.add(name)
-    return notices
+        seen.setdefault(structure.name(root), []).append(root)
+    repeated = sorted((roots[1], len(roots) - 1, name) for name, roots in seen.items() if len(roots) > 1)
+    return [
+        replace(repeated_block(name, structure.place_of_heading(second)), count=count)
+        for second, count, name in repeated
+    ]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import MissingFileError, Place, StarSyntaxError, TomoarrowError, UsageError
 from ..kernels import gather
-from .limits import MOST_LINE_BYTES, Lines
+from .limits import MOST_UNSEEN_BYTES, Lines
 from .unpacking import HEAD_BYTES, Behind, Readable, is_packed, unpack
 
 #: What `read_star` takes.
@@ -460,7 +460,7 @@ def _read_path(path: str, name: str, *, only_regular: bool = False) -> bytes:
 def _decompress(name: str, data: bytes, most: int | None = None) -> bytes:
     """What bytes unpack to; if they are not compressed, they themselves."""
     if not is_packed(data):
-        if len(data) > MOST_LINE_BYTES:
+        if len(data) > MOST_UNSEEN_BYTES:
             Lines(name).see(np.frombuffer(data, np.uint8))
         return data
     parts = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,16 @@ from ..errors import Place, StarSyntaxError
 from ..kernels import lalr, tokenize
 from . import grammar
 from .faults import Notice, Tokens, explain_fault, explain_notices, explain_order
-from .limits import MOST_FRAMES_DEEP, MOST_LABELS, too_deep, too_many_labels
+from .limits import (
+    MOST_BLOCKS,
+    MOST_FRAMES_DEEP,
+    MOST_LABELS,
+    MOST_PAIRS,
+    too_deep,
+    too_many_blocks,
+    too_many_labels,
+    too_many_pairs,
+)
 from .source import Text
 
 Dialect = Literal["relion", "star"]
@@ -146,6 +156,12 @@ def analyse(text: Text, dialect: Dialect, *, hint: bool = True) -> Structure:
     for token in containers[_parents(containers)[1] > MOST_FRAMES_DEEP, 1].tolist():
         place = text.place((int(tokens.spans[firsts[token]]) >> tokenize.SPAN_BITS) - len("save_"))
         faults.setdefault(int(file_of_token[token]), too_deep(place))
+    for token in _behind(MOST_BLOCKS, containers[:, 1], file_of_token):
+        place = text.place((int(tokens.spans[firsts[token]]) >> tokenize.SPAN_BITS) - len("data_"))
+        faults.setdefault(int(file_of_token[token]), too_many_blocks(place))
+    for token in _behind(MOST_PAIRS, nodes[nodes[:, 0] == _PAIR, 1], file_of_token):
+        place = text.place((int(tokens.spans[firsts[token]]) >> tokenize.SPAN_BITS) - 1)
+        faults.setdefault(int(file_of_token[token]), too_many_pairs(place))
     nodes = nodes[~np.isin(file_of_token[nodes[:, 1]], list(faults))]
     containers = nodes[nodes[:, 0] <= _SAVE_FRAME]
     parent, _ = _parents(containers)
@@ -170,6 +186,12 @@ def analyse(text: Text, dialect: Dialect, *, hint: bool = True) -> Structure:
         notices=explain_notices(text, tokens),
         faults=tuple(faults[f] for f in sorted(faults)),
     )
+
+
+def _behind(most: int, tokens: NDArray[np.int64], file_of_token: NDArray[np.int64]) -> list[int]:
+    """The first token of each file behind so many others, of some in the order of the text."""
+    begins = np.searchsorted(file_of_token[tokens], np.arange(int(file_of_token[-1]) + 2))
+    return [int(tokens[begin + most]) for begin, end in pairwise(begins.tolist()) if end - begin > most]
 
 
 def split(text: Text, dialect: Dialect) -> Tokens:
