@@ -171,15 +171,13 @@ def _files(name: str, manifest: dict[str, Any], there: set[str]) -> Iterator[str
 def files_below(folder: Path, on_error: Callable[[OSError], None] | None = None) -> set[str]:
     """The paths of all files below a folder, from there.
 
-    A link to a folder counts as a file: what it leads to is not below.
+    A link to a folder is no folder of the dataset, but a file: what is written there would be outside.
     """
-    skip = len(os.path.join(folder, ""))
-    found: list[str] = []
+    skip, found = len(os.path.join(folder, "")), set()
     for below, folders, names in os.walk(folder, onerror=on_error):
-        found += (os.path.join(below, name)[skip:] for name in names)
-        paths = (os.path.join(below, each) for each in folders)
-        found += (path[skip:] for path in paths if os.path.islink(path))
-    return set(found)
+        links = (name for name in folders if os.path.islink(os.path.join(below, name)))
+        found |= {os.path.join(below, name)[skip:] for name in (*names, *links)}
+    return found
 
 
 def written_by(path: str) -> int:
