@@ -25,8 +25,12 @@ BAD_FILES = {
         "is a tomogram set",
     ),
     "particles": (b"data_particles\nloop_\n_rlnTomoName\n_rlnCoordinateX\nb 1\n", 1, "is a particle set"),
-    "trajectories": (b"data_b\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n1 1 1\n", 1, "trajectory"),
-    "manifolds": (b"data_b\nloop_\n_rlnTomoManifoldType\n_rlnX\nsphere 1\n", 1, "is a manifold set"),
+    "trajectories": (
+        b"data_b/1\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n1 1 1\n",
+        1,
+        "trajectory",
+    ),
+    "manifolds": (b"data_manifolds\nloop_\n_rlnTomoManifoldType\n_rlnX\nsphere 1\n", 1, "is a manifold set"),
     "a gzip that is cut": (b"\x1f\x8b\x08\0\0\0", None, "damaged"),
 }
 

@@ -12,14 +12,16 @@ from .errors import errors_told
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
 
-_Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset to be, as it was given to plan.")]
+_Dataset = Annotated[
+    Path, typer.Argument(metavar="DATASET", readable=False, help="The dataset to be, as it was given to plan.")
+]
 
 
 def plan(
     source: Annotated[
         Path, typer.Argument(metavar="INPUT", readable=False, help="An optimisation set or a tomogram set.")
     ],
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="The folder to make.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", readable=False, help="The folder to make.")],
     parts: Annotated[int, typer.Option(min=1, metavar="N", help="How many parts, of like size.")],
     project: Annotated[Path | None, typer.Option(help="The project directory. Found by itself if not given.")] = None,
     partition_by: Annotated[

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem
 
+from ..errors import MissingFileError, Place
 from ..star.threads import cores
 from .manifest import SourceInfo
 
@@ -117,7 +118,13 @@ def _digest(file: str) -> str:
 
 
 def changed_since(sources: Sequence[SourceInfo], project: Path) -> list[str]:
-    """The paths of files that have another size or time than they had."""
+    """The paths of files that have another size or time than they had.
+
+    Raises
+    ------
+    MissingFileError
+        The system does not say of one.
+    """
     files = _files([source.path for source in sources], project)
     return [source.path for source, file in zip(sources, files, strict=True) if not _is_alike(source, file)]
 
@@ -125,9 +132,13 @@ def changed_since(sources: Sequence[SourceInfo], project: Path) -> list[str]:
 def _is_alike(source: SourceInfo, file: str) -> bool:
     try:
         status = os.stat(file)
-    except OSError:
-        # Nor could it be looked at then, where no time is known.
-        return not source.mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        if source.mtime_ns:
+            raise MissingFileError(f"cannot look at the file: {error.strerror}", place=Place(file)) from error
+        # Nor could it be looked at then.
+        return True
     # Of a pipe these say only when it was last written to.
     is_pipe = not stat.S_ISREG(status.st_mode)
     return is_pipe or (status.st_size == source.bytes and status.st_mtime_ns == source.mtime_ns)

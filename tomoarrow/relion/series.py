@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
@@ -115,24 +116,34 @@ class _Slab:
         #: Files whose block is empty.
         self.without_loop: list[int] = []
         #: The loops by their labels, both in the order of the files.
-        loops = np.array(self._loops_of([file.tomogram for file in files], faulty), np.int64)
+        names = [file.tomogram for file in files]
+        loops = np.array(self._loops_of(names, faulty), np.int64)
         groups = group_loops(self.structure, loops, found)
-        self.groups = {labels: own for labels, own in groups.items() if self._are_tilts(labels, own)}
+        series = {labels: self._series_of(labels, own, names) for labels, own in groups.items()}
+        self.groups = {labels: own for labels, own in series.items() if own}
 
-    def _are_tilts(self, labels: Sequence[str], loops: Sequence[int]) -> bool:
-        """Whether loops of some labels may be tilt series: a set may name itself as one, or its particles."""
+    def _series_of(self, labels: Sequence[str], loops: Sequence[int], names: Sequence[str]) -> Sequence[int]:
+        """Those of some loops of the same labels that are tilt series: a set may name itself as one, or its particles.
+
+        In a block that has the name of its tomogram a loop is one, whatever its labels.
+        """
         kind = other_than_tilts(labels)
-        if kind is not None:
-            self._found.errors += [
-                SchemaError(
-                    f"the file of a tilt series is a {kind}",
-                    place=self.structure.place_of_heading(int(self.structure.loop_container[loop])),
-                    expected="a loop with a row a tilt image",
-                    remedy="check which file the global table names for this tomogram",
-                )
-                for loop in loops
-            ]
-        return kind is None
+        if kind is None:
+            return loops
+        structure = self.structure
+        containers = structure.loop_container[np.array(loops)].tolist()
+        is_series = [structure.name(each) == names[int(structure.file[each])] for each in containers]
+        self._found.errors += [
+            SchemaError(
+                f"the file of a tilt series is a {kind}",
+                place=structure.place_of_heading(container),
+                expected="a loop with a row a tilt image",
+                remedy="check which file the global table names for this tomogram",
+            )
+            for container, is_own in zip(containers, is_series, strict=True)
+            if not is_own
+        ]
+        return list(compress(loops, is_series))
 
     def _loops_of(self, names: Sequence[str], skip: set[str]) -> list[int]:
         """The loop in the block of its tomogram, for each file that has one."""
