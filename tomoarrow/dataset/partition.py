@@ -56,6 +56,7 @@ def partition(
     part : int
         From 0.
     threads : int, optional
+        With one, the part takes one core and no more.
     progress : callable, optional
 
     Raises

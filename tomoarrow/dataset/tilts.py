@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -146,7 +146,7 @@ def leave_out(found: Findings) -> set[str]:
     return set(bad)
 
 
-def write_tilts(job: Job, staging: Path, progress: Progress | None, pool: ThreadPoolExecutor) -> Written:
+def write_tilts(job: Job, staging: Path, progress: Progress | None, pool: Executor) -> Written:
     """Write ``tilts/`` into a folder, with the threads of a pool.
 
     The columns are taken from the first slab. Where a later one does not fit, all files are looked through for
@@ -184,9 +184,7 @@ def tilt_fields(evidence: Mapping[str, int], options: Options) -> list[pa.Field]
     ]
 
 
-def _write(
-    job: Job, schema: TiltSchema | None, staging: Path, progress: Progress | None, pool: ThreadPoolExecutor
-) -> Written:
+def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progress | None, pool: Executor) -> Written:
     """Write ``tilts/`` with the columns of a schema, or of the first slab."""
     tomograms = tomogram_frame(job.table.table)
     read = partial(_read, job, schema, tomograms)

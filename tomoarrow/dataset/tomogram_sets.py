@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -28,6 +27,7 @@ from ..star.source import Held, Stream, hold, read_text
 from ..star.style import FileStyle
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
+from ..star.threads import workers
 from .contents import Progress
 from .join import TiltSchema, free_name
 from .layout import Part, write_table
@@ -212,7 +212,7 @@ def write_set(
 
     `optics`: what the optics table of the global file is called.
     """
-    with ThreadPoolExecutor(job.threads) as pool:
+    with workers(job.threads) as pool:
         tilts = write_tilts(job, staging, progress, pool)
         found.add(tilts.found)
         written.evidence = tilts.evidence
