@@ -133,3 +133,11 @@ def test_what_cannot_be_looked_at_is_not_missing(tmp_path: Path) -> None:
     assert (again.tomograms, again.tilts, again.rejects) == (2, 2, 1)
     with pytest.raises(ta.MissingFileError, match="cannot read the file: Too many levels"):
         ta.convert(star, tmp_path / "d", missing="skip", update=True)
+
+
+def test_a_missing_tomogram_may_have_a_name_that_no_block_can_have(tmp_path: Path) -> None:
+    text = b"data_global\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesStarFile\n'a b' gone.star\n"
+    (tmp_path / "x.star").write_bytes(text)
+    ta.convert(tmp_path / "x.star", tmp_path / "d", missing="skip")
+    ta.export(tmp_path / "d", tmp_path / "out")
+    assert [path.read_bytes() for path in (tmp_path / "out").rglob("*.star")] == [text]

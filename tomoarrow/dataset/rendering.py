@@ -325,7 +325,7 @@ def _render_series(plan: Plan) -> Iterator[Rendered]:
         for t in range(first, last):
             # A tomogram that was renamed keeps its file.
             kept = texts.get(names[t]) or (None if is_one_file else by_path.get(paths[t]))
-            if names[t] not in texts:
+            if names[t] not in texts and (kept is not None or plan.counts[t]):
                 check_name(names[t])
             index = plan.index[ends[t] - plan.counts[t] : ends[t]]
             leaves.append(Leaf(names[t], _full(kept, table.schema) if kept else None, index))
