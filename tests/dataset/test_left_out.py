@@ -120,6 +120,7 @@ def test_no_more_is_left_out_than_was_allowed(tmp_path: Path, most: int | None) 
 
 def test_what_cannot_be_looked_at_is_not_missing(tmp_path: Path) -> None:
     star = write_project(tmp_path / "p", {name: tilts(name, 2) for name in "ab"})
+    ta.convert(star, tmp_path / "e")
     series = tmp_path / "p" / "tilt_series" / "0.star"
     series.unlink()
     # Nobody can say what this is, as of a file in a folder that may not be looked into.
@@ -133,6 +134,15 @@ def test_what_cannot_be_looked_at_is_not_missing(tmp_path: Path) -> None:
     assert (again.tomograms, again.tilts, again.rejects) == (2, 2, 1)
     with pytest.raises(ta.MissingFileError, match="cannot read the file: Too many levels"):
         ta.convert(star, tmp_path / "d", missing="skip", update=True)
+    # The same of one that has come since.
+    series.unlink()
+    series.write_text(tilts("a", 2))
+    star.write_text(star.read_text() + "c tilt_series/2.star\n")
+    (series.parent / "2.star").symlink_to("2.star")
+    with pytest.raises(ta.MissingFileError, match="cannot read the file: Too many levels"):
+        ta.convert(star, tmp_path / "e", update=True)
+    more = ta.convert(star, tmp_path / "d", on_bad_file="skip", update=True)
+    assert (more.tomograms, more.tilts, more.rejects) == (3, 4, 1)
 
 
 def test_a_missing_tomogram_may_have_a_name_that_no_block_can_have(tmp_path: Path) -> None:

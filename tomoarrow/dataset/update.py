@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyarrow.fs import LocalFileSystem
 
 from ..errors import DatasetError, Place, raise_gathered
 from ..relion.series import SeriesFile, read_series, series_evidence
@@ -304,8 +305,10 @@ def _kept(old: Old, new: Series, was: NDArray[np.int64], seen: Survey) -> NDArra
 def _check_share(series: Sequence[SeriesFile], seen: Survey) -> None:
     sizes = seen.sources.column("bytes")
     at = pc.index_in(pa.array([each.path for each in series], pa.string()), value_set=seen.sources.column("path"))
-    others = (os.stat(each.file).st_size for each, row in zip(series, at.to_pylist(), strict=True) if row is None)
-    share = sum(sizes.take(at.drop_null()).to_pylist()) + sum(others)
+    # What cannot be looked at is told of by who reads it.
+    others = [each.file for each, row in zip(series, at.to_pylist(), strict=True) if row is None]
+    infos = LocalFileSystem().get_file_info(others)
+    share = sum(sizes.take(at.drop_null()).to_pylist()) + sum(info.size or 0 for info in infos)
     if share > max(_LEAST_BYTES, _MOST_CHANGED * pc.sum(sizes, min_count=0).as_py()):
         raise TakesAll
 
