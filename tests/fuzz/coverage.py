@@ -28,7 +28,8 @@ from tomoarrow.kernels import compare, digits, format, gather, numbers, rows, wa
 with atheris.instrument_imports(include=["tomoarrow.star", "tomoarrow.relion"]):
     import tomoarrow as ta
     from tomoarrow.star import grammar, structure
-    from tomoarrow.star.source import Text, lay_out
+    from tomoarrow.star.buffers import Text
+    from tomoarrow.star.source import lay_out
 
 from . import agree, mutate
 

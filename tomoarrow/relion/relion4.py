@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 
 from ..errors import Place, SchemaError
+from ..star.buffers import Text
 from ..star.columns import read_strings
-from ..star.source import Text
 from ..star.stack import block_begins
 from ..star.structure import Structure, analyse
 from ..star.tables import loop_cells

@@ -13,9 +13,10 @@ from itertools import compress
 import numpy as np
 
 from ..errors import Place, SchemaError, TomoarrowError
+from ..star.buffers import Text
 from ..star.faults import Notice
 from ..star.learn import learn_loops
-from ..star.source import Text, lay_out, read_slab
+from ..star.source import lay_out, read_slab
 from ..star.stack import Stack, group_loops, read_stack, stack_evidence
 from ..star.structure import Structure, analyse
 from ..star.tables import Findings, Options, read_loop

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..kernels import gather
 from .blocks import split_between
-from .source import PADDING, Stream
+from .buffers import PADDING
+from .source import Stream
 from .structure import Dialect
 
 #: Longer comments behind a row are no place to cut.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..errors import BlockNotFoundError, Place, SchemaError, UsageError
+from .buffers import Text
 from .faults import Notice
-from .source import Text
 
 if TYPE_CHECKING:
     from .structure import Dialect

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import Place, StarSyntaxError, raise_gathered
 from ..kernels import tokenize
 from . import grammar
-from .source import Text
+from .buffers import Text
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from ..kernels.tokenize import SPAN_MASK
+from .buffers import PADDING, Text, check_utf8
 from .cuts import (
     LONGEST_END,
     PIECE_BYTES,
@@ -31,7 +32,7 @@ from .cuts import (
 )
 from .faults import Notice
 from .limits import MOST_BLOCKS, MOST_PAIRS, too_many_blocks, too_many_pairs
-from .source import PADDING, Held, Source, Stream, Text, check_utf8, open_stream
+from .source import Held, Source, Stream, open_stream
 from .structure import Dialect, Structure, analyse
 
 T = TypeVar("T")

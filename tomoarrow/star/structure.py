@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import Place, StarSyntaxError
 from ..kernels import lalr, tokenize
 from . import grammar
+from .buffers import Text
 from .faults import Notice, Tokens, explain_fault, explain_notices, explain_order
 from .limits import (
     MOST_BLOCKS,
@@ -29,7 +30,6 @@ from .limits import (
     too_many_labels,
     too_many_pairs,
 )
-from .source import Text
 
 Dialect = Literal["relion", "star"]
 
