@@ -184,7 +184,7 @@ def _labels_of(kept: KeptText) -> set[str]:
     """The labels of a file's loops; of one that is kept as text, no more than whether it says so."""
     if kept.text.raw:
         return {SERIES_FILE} if SERIES_FILE in kept.text.raw else set()
-    return {label for loop in kept.text.style.loops for label in loop.style.labels}
+    return {*kept.text.style.labels}
 
 
 def _differing(

@@ -233,11 +233,10 @@ class KeptTable:
         if -1 in codes:
             raise KeyError("a text that is kept as it stands")
         styles = self.table.column("style").combine_chunks().dictionary
-        found = {}
-        for i, code in zip(there[first].tolist(), codes.tolist(), strict=True):
-            style = style_from_json(styles[code].as_py())
-            found[i] = tuple(label for loop in style.loops for label in loop.style.labels)
-        return found
+        return {
+            i: style_from_json(styles[code].as_py()).labels
+            for i, code in zip(there[first].tolist(), codes.tolist(), strict=True)
+        }
 
     def all_labels(self) -> list[tuple[str, ...]]:
         """The labels of the files, those that are alike once, in the order of the files; not of texts as they stand."""

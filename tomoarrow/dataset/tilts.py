@@ -259,7 +259,7 @@ def _without(series: Stack, is_bad: list[bool]) -> Stack:
     texts = [None if bad else text for bad, text in zip(is_bad, series.texts, strict=True)]
     if not any(text is not None and text.raw for text in texts):
         styles = {id(text.style): text.style for text in texts if text is not None}
-        labels = {label for style in styles.values() for loop in style.loops for label in loop.style.labels}
+        labels = {label for style in styles.values() for label in style.labels}
         table = table.select([name for name in table.column_names if name in labels])
     return replace(series, table=table, counts=np.where(is_bad, 0, series.counts), texts=texts)
 

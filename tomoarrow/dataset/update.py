@@ -317,7 +317,7 @@ def _labels(text: FileText | None) -> tuple[str, ...]:
     """The labels of a tilt series, in order."""
     if text is not None and text.raw:
         raise TakesAll
-    return () if text is None else tuple(label for loop in text.style.loops for label in loop.style.labels)
+    return () if text is None else text.style.labels
 
 
 def _check_columns(

@@ -258,6 +258,11 @@ class FileStyle:
         """The loops, in order."""
         return [item for block in self.blocks for item in block.items if isinstance(item, Loop)]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the loops, in order."""
+        return tuple(label for loop in self.loops for label in loop.style.labels)
+
 
 def joined(parts: Sequence[tuple[int, Departures]]) -> Departures:
     """The departures of tables that are written as one, given the row at which each begins, ascending."""
