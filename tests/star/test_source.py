@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tomoarrow import MissingFileError, StarSyntaxError, UsageError, read_star, read_table
-from tomoarrow.star.source import PADDING, lay_out
+from tomoarrow.star.source import PADDING, lay_out, read_slab
 
 TEXT = b"\ndata_x\n\nloop_ \n_rlnTomoName #1 \n_rlnVoltage #2 \nTS_01 300.0 \nTS_02 200.0 \n \n"
 EXPECTED = {"rlnTomoName": ["TS_01", "TS_02"], "rlnVoltage": [300.0, 200.0]}
@@ -101,6 +101,24 @@ def test_an_image_is_no_star_file() -> None:
 def test_no_files_make_an_empty_buffer() -> None:
     text, errors = lay_out([])
     assert (len(text.buffer), len(text.begins), len(text.ends), errors) == (0, 0, 0, [])
+
+
+@pytest.mark.parametrize("as_files", [False, True])
+def test_files_that_are_too_large_are_told_of_and_left_empty(tmp_path: Path, as_files: bool) -> None:
+    most = 60_000
+    files = {
+        "small": b"data_a",
+        "large": bytes([10] * (most + 1)),
+        "packed": gzip.compress(bytes([10] * most)),
+        "packed again": gzip.compress(b"data_b"),
+        "as large as may be": bytes([10] * most),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    paths = [str(tmp_path / name) for name in files]
+    text, errors = read_slab(paths, [*files], most) if as_files else lay_out([*files.items()], most)
+    assert (text.ends - text.begins).tolist() == [6, 0, most, 0, most]
+    assert [error.place.path for error in errors] == ["large", "packed again"]
 
 
 def test_files_in_one_buffer_are_apart() -> None:

@@ -185,7 +185,7 @@ def _describe_remote(path: Remote, dialect: Dialect) -> dict[str, Any]:
     try:
         (path / FILE_NAME).read_bytes()
     except OSError:
-        with origin_of(path, None) as origin:
+        with origin_of(path, None, all_as_files=True) as origin:
             found: dict[str, Any] = json.loads(origin.told(json.dumps(describe(str(origin.path), dialect))))
             return found
     return _describe_dataset(path)

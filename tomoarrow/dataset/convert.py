@@ -154,6 +154,7 @@ def convert(
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
         options = Options(LABELS, {}, on_bad_value)
         request = Request(path, again, origin.project, missing, on_bad_file, options, threads or cores(), allow_outside)
+        request = replace(request, series=origin.series)
         if isinstance(target, Path):
             stack.enter_context(told(target))
             staging = stack.enter_context(staged(target, force=force or update))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ..star.faults import Notice
 from ..star.reader import read_star
 from ..star.source import Held, Stream, reads_again
 from ..star.tables import Findings, Options
+from .pack import Copied
 from .plain import StarFile
 from .tilts import Job
 from .tomogram_sets import OnBadFile, OnMissing, check_partition, home_of, prepare
@@ -56,6 +58,8 @@ class Request:
     threads : int
     allow_outside : bool
         Whether files may be read that lie outside of the project.
+    series : mapping of str to Copied, or None
+        The tilt-series files that are there, by their paths, where they are not files of this machine.
     """
 
     path: Path
@@ -66,6 +70,7 @@ class Request:
     options: Options
     threads: int
     allow_outside: bool = False
+    series: Mapping[str, Copied] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,14 @@ def find_members(request: Request, found: Findings) -> Members:
         return _of_optimisation_set(request, found)
     if kind in _TOMOGRAM_SETS:
         job = prepare(
-            given, kind, request.project, options, request.missing, found, allow_outside=request.allow_outside
+            given,
+            kind,
+            request.project,
+            options,
+            request.missing,
+            found,
+            allow_outside=request.allow_outside,
+            copies=request.series,
         )
         job = replace(job, on_bad_file=request.on_bad_file)
         named = replace(job.file, name=name_in(job.project.directory, path))
@@ -161,6 +173,7 @@ def _of_optimisation_set(request: Request, found: Findings) -> Members:
                 missing,
                 found,
                 allow_outside=request.allow_outside,
+                copies=request.series,
             )
             job = replace(job, on_bad_file=request.on_bad_file)
     except MissingFileError as error:

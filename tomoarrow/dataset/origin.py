@@ -1,13 +1,14 @@
 """Where a conversion reads from: a folder, or a copy of what it needs of a project in an object store.
 
-What is copied is what the STAR files name, nothing else; whatever is told of the copy is told by its URLs.
+What is copied is what the STAR files name, nothing else; whatever is told of the copy is told by its URLs. The files
+of tilt series, which are thousands, are kept in one file.
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,12 @@ from ..relion.optimisation_set import TOMOGRAMS_FILE, optimisation_set
 from ..relion.tomogram_set import global_table
 from ..star.reader import read_star
 from ..star.tables import Findings
+from .pack import Copied, Pack, new_pack
 from .paths import inside, told
-from .stores import Remote, at_once, place_of
+from .stores import Entry, Remote, at_once, place_of
+
+#: What keeps an object: given its key and what it is, in pieces.
+_Keep = Callable[[str, Entry, Iterator[bytes]], None]
 
 #: So many of the files that a project names are looked for before all are fetched.
 _PROBES = 8
@@ -40,6 +45,8 @@ class Origin:
         How it was found, if it was in a store.
     copy, root : str
         The folder that is a copy, and of what; empty where there is none.
+    series : mapping of str to Copied, or None
+        The files of tilt series that are there, by their paths, where they are not files of this machine.
     """
 
     path: Path
@@ -47,6 +54,7 @@ class Origin:
     how: str = ""
     copy: str = ""
     root: str = ""
+    series: Mapping[str, Copied] | None = None
 
     def told(self, text: str) -> str:
         """A text with the URLs of what was copied."""
@@ -77,13 +85,17 @@ class Origin:
 
 
 @contextmanager
-def origin_of(source: str | os.PathLike[str], project: str | os.PathLike[str] | None) -> Iterator[Origin]:
+def origin_of(
+    source: str | os.PathLike[str], project: str | os.PathLike[str] | None, *, all_as_files: bool = False
+) -> Iterator[Origin]:
     """A STAR file and, if it is in a store, a copy of all that it names, which is gone when the block ends.
 
     Parameters
     ----------
     source, project : path or URL
         In a store, the project directory is the nearest folder above the file from which all that it names is there.
+    all_as_files : bool
+        Whether tilt series are copied to files as well, which takes longer.
 
     Raises
     ------
@@ -104,11 +116,11 @@ def origin_of(source: str | os.PathLike[str], project: str | os.PathLike[str] | 
             f"the project directory {home} is not above {file}",
             expected="a URL that the one of the STAR file begins with",
         )
-    with TemporaryDirectory(prefix="tomoarrow-") as name:
+    with TemporaryDirectory(prefix="tomoarrow-") as name, new_pack() as pack:
         copy = Path(name).resolve()
         origin = Origin(copy / file.key, None, copy=str(copy), root=file.root)
         try:
-            yield _copied(origin, file, home)
+            yield _copied(origin, file, home, None if all_as_files else pack)
         except TomoarrowError as error:
             origin.name(error)
             raise
@@ -118,41 +130,53 @@ def origin_of(source: str | os.PathLike[str], project: str | os.PathLike[str] | 
 def copied(home: Remote, paths: Sequence[str]) -> Iterator[Path]:
     """A folder with the files of a project at some paths; not those that are not there."""
     with TemporaryDirectory(prefix="tomoarrow-") as folder:
-        keys = {path: (home / str(inside(path))).key for path in paths}
-        _fetch(home, Path(folder), list(keys.values()))
+        keys = [(home / str(inside(path))).key for path in paths]
+        _fetch(home, keys, _into(Path(folder)))
         yield Path(folder) / home.key
 
 
-def _copied(origin: Origin, file: Remote, home: Remote | None) -> Origin:
+def _copied(origin: Origin, file: Remote, home: Remote | None, pack: Pack | None) -> Origin:
     """Copy a file and all that it names, and find its project."""
-    if _fetch(file, Path(origin.copy), [file.key]):
+    copy = Path(origin.copy)
+    into = _into(copy)
+    if _fetch(file, [file.key], into):
         raise MissingFileError("the file is not there", place=Place(str(file)), remedy="check the URL")
+    candidates = file.parents if home is None else [home]
+    how = "above the STAR file" if home is None else "given"
     kind = kind_of(origin.path)
     if kind == "tomogram set":
-        names = _series(origin.path)
+        series = _series(origin.path)
+        found = _find(candidates, series, into if pack is None else pack.add)
     elif kind == "optimisation set":
         sets = optimisation_set(str(origin.path), read_star(origin.path, labels=LABELS)).members
-        names = list(sets.values())
+        _check_inside(origin.path, [*sets.values()])
+        found = _find(candidates, [*sets.values()], into)
+        tomograms = copy / found.key / sets.get(TOMOGRAMS_FILE, "")
+        is_set = tomograms.is_file() and kind_of(tomograms) == "tomogram set"
+        series = _series(tomograms) if is_set else []
+        _fetch(found, [_key(found, path) for path in series], into if pack is None else pack.add)
     else:
-        return origin if home is None else replace(origin, project=Path(origin.copy) / home.key, how="given")
-    _check_inside(origin.path, names)
-    candidates = file.parents if home is None else [home]
-    found = _find(Path(origin.copy), candidates, names)
-    project = Path(origin.copy) / found.key
+        return origin if home is None else replace(origin, project=copy / home.key, how=how)
+    project = copy / found.key
     project.mkdir(parents=True, exist_ok=True)
-    if kind == "optimisation set" and TOMOGRAMS_FILE in sets:
-        tomograms = project / sets[TOMOGRAMS_FILE]
-        if tomograms.exists() and kind_of(tomograms) == "tomogram set":
-            names = _series(tomograms)
-            _check_inside(tomograms, names)
-            _fetch(found, Path(origin.copy), [(found / name).key for name in names])
-    return replace(origin, project=project, how="above the STAR file" if home is None else "given")
+    if pack is None:
+        return replace(origin, project=project, how=how)
+    there = pack.copies()
+    held = {path: there[key] for path in series if (key := _key(found, path)) in there}
+    return replace(origin, project=project, how=how, series=held)
+
+
+def _key(project: Remote, path: str) -> str:
+    """The key of a file of a project."""
+    return (project / posixpath.normpath(path)).key
 
 
 def _series(path: Path) -> list[str]:
     """The tilt-series files that a tomogram set names."""
     table = global_table(path, read_star(path, labels=LABELS, on_bad_value="null"))
-    return [name for name in table.paths if name]
+    names = [name for name in table.paths if name]
+    _check_inside(path, names)
+    return names
 
 
 def _check_inside(path: Path, names: Sequence[str]) -> None:
@@ -169,52 +193,57 @@ def _check_inside(path: Path, names: Sequence[str]) -> None:
     raise_gathered(errors, "{n} paths lead out of the project:")
 
 
-def _find(copy: Path, candidates: Sequence[Remote], names: Sequence[str]) -> Remote:
+def _find(candidates: Sequence[Remote], paths: Sequence[str], keep: _Keep) -> Remote:
     """The first folder from which all files are there, else the one from which most are; they are copied."""
-    probes = names[:: -(-len(names) // _PROBES)] if names else []
-    best, least = candidates[0], len(names) + 1
+    probes = paths[:: -(-len(paths) // _PROBES)] if paths else []
+    best, least = candidates[0], len(paths) + 1
     for candidate in candidates:
-        keys = [(candidate / posixpath.normpath(name)).key for name in names]
-        looked = [(candidate / posixpath.normpath(name)).key for name in probes]
         # A few of them tell most folders from the right one.
-        if len(_fetch(candidate, copy, looked)) < len(looked):
-            _fetch(candidate, copy, [key for key in keys if key not in looked])
-        missing = sum(not (copy / key).is_file() for key in keys)
-        if missing < least:
-            best, least = candidate, missing
-        if not missing:
+        looked = dict.fromkeys(_key(candidate, path) for path in probes)
+        absent = _fetch(candidate, [*looked], keep)
+        others = dict.fromkeys(key for path in paths if (key := _key(candidate, path)) not in looked)
+        absent += _fetch(candidate, [*others], keep) if len(absent) < len(looked) else [*others]
+        if len(absent) < least:
+            best, least = candidate, len(absent)
+        if not absent:
             break
     return best
 
 
-def _fetch(place: Remote, copy: Path, keys: Sequence[str]) -> list[str]:
-    """Copy objects of a store to the same paths below a folder; return the keys of those that are not there.
+def _into(copy: Path) -> _Keep:
+    """What keeps objects at the same paths below a folder."""
 
-    Raises
-    ------
-    MissingFileError
-        Some cannot be read, for another reason.
-    """
-    with told(copy):
-        for folder in {os.path.dirname(copy / key) for key in keys}:
-            os.makedirs(folder, exist_ok=True)
-    results = at_once(lambda key: _fetch_one(place, copy, key), keys)
-    raise_gathered([each for each in results if isinstance(each, TomoarrowError)], "{n} objects cannot be read:")
-    return [each for each in results if isinstance(each, str)]
-
-
-def _fetch_one(place: Remote, copy: Path, key: str) -> TomoarrowError | str | None:
-    """Copy one object; return its key where it is not there, and what is wrong with it where it cannot be read."""
-    path = copy / key
-    try:
-        entry, pieces = place.store.get(key)
+    def keep(key: str, entry: Entry, pieces: Iterator[bytes]) -> None:
+        path = copy / key
         with told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("wb")
         with file:
             for piece in pieces:
                 with told(path):
                     file.write(piece)
         os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+
+    return keep
+
+
+def _fetch(place: Remote, keys: Sequence[str], keep: _Keep) -> list[str]:
+    """Keep objects of a store; return the keys of those that are not there.
+
+    Raises
+    ------
+    MissingFileError
+        Some cannot be read, for another reason.
+    """
+    results = at_once(lambda key: _fetch_one(place, key, keep), keys)
+    raise_gathered([each for each in results if isinstance(each, TomoarrowError)], "{n} objects cannot be read:")
+    return [each for each in results if isinstance(each, str)]
+
+
+def _fetch_one(place: Remote, key: str, keep: _Keep) -> TomoarrowError | str | None:
+    """Keep one object; return its key where it is not there, and what is wrong with it where it cannot be read."""
+    try:
+        keep(key, *place.store.get(key))
     except FileNotFoundError:
         return key
     except OSError as error:

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -332,7 +332,8 @@ class _Other:
 
     def get(self, key: str) -> tuple[Entry, Iterator[bytes]]:
         path = self._path(key)
-        return _described(self._files.info(path)), iter([self._files.cat_file(path)])
+        data = self._files.cat_file(path)
+        return replace(_described(self._files.info(path)), bytes=len(data)), iter([data])
 
     def range(self, key: str, begin: int, end: int) -> bytes:
         return bytes(self._files.cat_file(self._path(key), start=begin, end=end))

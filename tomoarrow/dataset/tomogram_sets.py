@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -32,6 +32,7 @@ from .contents import Progress
 from .join import TiltSchema, free_name
 from .layout import Part, write_table
 from .manifest import SourceInfo, TableInfo, column_infos
+from .pack import Copied
 from .plain import StarFile, Written
 from .sources import source_info
 from .texts import KeptText
@@ -54,8 +55,12 @@ def prepare(
     found: Findings,
     *,
     allow_outside: bool,
+    copies: Mapping[str, Copied] | None = None,
 ) -> Job:
-    """Take the global table, find the project and the tilt series."""
+    """Take the global table, find the project and the tilt series.
+
+    `copies`: the tilt-series files that are there, by their paths, where they are not files of this machine.
+    """
     assert not isinstance(file.source, Stream)
     source = source_info(os.path.abspath(file.path), file.path)
     held = hold(file.source)
@@ -63,8 +68,12 @@ def prepare(
     if kind == "tomogram set":
         document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
         table = global_table(file.path, document)
-        home = find_project(file.path, table.paths, project, allow_outside=allow_outside)
-        files = _series_files(table, home)
+        if project is None or copies is None:
+            home = find_project(file.path, table.paths, project, allow_outside=allow_outside)
+        else:
+            absent_rows = tuple(row for row, path in enumerate(table.paths) if path not in copies)
+            home = Project(project, "given", absent_rows, (project,))
+        files = _series_files(table, home, copies or {})
         outside = [outside_error(_place(file.path, table, row), home.directory) for row in home.outside]
         absent = [_absent(file.path, table, home, row) for row in home.missing]
         head = None
@@ -82,7 +91,8 @@ def prepare(
     raise_gathered(
         [*outside, *(absent if missing == "error" else [])], f"{{n}} of the {len(table.names)} {what} are {where}"
     )
-    return _job(file, table, home, options, files, absent, [replace(source, sha256=text.digest(0))], head, found)
+    sources = [replace(source, sha256=text.digest(0))]
+    return _job(file, table, home, options, files, absent, sources, head, found, copies or {})
 
 
 def prepare_rows(file: StarFile, directory: Path, options: Options, missing: OnMissing, rows: pa.Table) -> Job:
@@ -100,7 +110,7 @@ def prepare_rows(file: StarFile, directory: Path, options: Options, missing: OnM
     errors = [_absent(file.path, table, home, row) for row in home.missing]
     if missing == "error":
         raise_gathered(errors, f"{{n}} of the {len(names)} tilt-series files are not there:")
-    return _job(file, table, home, options, _series_files(table, home), errors, [], None, Findings())
+    return _job(file, table, home, options, _series_files(table, home, {}), errors, [], None, Findings(), {})
 
 
 def _job(
@@ -113,6 +123,7 @@ def _job(
     sources: list[SourceInfo],
     head: bytes | None,
     found: Findings,
+    copies: Mapping[str, Copied],
 ) -> Job:
     """The work on the tilt series that are there."""
     found.notices += table.document.warnings
@@ -125,14 +136,16 @@ def _job(
         found.rejects.append(Reject(place, SERIES_FILE, error.place.text, error.problem, row))
     there = [series for series in files if series is not None]
     if head is None:
-        of_series = [_series_info(series) for series in there]
+        of_series = [_series_info(series, copies.get(series.path)) for series in there]
         sources, sizes = sources + of_series, [source.bytes for source in of_series]
     else:
         sizes = [len(series.part or b"") for series in there]
     return Job(file, table, home, options, None, 1, present, there, sizes, sources, head)
 
 
-def _series_info(series: SeriesFile) -> SourceInfo:
+def _series_info(series: SeriesFile, copy: Copied | None) -> SourceInfo:
+    if copy is not None:
+        return SourceInfo(series.path, len(copy.data), copy.mtime_ns)
     try:
         return source_info(series.path, series.file)
     except OSError:
@@ -147,12 +160,14 @@ def home_of(file: StarFile, project: Path | None) -> Project:
     return Project(Path(os.path.abspath(file.path)).parent, "the folder of the file", (), ())
 
 
-def _series_files(table: GlobalTable, home: Project) -> list[SeriesFile | None]:
+def _series_files(table: GlobalTable, home: Project, copies: Mapping[str, Copied]) -> list[SeriesFile | None]:
     """The tilt-series file of each tomogram; None where it is not there."""
     directory = os.fspath(home.directory)
     missing = {*home.missing, *home.outside}
     return [
-        None if row in missing else SeriesFile(name, path, os.path.join(directory, path))
+        None
+        if row in missing
+        else SeriesFile(name, path, os.path.join(directory, path), copies[path].data if path in copies else None)
         for row, (name, path) in enumerate(zip(table.names, table.paths, strict=True))
     ]
 

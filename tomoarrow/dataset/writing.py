@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -21,7 +21,7 @@ from ..star.document import Reject
 from ..star.source import Held, reads_again
 from ..star.tables import Findings, Options
 from .contents import Contents, Progress
-from .manifest import TableInfo
+from .manifest import SourceInfo, TableInfo
 from .members import Members
 from .particles import OPTICS, Particles
 from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
@@ -75,7 +75,16 @@ def write_members(
     tables = written.tables | {"star": star, SOURCES: write_sources(table, staging)}
     series = [] if members.job is None else [file.path for file in members.job.files]
     home, how = members.project.directory, members.project.how
-    return Contents(kind, home, how, tables, table, absent, series, changed_since(sources, home))
+    changed = changed_since(_not_held(sources, members.job), home)
+    return Contents(kind, home, how, tables, table, absent, series, changed)
+
+
+def _not_held(sources: Sequence[SourceInfo], job: Job | None) -> Sequence[SourceInfo]:
+    """The sources that are files of this machine: what is held of a store does not change."""
+    if job is None or job.head is not None:
+        return sources
+    held = {file.path for file in job.files if file.part is not None}
+    return [source for source in sources if source.path not in held]
 
 
 def _digest(file: StarFile) -> str:

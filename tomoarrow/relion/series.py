@@ -37,7 +37,7 @@ class SeriesFile:
     file : str
         Where it is. (A plain string: objects of pathlib cost more than reading a small file.)
     part : bytes-like or None
-        Its text, where it is a part of the file.
+        Its text, where it is a part of the file, or is held already.
     first_line : int
         The number of the first line of that part.
     """
@@ -94,7 +94,7 @@ def text_of_series(data: bytes, tomogram: str, options: Options) -> FileText:
 def _read_slab(files: Sequence[SeriesFile], found: Findings) -> _Slab:
     parts = [(file.path, bytes(file.part)) for file in files if file.part is not None]
     if parts:
-        text, errors = lay_out(parts)
+        text, errors = lay_out(parts, MOST_HELD)
         text = replace(text, first_lines=tuple(file.first_line for file in files))
     else:
         text, errors = read_slab([file.file for file in files], [file.path for file in files], MOST_HELD)

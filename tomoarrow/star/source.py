@@ -179,14 +179,17 @@ def _too_large(name: str, size: int, most: int) -> StarSyntaxError:
 def lay_out(files: Sequence[tuple[str, bytes]], most: int | None = None) -> tuple[Text, list[TomoarrowError]]:
     """Lay files, as (name, bytes), into one padded buffer; see `read_slab` for what is returned.
 
-    `most`: how many bytes the compressed ones may unpack to, all together.
+    `most`: how many bytes each may have, and the compressed ones may unpack to, all together.
     """
     errors: list[TomoarrowError] = []
     contents = []
+    left = most
     for name, data in files:
         try:
-            unpacked = _decompress(name, data, most)
-            most = most if most is None or unpacked is data else most - len(unpacked)
+            if most is not None and len(data) > most:
+                raise _too_large(name, len(data), most)
+            unpacked = _decompress(name, data, left)
+            left = left if left is None or unpacked is data else left - len(unpacked)
             contents.append(unpacked)
         except TomoarrowError as error:
             errors.append(error)

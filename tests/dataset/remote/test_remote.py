@@ -1,5 +1,6 @@
 """A project in an object store becomes a dataset, in a store or in a folder, and STAR files again."""
 
+import gzip
 import json
 import sys
 from pathlib import Path
@@ -133,6 +134,39 @@ def test_a_file_that_is_no_star_file_is_told_of_by_its_url(bucket: Bucket, tmp_p
     assert absent.value.place.path == bucket.url("p/none.star")
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("plain", tilts("TS_1", 3).encode()),
+        ("gzip", gzip.compress(tilts("TS_1", 3).encode())),
+        ("empty", b""),
+        ("cut", gzip.compress(tilts("TS_1", 3).encode())[:40]),
+        ("latin1", tilts("TS_1", 3).encode() + b"# caf\xe9\n"),
+        ("ragged", tilts("TS_1", 3).encode() + b"1 2 3\n"),
+        ("another block", tilts("TS_9", 3).encode()),
+        ("no text", b"\0" * 1000),
+        ("a set", b"data_\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesStarFile\nA a.star\n"),
+    ],
+)
+def test_a_tilt_series_in_a_store_is_read_or_refused_as_a_file_is(
+    bucket: Bucket, tmp_path: Path, name: str, data: bytes
+) -> None:
+    star = write_project(tmp_path / "p", {f"TS_{n}": tilts(f"TS_{n}", 3) for n in range(3)})
+    (tmp_path / "p/tilt_series/1.star").write_bytes(data)
+    bucket.put_folder(tmp_path / "p", "p")
+
+    def outcome(source: Path | str, where: str) -> object:
+        try:
+            report = ta.convert(source, tmp_path / f"{name}-{where}")
+        except ta.TomoarrowError as error:
+            return type(error), str(error).replace(bucket.url("p"), str(tmp_path / "p"))
+        dataset = ta.Dataset(tmp_path / f"{name}-{where}")
+        tables = {table: dataset[table].collect().to_dicts() for table in ("tilts", "tomograms")}
+        return tables, [(s.path, s.bytes, s.sha256) for s in dataset.sources[1:]], report.warnings
+
+    assert outcome(bucket.url("p/tomograms.star"), "remote") == outcome(star, "local")
+
+
 @pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "tilt_series/../../x.star"])
 def test_no_path_leads_out_of_the_project(bucket: Bucket, tmp_path: Path, path: str) -> None:
     star = write_project(tmp_path / "p", {"TS_1": tilts("TS_1", 2)})
@@ -218,6 +252,7 @@ def test_the_commands_take_urls(bucket: Bucket, small_project: Example, tmp_path
     assert json.loads(run("inspect", ds, "--json"))["input"] == url
     described = json.loads(run("inspect", url, "--json"))
     assert (described["path"], described["what"]) == (url, "tomogram set")
+    assert [(each["count"], each["missing"]) for each in described["sets"][0]["refers"]] == [(7, 0)]
 
 
 def test_what_is_no_dataset_is_told_of_by_its_url(bucket: Bucket) -> None:
