@@ -248,7 +248,8 @@ def _fetch_one(place: Remote, key: str, keep: _Keep) -> TomoarrowError | str | N
         return key
     except OSError as error:
         url = Place(f"{place.root}/{key}")
-        return MissingFileError(f"the object cannot be read: {error}", place=url, remedy="try again")
+        remedy = "check the credentials and the connection, and try again"
+        return MissingFileError(f"the object cannot be read: {error}", place=url, remedy=remedy)
     except TomoarrowError as error:
         return error
     return None

@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ..errors import UsageError
+from .signing import s3_options
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -35,6 +36,9 @@ _WITHOUT_USER = ("s3", "s3a", "gs", "gcs", "http", "https")
 
 #: So many requests are in flight at a time.
 IN_FLIGHT = 192
+
+#: Where a machine in a cloud asks for its role, when no other credentials are found.
+_ROLES = "169.254.169.254"
 
 #: An answer that stands still for so long is asked for again.
 _STILL_S = 30
@@ -211,8 +215,9 @@ def _native(root: str) -> Store:
         "pool_max_idle_per_host": str(IN_FLIGHT),
     }
     retries: Any = {"max_retries": 10, "retry_timeout": timedelta(seconds=_RETRY_S)}
+    own = s3_options() if root.startswith("s3:") else {}
     with _told():
-        return _Native(obstore.store.from_url(root, client_options=options, retry_config=retries))
+        return _Native(obstore.store.from_url(root, client_options=options, retry_config=retries, **own))
 
 
 def _other(scheme: str, host: str) -> Store:
@@ -312,6 +317,8 @@ def _told() -> Iterator[None]:
             raise FileExistsError(message) from None
         if kind == "NotFoundError":
             raise FileNotFoundError(message) from None
+        if _ROLES in message:
+            raise PermissionError("no credentials were found, and this machine has no role") from None
         raise OSError(message) from None
 
 

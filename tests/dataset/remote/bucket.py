@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import http.server
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,6 +32,8 @@ class Bucket:
     name: str
     endpoint: str
     asked: list[tuple[str, str]] = field(default_factory=list)
+    #: Whose keys the requests were signed with.
+    signed_by: set[str] = field(default_factory=set)
     #: What goes wrong with a request, given its method, its path, and how often that was asked for before.
     fault: Callable[[str, str, int], Fault | None] = lambda *_: None
 
@@ -75,6 +78,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         method, path = self.command, self.path
         fault = self.bucket.fault(method, path, self.bucket.asked.count((method, path)))
         self.bucket.asked.append((method, path))
+        self.bucket.signed_by.update(re.findall(r"Credential=(\w+)/", self.headers.get("Authorization") or ""))
         if fault == "slow":
             time.sleep(1.5)
         if fault == "busy":
