@@ -117,6 +117,17 @@ def test_what_is_not_done_is_named(tmp_path: Path) -> None:
             work(tmp_path / "d")
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_step_takes_fewer_than_one_thread(tmp_path: Path, threads: int) -> None:
+    made = make_project(tmp_path / "p", tomograms=2, tilts=2, particles=2)
+    ta.plan(made.optimisation_set_star, tmp_path / "d", parts=1)
+    with pytest.raises(ta.UsageError, match=f"threads={threads}"):
+        ta.partition(tmp_path / "d", 0, threads=threads)
+    ta.partition(tmp_path / "d", 0)
+    with pytest.raises(ta.UsageError, match=f"threads={threads}"):
+        ta.finalise(tmp_path / "d", threads=threads)
+
+
 def test_what_changes_after_it_was_done_is_done_again(tmp_path: Path) -> None:
     made = make_project(tmp_path / "p", tomograms=4, tilts=2)
     ta.plan(made.tomograms_star, tmp_path / "d", parts=2)

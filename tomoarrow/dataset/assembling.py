@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, Place
 from ..relion.labels import LABELS
 from ..star.tables import Findings, Options
-from ..star.threads import cores
+from ..star.threads import threads_for
 from .contents import Progress
 from .join import TiltSchema, tilt_schema
 from .layout import Part, PartWriter, write_table
@@ -66,6 +66,7 @@ def finalise(
         As for `convert`.
     """
     started = time.perf_counter()
+    n_threads = threads_for(threads)
     plan = read_plan(dataset)
     target = Path(plan.dataset)
     with told(target), staged(target, force=plan.force or _is_finalised(plan)) as staging:
@@ -82,7 +83,7 @@ def finalise(
             plan.asked["missing"],
             plan.asked["on_bad_file"],
             options,
-            threads or cores(),
+            n_threads,
             plan.asked["allow_outside"],
         )
         members = check_members(find_members(request, found), plan.asked["partition_by"])

@@ -16,7 +16,7 @@ from ..relion.tomogram_set import MOST_HELD
 from ..star.faults import refuse
 from ..star.source import held_or_open, reads_again
 from ..star.tables import OnBadValue, Options
-from ..star.threads import cores
+from ..star.threads import threads_for
 from .cluster import convert_with
 from .contents import Progress
 from .making import Made, Work, all_anew, check_rejects, manifest_for, renewed, report_of
@@ -112,14 +112,13 @@ def convert(
     check_choice("missing", missing, get_args(OnMissing))
     check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
     check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads={threads}", expected="1 or more")
+    n_threads = threads_for(threads)
     if not isinstance(source, str | os.PathLike):
         alone = {"project": project is not None, "update": update, "strict": strict, "client": client is not None}
         _check_for_many(alone, dataset, name_by)
         options = Options(LABELS, {}, on_bad_value)
         requests = [
-            Request(Path(each), Path(each), None, missing, on_bad_file, options, threads or cores(), allow_outside)
+            Request(Path(each), Path(each), None, missing, on_bad_file, options, n_threads, allow_outside)
             for each in source
         ]
         report = _convert_many(requests, dataset, partition_by, name_by, max_rejects, progress, force=force)
@@ -153,7 +152,7 @@ def convert(
         path = origin.path
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
         options = Options(LABELS, {}, on_bad_value)
-        request = Request(path, again, origin.project, missing, on_bad_file, options, threads or cores(), allow_outside)
+        request = Request(path, again, origin.project, missing, on_bad_file, options, n_threads, allow_outside)
         request = replace(request, series=origin.series)
         if isinstance(target, Path):
             stack.enter_context(told(target))

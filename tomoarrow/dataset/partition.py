@@ -13,7 +13,7 @@ from ..errors import DatasetError, Place, UsageError
 from ..relion.labels import LABELS
 from ..star.source import read_text
 from ..star.tables import Findings, Options
-from ..star.threads import cores
+from ..star.threads import threads_for
 from .contents import Contents, Progress
 from .lock import Busy
 from .making import Made, manifest_for, report_of
@@ -68,13 +68,12 @@ def partition(
     TomoarrowError
         As for `convert`.
     """
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads={threads}", expected="1 or more")
     started = time.perf_counter()
+    n_threads = threads_for(threads)
     plan = read_plan(dataset)
     if not 0 <= part < plan.parts:
         raise UsageError(f"there is no part {part}", expected=f"one from 0 to {plan.parts - 1}")
-    snapshot = convert_part(plan, part, plan.evidence, threads or cores(), progress)
+    snapshot = convert_part(plan, part, plan.evidence, n_threads, progress)
     sources = sources_table(snapshot)
     contents = Contents(snapshot.manifest["kind"], Path(plan.project), "as planned", {}, sources)
     manifest = manifest_of(snapshot.manifest)

@@ -16,7 +16,7 @@ from .faults import merged, refuse
 from .source import Held, Source, hold, reads_again
 from .structure import Dialect
 from .tables import Findings, OnBadValue, Options, told
-from .threads import cores
+from .threads import threads_for
 
 
 def read_table(
@@ -106,11 +106,9 @@ def new_request(
     """What the public functions are asked for, checked; parameters are those of `read_table`."""
     check_choice("dialect", dialect, get_args(Dialect))
     check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads={threads}", expected="1 or more")
     chosen = (columns,) if isinstance(columns, str) else None if columns is None else tuple(columns)
     options = Options(labels or {}, {}, on_bad_value)
-    request = Request(source, block, dialect, chosen, strict, options, threads or cores())
+    request = Request(source, block, dialect, chosen, strict, options, threads_for(threads))
     return request if not isinstance(block, int) or block >= 0 else replace(request, block=_from_end(request, block))
 
 

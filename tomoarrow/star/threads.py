@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from ..errors import UsageError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -15,6 +17,19 @@ R = TypeVar("R")
 def cores() -> int:
     """How many cores this process may use: a job on a cluster has fewer than its node."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_for(threads: int | None) -> int:
+    """How many threads to work with: as many as were asked for, or one for each core.
+
+    Raises
+    ------
+    UsageError
+        They are fewer than one.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads={threads}", expected="1 or more")
+    return threads or cores()
 
 
 class _ThisThread(Executor):

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 
-from ..errors import SchemaError, UsageError, check_choice
+from ..errors import SchemaError, check_choice
 from .blocks import learn_blocks
 from .columns import Label
 from .convention import as_labelled, check_labels, check_name, departing_from_relion, pair_as_labelled
@@ -35,6 +35,7 @@ from .sink import Target, open_sink
 from .structure import analyse
 from .style import BlockStyle, Loop, Pair
 from .tables import Findings, read_loop
+from .threads import threads_for
 
 #: For more values, what departs from RELION is counted while they are written.
 _MANY_VALUES = 1 << 20
@@ -99,8 +100,7 @@ def write_star(
     """
     if style is not None:
         check_choice("style", style, get_args(StyleName))
-    if threads < 1:
-        raise UsageError(f"threads={threads}", expected="1 or more")
+    threads = threads_for(threads)
     document = as_document(content)
     notices: list[Notice] = []
     size = 0
