@@ -73,6 +73,18 @@ def test_errors_are_those_of_one_process_and_nothing_is_left(tmp_path: Path, cli
     assert os.listdir(tmp_path) == ["p"]
 
 
+def test_the_report_tells_how_long_all_of_it_took(tmp_path: Path, client: Client) -> None:
+    made = make_project(tmp_path / "p", tomograms=5, tilts=2)
+    begun, until = time.perf_counter(), 0.0
+
+    def progress(_done: int, _total: int) -> None:
+        nonlocal until
+        until = time.perf_counter() - begun
+
+    report = ta.convert(made.tomograms_star, tmp_path / "d", client=client, progress=progress)
+    assert report.seconds >= until - 0.01 > 0
+
+
 def test_a_worker_that_is_killed_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tomoarrow.dataset.cluster._LEAST_SERIES", 100)
     made = make_project(tmp_path / "p", tomograms=1500, tilts=20)

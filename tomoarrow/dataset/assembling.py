@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -16,15 +16,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place
-from ..relion.labels import LABELS
-from ..star.tables import Findings, Options
+from ..star.tables import Findings
 from ..star.threads import threads_for
 from .contents import Progress
 from .join import TiltSchema, tilt_schema
 from .layout import Part, PartWriter, write_table
 from .making import Made, check_rejects, manifest_for, report_of
 from .manifest import FILE_NAME, read_manifest
-from .members import Request, check_members, find_members
+from .members import Request, find_members
 from .noticed import by_series, read_notices, read_rejects
 from .partition import check_global, check_unchanged, convert_part, finished
 from .paths import told
@@ -75,18 +74,8 @@ def finalise(
         check_global(plan)
         snapshots = _all_parts(plan)
         read_ns, found = min(each.manifest["read_ns"] for each in snapshots), Findings()
-        options = Options(LABELS, {}, plan.asked["on_bad_value"])
-        request = Request(
-            Path(plan.input),
-            Path(plan.input),
-            Path(plan.project),
-            plan.asked["missing"],
-            plan.asked["on_bad_file"],
-            options,
-            n_threads,
-            plan.asked["allow_outside"],
-        )
-        members = check_members(find_members(request, found), plan.asked["partition_by"])
+        given = Path(plan.input)
+        members = find_members(Request(given, given, Path(plan.project), plan.asked, n_threads), found)
         assert members.job is not None
         check_unchanged(plan, members.job.sources[0].sha256)
         parts = FinishedParts(plan, snapshots)
@@ -94,7 +83,7 @@ def finalise(
         sorted_ = Findings(by_series(found.notices, contents.series), by_series(found.rejects, contents.series))
         check_rejects(sorted_.rejects, max_rejects)
         made = Made(contents, sorted_, read_ns)
-        manifest = commit(staging, manifest_for(Path(plan.input), made, plan.asked, staging.folder))
+        manifest = commit(staging, manifest_for(given, made, asdict(plan.asked), staging.folder))
         with suppress(OSError):
             remove_parts(staging)
     return report_of(os.fspath(dataset), manifest, made, time.perf_counter() - started)

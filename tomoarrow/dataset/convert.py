@@ -6,17 +6,17 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ..errors import UsageError, check_choice
-from ..relion.labels import LABELS
 from ..relion.tomogram_set import MOST_HELD
 from ..star.faults import refuse
 from ..star.source import held_or_open, reads_again
-from ..star.tables import OnBadValue, Options
+from ..star.tables import OnBadValue
 from ..star.threads import threads_for
+from .asked import Asked, OnBadFile, OnMissing
 from .cluster import convert_with
 from .contents import Progress
 from .making import Made, Work, all_anew, check_rejects, manifest_for, renewed, report_of
@@ -29,7 +29,6 @@ from .report import Report
 from .snapshot import open_snapshot
 from .staging import check_target, commit, staged
 from .stores import Remote, is_url, place_of
-from .tomogram_sets import OnBadFile, OnMissing
 from .uploading import commit_to_store, look_at, staged_for_store
 
 if TYPE_CHECKING:
@@ -105,61 +104,77 @@ def convert(
 
     Raises
     ------
-    TomoarrowError
-        Nothing is written then.
+    UsageError
+        The options do not go together, or not with the input.
+    StarSyntaxError, SchemaError, MissingFileError
+        A file is malformed, or holds what does not fit; or it is named and not there.
+    DatasetError
+        What is in the place of the dataset is in the way, another run is writing there, or the disk is full.
+
+    Nothing is written then, and a dataset that was there is as it was.
     """
     started = time.perf_counter()
-    check_choice("missing", missing, get_args(OnMissing))
-    check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
-    check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
+    asked = Asked(missing, on_bad_value, on_bad_file, partition_by, allow_outside)
     n_threads = threads_for(threads)
     if not isinstance(source, str | os.PathLike):
         alone = {"project": project is not None, "update": update, "strict": strict, "client": client is not None}
         _check_for_many(alone, dataset, name_by)
-        options = Options(LABELS, {}, on_bad_value)
-        requests = [
-            Request(Path(each), Path(each), None, missing, on_bad_file, options, n_threads, allow_outside)
-            for each in source
-        ]
-        report = _convert_many(requests, dataset, partition_by, name_by, max_rejects, progress, force=force)
-        return replace(report, seconds=round(time.perf_counter() - started, 3))
-    target = _target(dataset, source, force=force, update=update)
-    if client is not None:
-        _check_for_cluster(source, target, update=update, strict=strict)
-        return convert_with(
+        requests = [Request(Path(each), Path(each), None, asked, n_threads) for each in source]
+        report = _convert_many(requests, dataset, name_by, max_rejects, progress, force=force)
+    elif client is not None:
+        _check_for_cluster(source, _target(dataset, source, force=force, update=update), update=update, strict=strict)
+        report = convert_with(
             client,
             source,
             dataset,
             project=project,
-            partition_by=partition_by,
             force=force,
-            missing=missing,
-            on_bad_value=on_bad_value,
-            on_bad_file=on_bad_file,
-            allow_outside=allow_outside,
             max_rejects=max_rejects,
             progress=progress,
+            **asdict(asked),
         )
-    asked = {
-        "missing": missing,
-        "on_bad_value": on_bad_value,
-        "on_bad_file": on_bad_file,
-        "partition_by": partition_by,
-        "allow_outside": allow_outside,
-    }
+    else:
+        report = _convert_one(
+            source,
+            dataset,
+            project,
+            asked,
+            n_threads,
+            max_rejects,
+            progress,
+            force=force,
+            update=update,
+            strict=strict,
+        )
+    return replace(report, seconds=round(time.perf_counter() - started, 3))
+
+
+def _convert_one(
+    source: str | os.PathLike[str],
+    dataset: str | os.PathLike[str],
+    project: str | os.PathLike[str] | None,
+    asked: Asked,
+    threads: int,
+    max_rejects: int | None,
+    progress: Progress | None,
+    *,
+    force: bool,
+    update: bool,
+    strict: bool,
+) -> Report:
+    """Convert one project in this process."""
+    target = _target(dataset, source, force=force, update=update)
     with ExitStack() as stack:
         origin = stack.enter_context(origin_of(source, project))
         path = origin.path
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
-        options = Options(LABELS, {}, on_bad_value)
-        request = Request(path, again, origin.project, missing, on_bad_file, options, n_threads, allow_outside)
-        request = replace(request, series=origin.series)
+        request = Request(path, again, origin.project, asked, threads, origin.series)
         if isinstance(target, Path):
             stack.enter_context(told(target))
             staging = stack.enter_context(staged(target, force=force or update))
         else:
             staging = stack.enter_context(staged_for_store(target, force=force))
-        work = Work(request, partition_by, staging.folder, asked, progress)
+        work = Work(request, staging.folder, progress)
         is_there = update and isinstance(target, Path) and (target / FILE_NAME).exists()
         old = open_snapshot(target) if is_there else None
         made = (None if old is None else renewed(work, old)) or all_anew(work)
@@ -170,11 +185,10 @@ def convert(
         if old is not None and made.is_same:
             manifest = manifest_of(old.manifest)
         else:
-            manifest = manifest_for(path, made, asked, staging.folder)
+            manifest = manifest_for(path, made, asdict(asked), staging.folder)
             manifest = replace(manifest, input=origin.told(manifest.input), project=origin.told(manifest.project))
             manifest = (commit if isinstance(target, Path) else commit_to_store)(staging, manifest)
-    name = str(target) if isinstance(target, Remote) else os.fspath(dataset)
-    report = report_of(name, manifest, made, time.perf_counter() - started)
+    report = report_of(str(target) if isinstance(target, Remote) else os.fspath(dataset), manifest, made)
     return replace(report, project_how=origin.how or report.project_how)
 
 
@@ -219,7 +233,6 @@ def _check_for_many(alone: dict[str, bool], dataset: str | os.PathLike[str], nam
 def _convert_many(
     requests: Sequence[Request],
     dataset: str | os.PathLike[str],
-    partition_by: str | None,
     name_by: NameBy,
     max_rejects: int | None,
     progress: Progress | None,
@@ -233,14 +246,13 @@ def _convert_many(
     check_target(target, force=force)
     parts: list[Made] = []
     manifests: list[Manifest] = []
-    asked = {"partition_by": partition_by}
     with told(target), staged(target, force=force) as staging:
         for number, request in enumerate(requests):
             folder = staging.folder / str(number)
             folder.mkdir()
-            parts.append(all_anew(Work(request, partition_by, folder, asked, progress)))
-            manifests.append(manifest_for(request.path, parts[-1], asked, folder))
+            parts.append(all_anew(Work(request, folder, progress)))
+            manifests.append(manifest_for(request.path, parts[-1], asdict(request.asked), folder))
         check_rejects([reject for made in parts for reject in made.found.rejects], max_rejects)
         names = names_of([made.contents.project for made in parts], name_by)
         manifest = commit(staging, merged(dict(zip(names, manifests, strict=True)), staging.folder))
-    return report_of(os.fspath(dataset), manifest, summed(parts), 0.0)
+    return report_of(os.fspath(dataset), manifest, summed(parts))

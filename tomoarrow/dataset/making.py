@@ -20,7 +20,7 @@ from ..star.source import reads_again
 from ..star.tables import Findings
 from .contents import Contents, Progress
 from .manifest import Manifest
-from .members import Request, check_members, find_members
+from .members import Request, find_members
 from .noticed import NOTICES, REJECTS, by_series, read_notices, read_rejects, write_notices, write_rejects
 from .report import INNER_TABLES, Report, WarningSummary, summarise
 from .rewriting import TakesAll
@@ -37,23 +37,18 @@ _MOST_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be made, where, and what was asked for.
+    """What is to be made, and where.
 
     Attributes
     ----------
     request : Request
-    partition_by : str or None
     staging : Path
         The folder to write tables into.
-    asked : dict
-        The options that decide what comes out.
     progress : callable or None
     """
 
     request: Request
-    partition_by: str | None
     staging: Path
-    asked: dict[str, Any]
     progress: Progress | None
 
 
@@ -84,7 +79,7 @@ def all_anew(work: Work) -> Made:
     """Convert everything; again, where a file changes meanwhile."""
     for _ in range(_MOST_TRIES):
         read_ns, found = time.time_ns(), Findings()
-        members = check_members(find_members(work.request, found), work.partition_by)
+        members = find_members(work.request, found)
         contents = write_members(members, work.staging, found=found, progress=work.progress)
         if not contents.changed:
             return Made(contents, _sorted(found, contents), read_ns)
@@ -105,7 +100,7 @@ def renewed(work: Work, old: Snapshot) -> Made | None:
     is_alike = (
         manifest["written_by"] == f"tomoarrow {__version__}"
         and manifest["input"] == os.path.abspath(request.path)
-        and manifest["asked"] == work.asked
+        and manifest["asked"] == asdict(request.asked)
         and (request.project is None or str(request.project.resolve()) == manifest["project"])
     )
     try:
@@ -116,7 +111,7 @@ def renewed(work: Work, old: Snapshot) -> Made | None:
         project = Path(manifest["project"])
         seen = survey(sources_table(old), project, manifest["read_ns"])
         # Files that were missing or bad may be there now.
-        is_whole = not manifest["rejects"] or work.asked["missing"] == work.asked["on_bad_file"] == "error"
+        is_whole = not manifest["rejects"] or request.asked.missing == request.asked.on_bad_file == "error"
         if seen.is_same and is_whole:
             return _same(then, project, seen)
         job = None if is_whole and _only_series(then, seen) else _job(work, then, found)
@@ -150,9 +145,9 @@ def _only_series(then: Old, seen: Survey) -> bool:
 
 def _job(work: Work, then: Old, found: Findings) -> Job:
     """The tomogram set as it is now."""
-    if then.snapshot.manifest["kind"] != "tomogram set" or work.asked["on_bad_file"] == "skip":
+    if then.snapshot.manifest["kind"] != "tomogram set" or work.request.asked.on_bad_file == "skip":
         raise TakesAll
-    members = check_members(find_members(work.request, found), work.partition_by)
+    members = find_members(work.request, found)
     if members.job is None or str(members.project.directory) != then.snapshot.manifest["project"]:
         raise TakesAll
     return members.job
@@ -197,7 +192,7 @@ def manifest_for(path: Path, made: Made, asked: dict[str, Any], staging: Path) -
     )
 
 
-def report_of(dataset: str, manifest: Manifest, made: Made, seconds: float) -> Report:
+def report_of(dataset: str, manifest: Manifest, made: Made, seconds: float = 0.0) -> Report:
     """What is told of a conversion."""
     contents = made.contents
     files = [part for table in manifest.tables.values() for part in table.files]

@@ -24,10 +24,11 @@ from ..star.faults import Notice
 from ..star.reader import read_star
 from ..star.source import Held, Stream, reads_again
 from ..star.tables import Findings, Options
+from .asked import Asked, OnBadFile
 from .pack import Copied
 from .plain import StarFile
 from .tilts import Job
-from .tomogram_sets import OnBadFile, OnMissing, check_partition, home_of, prepare
+from .tomogram_sets import check_partition, home_of, prepare
 
 _TOMOGRAM_SETS = ("tomogram set", "RELION 4 tomogram set")
 
@@ -53,11 +54,8 @@ class Request:
         What to read it from.
     project : Path or None
         The project directory, where the caller knows it.
-    missing, on_bad_file : "error" or "skip"
-    options : Options
+    asked : Asked
     threads : int
-    allow_outside : bool
-        Whether files may be read that lie outside of the project.
     series : mapping of str to Copied, or None
         The tilt-series files that are there, by their paths, where they are not files of this machine.
     """
@@ -65,12 +63,14 @@ class Request:
     path: Path
     source: Path | Held | Stream
     project: Path | None
-    missing: OnMissing
-    on_bad_file: OnBadFile
-    options: Options
+    asked: Asked
     threads: int
-    allow_outside: bool = False
     series: Mapping[str, Copied] | None = None
+
+    @property
+    def options(self) -> Options:
+        """How values are read."""
+        return Options(LABELS, {}, self.asked.on_bad_value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ class Members:
         comes before.
     options : Options
     threads : int
+    on_bad_file : "error" or "skip"
+        What to do about one of `files` that cannot be read.
     """
 
     kind: Kind
@@ -97,7 +99,7 @@ class Members:
     files: tuple[tuple[Kind, StarFile], ...]
     options: Options
     threads: int
-    on_bad_file: OnBadFile = "error"
+    on_bad_file: OnBadFile
 
 
 def find_members(request: Request, found: Findings) -> Members:
@@ -105,10 +107,22 @@ def find_members(request: Request, found: Findings) -> Members:
 
     Raises
     ------
+    UsageError
+        There are no tilts to partition, or not by the label that was asked for; or the file is of a kind that must be
+        read again, and cannot.
     TomoarrowError
         A file is missing or malformed, or its tomogram set is no such thing.
     """
-    path, source, options, threads = request.path, request.source, request.options, request.threads
+    members, label = _members_of(request, found), request.asked.partition_by
+    if label is not None and members.job is None:
+        raise UsageError("only the tilts of a tomogram set can be partitioned", remedy="leave --partition-by out")
+    if members.job is not None:
+        check_partition(members.job.table, label)
+    return members
+
+
+def _members_of(request: Request, found: Findings) -> Members:
+    path, source = request.path, request.source
     kind = kind_of(source.front if isinstance(source, Stream) else source)
     given = StarFile(path.name, path, source)
     if isinstance(source, Stream) and kind in ("optimisation set", *_TOMOGRAM_SETS):
@@ -121,20 +135,32 @@ def find_members(request: Request, found: Findings) -> Members:
     if kind == "optimisation set":
         return _of_optimisation_set(request, found)
     if kind in _TOMOGRAM_SETS:
-        job = prepare(
-            given,
-            kind,
-            request.project,
-            options,
-            request.missing,
-            found,
-            allow_outside=request.allow_outside,
-            copies=request.series,
-        )
-        job = replace(job, on_bad_file=request.on_bad_file)
-        named = replace(job.file, name=name_in(job.project.directory, path))
-        return Members(kind, job.project, replace(job, file=named), (), options, threads)
-    return Members(kind, home_of(given, None), None, ((kind, given),), options, threads)
+        job = _job_of(given, kind, request.project, request, found)
+        named = replace(job, file=replace(given, name=name_in(job.project.directory, path)))
+        return _members(request, kind, job.project, named, ())
+    return _members(request, kind, home_of(given, None), None, ((kind, given),))
+
+
+def _members(
+    request: Request, kind: Kind, home: Project, job: Job | None, files: tuple[tuple[Kind, StarFile], ...]
+) -> Members:
+    return Members(kind, home, job, files, request.options, request.threads, request.asked.on_bad_file)
+
+
+def _job_of(file: StarFile, kind: Kind, project: Path | None, request: Request, found: Findings) -> Job:
+    """The work on a tomogram set, as it was asked for."""
+    asked = request.asked
+    job = prepare(
+        file,
+        kind,
+        project,
+        request.options,
+        asked.missing,
+        found,
+        allow_outside=asked.allow_outside,
+        copies=request.series,
+    )
+    return replace(job, partition_by=asked.partition_by, on_bad_file=asked.on_bad_file)
 
 
 def name_in(directory: Path, path: Path) -> str:
@@ -145,10 +171,10 @@ def name_in(directory: Path, path: Path) -> str:
 
 
 def _of_optimisation_set(request: Request, found: Findings) -> Members:
-    path, source, options, missing = request.path, request.source, request.options, request.missing
+    path, source, asked = request.path, request.source, request.asked
     assert not isinstance(source, Stream)
     named = optimisation_set(os.fspath(path), read_star(source, labels=LABELS)).members
-    home = find_project(path, list(named.values()), request.project, allow_outside=request.allow_outside)
+    home = find_project(path, list(named.values()), request.project, allow_outside=asked.allow_outside)
     labels = [*named]
     outside = {labels[i]: outside_error(_place(path, labels[i], named), home.directory) for i in home.outside}
     inside = {label: name for label, name in named.items() if label not in outside}
@@ -159,23 +185,13 @@ def _of_optimisation_set(request: Request, found: Findings) -> Members:
         for label, name in inside.items()
         if label not in absent
     }
-    errors = [*outside.values(), *(absent.values() if missing == "error" else [])]
+    errors = [*outside.values(), *(absent.values() if asked.missing == "error" else [])]
     job = None
     try:
         if TOMOGRAMS_FILE in files:
             kind = kind_of(files[TOMOGRAMS_FILE].path)
             kind = kind if kind in _TOMOGRAM_SETS else "tomogram set"
-            job = prepare(
-                files.pop(TOMOGRAMS_FILE),
-                kind,
-                home.directory,
-                options,
-                missing,
-                found,
-                allow_outside=request.allow_outside,
-                copies=request.series,
-            )
-            job = replace(job, on_bad_file=request.on_bad_file)
+            job = _job_of(files.pop(TOMOGRAMS_FILE), kind, home.directory, request, found)
     except MissingFileError as error:
         raise_gathered([*errors, *error.errors], _ABSENT)
     raise_gathered(errors, _ABSENT)
@@ -188,10 +204,9 @@ def _of_optimisation_set(request: Request, found: Findings) -> Members:
             _check_kind(label, _KINDS[label], files[label], found)
         except TomoarrowError:
             # What is wrong with it is told when it is read, and left out then.
-            if request.on_bad_file == "error":
+            if asked.on_bad_file == "error":
                 raise
-    in_all: tuple[tuple[Kind, StarFile], ...] = (("STAR file", given), *others)
-    return Members("optimisation set", home, job, in_all, options, request.threads, request.on_bad_file)
+    return _members(request, "optimisation set", home, job, (("STAR file", given), *others))
 
 
 def _check_files(path: Path, home: Project, named: dict[str, str]) -> None:
@@ -230,18 +245,3 @@ def _absent(path: Path, home: Project, label: str, named: dict[str, str]) -> Mis
 
 def _place(path: Path, label: str, named: dict[str, str]) -> Place:
     return Place(os.fspath(path), label=label, text=named[label])
-
-
-def check_members(members: Members, partition_by: str | None) -> Members:
-    """The members with the label that the tilts are partitioned by, if that can be.
-
-    Raises
-    ------
-    UsageError
-    """
-    if partition_by is None:
-        return members
-    if members.job is None:
-        raise UsageError("only the tilts of a tomogram set can be partitioned", remedy="leave --partition-by out")
-    check_partition(members.job.table, partition_by)
-    return replace(members, job=replace(members.job, partition_by=partition_by))

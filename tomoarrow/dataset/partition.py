@@ -147,17 +147,17 @@ def _make(
 ) -> tuple[Made, Mapping[str, int]]:
     """Write the tables of a part."""
     asked = plan.asked
-    options = Options(LABELS, {}, asked["on_bad_value"])
+    options = Options(LABELS, {}, asked.on_bad_value)
     file = StarFile(plan.set_name, Path(plan.set_file), Path(plan.set_file))
     check_global(plan)
     rows = read_rows(plan, part)
     for _ in range(_MOST_TRIES):
         read_ns, found, written = time.time_ns(), Findings(), Written()
-        job = prepare_rows(file, Path(plan.project), options, asked["missing"], rows)
+        job = prepare_rows(file, Path(plan.project), options, asked.missing, rows)
         job = replace(
             job,
-            partition_by=asked["partition_by"],
-            on_bad_file=asked["on_bad_file"],
+            partition_by=asked.partition_by,
+            on_bad_file=asked.on_bad_file,
             threads=threads,
             evidence=evidence,
         )

@@ -16,23 +16,22 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 
-from ..errors import DatasetError, Place, UsageError, check_choice
-from ..relion.labels import LABELS
+from ..errors import DatasetError, Place, UsageError
 from ..relion.series import series_evidence
-from ..star.tables import Findings, OnBadValue, Options
+from ..star.tables import Findings, OnBadValue
 from ..star.threads import cores
+from .asked import Asked, OnBadFile, OnMissing
 from .layout import flush_folders
-from .members import Request, check_members, find_members
+from .members import Request, find_members
 from .paths import told
 from .staging import Staging, check_target, staged
 from .stores import folder_of
 from .tilts import Job
-from .tomogram_sets import OnBadFile, OnMissing
 
 #: So many tilt series are looked at to know the columns of all; what others have besides is mended in the end.
 _SAMPLE = 64
@@ -54,8 +53,7 @@ class Plan:
         The global file, and its path as the project has it.
     sha256, size, mtime_ns : str, int, int
         Of the global file.
-    asked : dict
-        The options of the conversion.
+    asked : Asked
     force : bool
         Whether a dataset that is there is replaced.
     bounds : list of int
@@ -75,7 +73,7 @@ class Plan:
     sha256: str
     size: int
     mtime_ns: int
-    asked: dict[str, Any]
+    asked: Asked
     force: bool
     bounds: list[int]
     sizes: list[int]
@@ -125,29 +123,18 @@ def plan(
     TomoarrowError
         As for `convert`.
     """
-    check_choice("missing", missing, get_args(OnMissing))
-    check_choice("on_bad_value", on_bad_value, get_args(OnBadValue))
-    check_choice("on_bad_file", on_bad_file, get_args(OnBadFile))
+    asked = Asked(missing, on_bad_value, on_bad_file, partition_by, allow_outside)
     if isinstance(parts, int) and parts < 1:
         raise UsageError(f"parts={parts}", expected="1 or more")
     target, path = Path(os.path.abspath(folder_of(dataset, "a plan"))), folder_of(source, "a plan")
     check_target(target, force=force)
     home = None if project is None else Path(project)
-    options = Options(LABELS, {}, on_bad_value)
-    request = Request(path, path, home, missing, on_bad_file, options, cores(), allow_outside)
-    job = check_members(find_members(request, Findings()), partition_by).job
+    job = find_members(Request(path, path, home, asked, cores()), Findings()).job
     if job is None or job.head is not None:
         raise UsageError(
             f"{path} is no set of tilt-series files, which alone can be converted in parts",
             remedy="convert it in one: that streams files of any size",
         )
-    asked = {
-        "missing": missing,
-        "on_bad_value": on_bad_value,
-        "on_bad_file": on_bad_file,
-        "partition_by": partition_by,
-        "allow_outside": allow_outside,
-    }
     n_parts = parts if isinstance(parts, int) else parts(sum(job.sizes), job.table.table.num_rows)
     bounds, sizes = _cut(job, n_parts)
     made = Plan(
@@ -193,7 +180,7 @@ def read_plan(dataset: str | os.PathLike[str]) -> Plan:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found.pop("format") != _FORMAT:
             raise ValueError("another version of tomoarrow made it")
-        return Plan(**found)
+        return Plan(**found | {"asked": Asked(**found["asked"])})
     except FileNotFoundError as error:
         raise DatasetError(
             "there is no plan for this dataset: none was made, or it is finalised",
@@ -201,7 +188,7 @@ def read_plan(dataset: str | os.PathLike[str]) -> Plan:
             expected=str(path),
             remedy=f"tomoarrow plan INPUT {shlex.quote(os.fspath(dataset))} --parts N",
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         raise DatasetError(f"the plan cannot be read: {error}", place=Place(str(path)), remedy="plan again") from error
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +27,7 @@ from ..star.style import FileStyle
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
 from ..star.threads import workers
+from .asked import OnMissing
 from .contents import Progress
 from .join import TiltSchema, free_name
 from .layout import Part, write_table
@@ -37,10 +37,6 @@ from .plain import StarFile, Written
 from .sources import source_info
 from .texts import KeptText
 from .tilts import Job, write_tilts
-
-OnMissing = Literal["error", "skip"]
-
-OnBadFile = Literal["error", "skip"]
 
 #: More folders than this are refused: one file a tomogram makes a dataset 30 to 80 times slower.
 _MOST_PARTITIONS = 1000
