@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place
-from ..star.tables import Findings
+from ..star.tables import Findings, add_evidence
 from ..star.threads import threads_for
 from .contents import Progress
 from .join import TiltSchema, tilt_schema
@@ -156,8 +156,7 @@ class FinishedParts:
         """The columns of all parts, in the order in which the files have them first."""
         union: dict[str, int] = {}
         for snapshot in self.snapshots:
-            for label, bits in snapshot.manifest["asked"]["evidence"].items():
-                union[label] = union.get(label, 0) | bits
+            add_evidence(union, snapshot.manifest["asked"]["evidence"])
         order: dict[str, None] = {}
         for table in map(KeptTable.of, (each for each in self.snapshots if "star" in each.tables)):
             for labels in table.all_labels():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -235,6 +236,12 @@ def flush_files(paths: Iterable[Path]) -> None:
     with ThreadPoolExecutor(_FLUSHED_AT_A_TIME) as pool:
         for _ in pool.map(_flush, paths):
             pass
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove the tables in a folder, to write them anew."""
+    for table in folder.iterdir():
+        shutil.rmtree(table)
 
 
 def flush_folders(folders: Sequence[Path]) -> None:

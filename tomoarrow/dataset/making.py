@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from ..star.document import Reject
 from ..star.source import reads_again
 from ..star.tables import Findings
 from .contents import Contents, Progress
+from .layout import clear_folder
 from .manifest import Manifest
 from .members import Request, find_members
 from .noticed import NOTICES, REJECTS, by_series, read_notices, read_rejects, write_notices, write_rejects
@@ -31,8 +31,8 @@ from .tilts import Job
 from .update import Old, open_old, update
 from .writing import write_members
 
-#: A project that is being written while it is read is tried so often.
-_MOST_TRIES = 3
+#: What is being written while it is read is tried so often.
+MOST_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Made:
 
 def all_anew(work: Work) -> Made:
     """Convert everything; again, where a file changes meanwhile."""
-    for _ in range(_MOST_TRIES):
+    for _ in range(MOST_TRIES):
         read_ns, found = time.time_ns(), Findings()
         members = find_members(work.request, found)
         contents = write_members(members, work.staging, found=found, progress=work.progress)
@@ -85,11 +85,15 @@ def all_anew(work: Work) -> Made:
             return Made(contents, _sorted(found, contents), read_ns)
         if not reads_again(work.request.path):
             break
-        for folder in work.staging.iterdir():
-            shutil.rmtree(folder)
-    raise DatasetError(
-        f"{len(contents.changed)} files changed while they were read, such as {contents.changed[0]}",
-        place=Place(os.fspath(work.request.path)),
+        clear_folder(work.staging)
+    raise changed_meanwhile(contents.changed, work.request.path)
+
+
+def changed_meanwhile(changed: Sequence[str], path: Path) -> DatasetError:
+    """The error of files of a set, given their paths and its own, that change whenever they are read."""
+    return DatasetError(
+        f"{len(changed)} files changed while they were read, such as {changed[0]}",
+        place=Place(os.fspath(path)),
         remedy="wait until the job that writes them is done",
     )
 
@@ -120,8 +124,7 @@ def renewed(work: Work, old: Snapshot) -> Made | None:
             raise TakesAll
         return Made(contents, _sorted(found, contents), read_ns, len(seen.changed))
     except TakesAll:
-        for folder in work.staging.iterdir():
-            shutil.rmtree(folder)
+        clear_folder(work.staging)
         return None
 
 

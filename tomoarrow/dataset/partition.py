@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,8 +14,9 @@ from ..star.source import read_text
 from ..star.tables import Findings, Options
 from ..star.threads import threads_for
 from .contents import Contents, Progress
+from .layout import clear_folder
 from .lock import Busy
-from .making import Made, manifest_for, report_of
+from .making import MOST_TRIES, Made, changed_meanwhile, manifest_for, report_of
 from .manifest import FILE_NAME, SourceInfo, manifest_of
 from .particles import OPTICS
 from .paths import told
@@ -32,9 +32,6 @@ from .tomogram_sets import prepare_rows, write_set
 
 #: How often a part looks whether another run of the same is done.
 _PATIENCE_S = 0.2
-
-#: Tilt series that are being written while they are read are tried so often.
-_MOST_TRIES = 3
 
 
 def partition(
@@ -151,7 +148,7 @@ def _make(
     file = StarFile(plan.set_name, Path(plan.set_file), Path(plan.set_file))
     check_global(plan)
     rows = read_rows(plan, part)
-    for _ in range(_MOST_TRIES):
+    for _ in range(MOST_TRIES):
         read_ns, found, written = time.time_ns(), Findings(), Written()
         job = prepare_rows(file, Path(plan.project), options, asked.missing, rows)
         job = replace(
@@ -173,10 +170,5 @@ def _make(
             tables[SOURCES] = write_sources(table, staging)
             contents = Contents("tomogram set", home, "as planned", tables, table, missing, paths)
             return Made(contents, found, read_ns), written.evidence
-        for folder in staging.iterdir():
-            shutil.rmtree(folder)
-    raise DatasetError(
-        f"{len(changed)} files changed while they were read, such as {changed[0]}",
-        place=Place(plan.set_file),
-        remedy="wait until the job that writes them is done",
-    )
+        clear_folder(staging)
+    raise changed_meanwhile(changed, file.path)

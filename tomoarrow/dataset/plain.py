@@ -25,6 +25,7 @@ from ..star.style import BlockStyle, Loop, Pair
 from ..star.tables import (
     Findings,
     Options,
+    add_evidence,
     check_loop,
     check_pairs,
     evidence_of,
@@ -245,8 +246,7 @@ def file_evidence(file: StarFile, options: Options, threads: int) -> dict[str, i
     """What the loops of a file hold that the types of their columns depend on."""
     evidence: dict[str, int] = {}
     for read in read_pieces(file.source, "relion", partial(_evidence, options), stands=never, threads=threads):
-        for label, bits in read.result.items():
-            evidence[label] = evidence.get(label, 0) | bits
+        add_evidence(evidence, read.result)
     return evidence
 
 

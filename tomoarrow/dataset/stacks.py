@@ -20,7 +20,7 @@ from ..star.faults import merged
 from ..star.pieces import Piece, never, read_pieces
 from ..star.source import reads_again
 from ..star.style import FileStyle
-from ..star.tables import Findings, Options, told
+from ..star.tables import Findings, Options, add_evidence, told
 from ..star.texts import FileText, style_json
 from .layout import PartWriter
 from .plain import StarFile, TypeGrew, Written
@@ -225,6 +225,5 @@ def stack_file_evidence(file: StarFile, options: Options, threads: int) -> dict[
     evidence: dict[str, int] = {}
     work = partial(blocks_evidence, options=options)
     for read in read_pieces(file.source, "relion", work, stands=never, threads=threads, whole_blocks=True):
-        for label, bits in read.result.items():
-            evidence[label] = evidence.get(label, 0) | bits
+        add_evidence(evidence, read.result)
     return evidence

@@ -23,7 +23,7 @@ from ..relion.tomogram_set import GlobalTable
 from ..star.columns import ARROW_TYPES, field_of, settle
 from ..star.document import Reject
 from ..star.stack import Stack
-from ..star.tables import Findings, Options
+from ..star.tables import Findings, Options, add_evidence
 from ..star.texts import FileText
 from ..star.threads import in_order
 from .contents import Progress
@@ -159,8 +159,7 @@ def write_tilts(job: Job, staging: Path, progress: Progress | None, pool: Execut
     evidence = dict(job.evidence)
     found = Findings()
     for slab in _slabs(job):
-        for label, bits in series_evidence([job.files[i] for i in slab], job.options, found).items():
-            evidence[label] = evidence.get(label, 0) | bits
+        add_evidence(evidence, series_evidence([job.files[i] for i in slab], job.options, found))
         if job.on_bad_file == "skip":
             # They are told of when the values are read.
             found.errors = []

@@ -21,6 +21,7 @@ from ..star.document import Reject
 from ..star.source import Held, reads_again
 from ..star.tables import Findings, Options
 from .contents import Contents, Progress
+from .layout import clear_folder
 from .manifest import SourceInfo, TableInfo
 from .members import Members
 from .particles import OPTICS, Particles
@@ -116,8 +117,7 @@ def _write_all(
             kind = next(kind for kind, file in members.files if file == grown.file)
             look = stack_file_evidence if _is_stacked(kind) else file_evidence
             evidence[grown.file.name] = look(grown.file, members.options, members.threads)
-            for folder in staging.iterdir():
-                shutil.rmtree(folder)
+            clear_folder(staging)
     found.add(own)
     write_pairs(written, staging)
     return written, star

@@ -22,7 +22,7 @@ from .pieces import OpenLoop, Piece, Read, always, read_pieces
 from .source import Held, Source, name_of
 from .stack import group_loops
 from .structure import Dialect, Structure
-from .tables import Findings, Options, evidence_of, loop_cells, read_cells
+from .tables import Findings, Options, add_evidence, evidence_of, loop_cells, read_cells
 
 #: The column with the name of the block that each row of stacked tables comes from.
 BLOCK = "block"
@@ -149,8 +149,7 @@ def read_evidence(request: Request) -> dict[str, int]:
     """What the columns of a table hold that their types depend on: see `tomoarrow.star.columns.gather_evidence`."""
     evidence: dict[str, int] = {}
     for taken in _taken(replace(request, gathers=True)):
-        for label, bits in taken.evidence.items():
-            evidence[label] = evidence.get(label, 0) | bits
+        add_evidence(evidence, taken.evidence)
     return evidence
 
 

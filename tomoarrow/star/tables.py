@@ -124,6 +124,12 @@ def read_cells(
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
+def add_evidence(evidence: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add what is known of columns, by label, to what was known: see `tomoarrow.star.columns.gather_evidence`."""
+    for label, bits in more.items():
+        evidence[label] = evidence.get(label, 0) | bits
+
+
 def evidence_of(
     tables: Iterable[tuple[Sequence[str], Cells]], options: Options, chosen: frozenset[str] | None = None
 ) -> dict[str, int]:
