@@ -81,7 +81,7 @@ def test_what_was_left_out_is_1_and_said(tmp_path: Path) -> None:
     assert "--missing skip" in refused.stderr
     skipped = run("convert", star, tmp_path / "ds", "--missing", "skip")
     assert skipped.returncode == 1
-    assert "left out: 1 tomograms" in skipped.stdout
+    assert "left out: 1 tomogram whose" in skipped.stdout
     assert "rejects: 1" in skipped.stdout
 
 

@@ -114,7 +114,7 @@ def test_what_was_left_out_is_said(small_project: Example, dataset: Path, tmp_pa
     pl.read_parquet(part).filter(pl.col("rlnTomoName").cast(pl.String) != "TS_02").write_parquet(part)
     done = run("export", tmp_path / "ds", tmp_path / "out")
     assert "6 tomograms, 30 tilts in 7 STAR files" in done.stdout
-    assert "warning: 1 tomograms without a tilt left: left out (TS_02)" in done.stdout
+    assert "warning: 1 tomogram without a tilt left: left out (TS_02)" in done.stdout
     differs = run("verify", tmp_path / "ds")
     assert differs.exit_code == 1
     assert f"{SECOND}: extra: " in differs.stdout
@@ -217,5 +217,5 @@ def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path: Path) -> 
     convert(star, tmp_path / "ds[/b]")
     done = run("export", tmp_path / "ds[/b]", tmp_path / "out[/i]")
     assert done.exit_code == 0, done.output
-    assert "out[/i]: 1 tomograms" in done.stdout
+    assert "out[/i]: 1 tomogram, 2 tilts in 2 STAR files" in done.stdout
     assert "ds[/b] against" in run("verify", tmp_path / "ds[/b]").stdout

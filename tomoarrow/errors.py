@@ -95,6 +95,11 @@ class UsageError(TomoarrowError):
     exit_code = 2
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """How many there are of what, for messages: ``1 file``, ``2 files``."""
+    return f"{n} {one if n == 1 else many or f'{one}s'}"
+
+
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Refuse a value that an option does not have."""
     if value not in choices:

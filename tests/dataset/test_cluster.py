@@ -65,7 +65,7 @@ def test_errors_are_those_of_one_process_and_nothing_is_left(tmp_path: Path, cli
     with pytest.raises(ta.StarSyntaxError, match=r"TS_04.star:\d+:\d+ .*a row of") as refused:
         ta.convert(made.tomograms_star, tmp_path / "d", client=client)
     assert refused.value.place.line > 1
-    with pytest.raises(ta.SchemaError, match="1 rejects, more than 0"):
+    with pytest.raises(ta.SchemaError, match="1 reject, more than 0"):
         ta.convert(made.tomograms_star, tmp_path / "d", client=client, on_bad_file="skip", max_rejects=0)
     for options in ({"update": True}, {"strict": True}):
         with pytest.raises(ta.UsageError):

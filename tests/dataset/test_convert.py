@@ -651,7 +651,7 @@ def test_a_source_that_keeps_changing_is_refused(
     # Once: it is read again.
     assert convert(small_project.tomograms_star, tmp_path / "ds").tilts == 35
     changes[0] = changes[1]
-    with pytest.raises(DatasetError, match=r"1 files changed while they were read, such as .*TS_03.star"):
+    with pytest.raises(DatasetError, match=r"1 file changed while being read, such as .*TS_03.star"):
         convert(small_project.tomograms_star, tmp_path / "never")
     assert os.listdir(tmp_path) == ["ds"]
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

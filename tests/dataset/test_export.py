@@ -865,7 +865,7 @@ EDITS: dict[str, Edit] = {
         lambda frame: pl.concat([frame, frame.head(1).with_columns(pl.lit(None, pl.Categorical).alias(NAME))]),
         None,
         lambda model: None,
-        "1 tilts",
+        "1 tilt whose",
     ),
     "a tomogram more": like_another("TS_05", "TS_02"),
     "a tomogram more, of a number": like_another("005", "TS_02"),

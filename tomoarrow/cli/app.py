@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..errors import UsageError
+from ..errors import UsageError, counted
 from .errors import errors_told
 from .parts import finalise, partition, plan
 from .query import query
@@ -358,11 +358,11 @@ def example(
         from ..example import make_project
 
         made = make_project(directory, tomograms=tomograms, tilts=tilts, particles=particles, seed=seed)
-        counts = f"{made.tomograms} tomograms, {made.tilts} tilts"
+        counts = f"{counted(made.tomograms, 'tomogram')}, {counted(made.tilts, 'tilt')}"
         if made.optimisation_set_star is None:
             print(f"{counts}: {made.tomograms_star}")
         else:
-            print(f"{counts}, {made.particles} particles: {made.optimisation_set_star}")
+            print(f"{counts}, {counted(made.particles, 'particle')}: {made.optimisation_set_star}")
 
 
 @app.command()

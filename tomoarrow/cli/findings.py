@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .._version import __version__
+from ..errors import counted
+from .show import held
 
 if TYPE_CHECKING:
     from ..relion.checks.finding import Check, Finding
@@ -87,7 +89,7 @@ def _result(finding: Finding, rule: int) -> dict[str, Any]:
 def _show_table(report: ValidationReport) -> None:
     console = Console(highlight=False)
     for each in report.sets:
-        holds = ", ".join(f"{n} {what}" for what, n in each.counts.items())
+        holds = held(each.counts)
         console.print(f"{each.path}: {each.kind}{f' of {holds}' if holds else ''}", markup=False, soft_wrap=True)
     console.print(f"project directory: {report.project}", markup=False, soft_wrap=True)
     if report.findings:
@@ -100,7 +102,7 @@ def _show_table(report: ValidationReport) -> None:
             what = Text(finding.message).append(f"\n{finding.place}\n", style="dim").append(finding.code, style="dim")
             table.add_row(severity, what, Text(finding.remedy))
         console.print(table)
-    counts = ", ".join(f"{n} {severity}{'s' * (n != 1)}" for severity, n in report.counts.items())
+    counts = ", ".join(counted(n, severity) for severity, n in report.counts.items())
     console.print(f"{report.checks} checks in {report.seconds:.2f} s: {counts}", markup=False, soft_wrap=True)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from ..errors import counted
 from .errors import errors_told
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
@@ -64,11 +66,11 @@ def plan(
             print(slurm_script(made, threads=threads), end="")
         else:
             largest = max(made.sizes) / 1e6
-            print(
-                f"{made.parts} parts of {made.bounds[-1]} tomograms, the largest with {largest:.1f} MB of tilt series"
-            )
-            print(f"next, for each K from 0 to {made.parts - 1}: tomoarrow partition {dataset} --part K")
-            print(f"then: tomoarrow finalise {dataset}")
+            parts_of = f"{counted(made.parts, 'part')} of {counted(made.bounds[-1], 'tomogram')}"
+            print(f"{parts_of}, the largest with {largest:.1f} MB of tilt series")
+            named = shlex.quote(str(dataset))
+            print(f"next, for each K from 0 to {made.parts - 1}: tomoarrow partition {named} --part K")
+            print(f"then: tomoarrow finalise {named}")
 
 
 def partition(
@@ -91,7 +93,8 @@ def partition(
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
-        print(f"part {part}: {report.tomograms} tomograms, {report.tilts} tilts in {report.seconds:.2f} s")
+        rows = f"{counted(report.tomograms, 'tomogram')}, {counted(report.tilts, 'tilt')}"
+        print(f"part {part}: {rows} in {report.seconds:.2f} s")
         if report.rejects:
             # No failure: a job that waits for all parts would not begin. Who finalises is told.
             print(f"rejects: {report.rejects}")

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import counted
+
 if TYPE_CHECKING:
     from ..dataset.export import ExportReport
     from ..dataset.integrity import IntegrityReport
@@ -22,13 +24,25 @@ if TYPE_CHECKING:
 
 _MB = 1e6
 
-#: What the rows of the tables of a set are.
+#: What the rows of the tables of a set are: of one, and of several.
 _ROWS = {
-    "tomograms": "tomograms",
-    "tilts": "tilts",
-    "particles": "particles",
-    "trajectories": "tilts of trajectories",
-    "manifolds": "manifolds",
+    "tomograms": ("tomogram", "tomograms"),
+    "tilts": ("tilt", "tilts"),
+    "particles": ("particle", "particles"),
+    "trajectories": ("tilt of trajectories", "tilts of trajectories"),
+    "manifolds": ("manifold", "manifolds"),
+}
+
+#: What is counted in sets: of one, by what it is called of several.
+_ONE = {
+    "files": "file",
+    "manifolds": "manifold",
+    "optics groups": "optics group",
+    "particles": "particle",
+    "rows": "row",
+    "tilts": "tilt",
+    "tomograms": "tomogram",
+    "trajectories": "trajectory",
 }
 
 _SETS = ("tomogram set", "projects", "optimisation set", "particle set", "trajectory set", "manifold set")
@@ -41,21 +55,24 @@ def show_report(report: Report) -> None:
     """Print what a conversion did."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(
-        f"{report.dataset}: {_rows(report)} in {report.files} files, "
-        f"{report.bytes / _MB:.1f} MB, from {report.source_files} STAR files of {report.source_bytes / _MB:.1f} MB "
-        f"in {report.seconds:.2f} s",
+        f"{report.dataset}: {_rows(report)} in {counted(report.files, 'file')}, "
+        f"{report.bytes / _MB:.1f} MB, from {counted(report.source_files, 'STAR file')} "
+        f"of {report.source_bytes / _MB:.1f} MB in {report.seconds:.2f} s",
         markup=False,
     )
     if report.read_again is not None:
-        n = report.read_again
-        again = f"{n} STAR file{'s have' if n != 1 else ' has'} changed and {'were' if n != 1 else 'was'} read again"
-        console.print(again if n else "up to date: no STAR file has changed", markup=False)
+        again = counted(
+            report.read_again, "STAR file has changed and was read again", "STAR files have changed and were read again"
+        )
+        console.print(again if report.read_again else "up to date: no STAR file has changed", markup=False)
     console.print(f"project directory: {report.project} ({report.project_how})", markup=False)
     for warning in report.warnings:
-        where = f"{warning.count} in {warning.files} file{'s' * (warning.files != 1)}, first {warning.first}"
+        where = f"{warning.count} in {counted(warning.files, 'file')}, first {warning.first}"
         console.print(f"warning: {warning.message} [{warning.code}]: {where}", markup=False)
     if report.missing:
-        console.print(f"left out: {report.missing} tomograms whose tilt-series file is missing", markup=False)
+        console.print(
+            f"left out: {counted(report.missing, 'tomogram')} whose tilt-series file is missing", markup=False
+        )
     if report.rejects:
         console.print(f"rejects: {report.rejects}, listed in {Path(report.dataset) / 'rejects'}", markup=False)
 
@@ -63,18 +80,18 @@ def show_report(report: Report) -> None:
 def _rows(report: Report) -> str:
     if report.kind in _SETS:
         return (
-            ", ".join(f"{report.rows[name]} {what}" for name, what in _ROWS.items() if name in report.rows)
+            ", ".join(counted(report.rows[name], *what) for name, what in _ROWS.items() if name in report.rows)
             or "no table"
         )
-    return ", ".join(f"{name} of {rows} rows" for name, rows in report.rows.items()) or "no table"
+    return ", ".join(f"{name} of {counted(rows, 'row')}" for name, rows in report.rows.items()) or "no table"
 
 
 def show_export(report: ExportReport) -> None:
     """Print what an export wrote."""
     is_set = report.kind == "tomogram set" or report.tilts > 0
-    what = f"{report.tomograms} tomograms, {report.tilts} tilts in " if is_set else ""
+    what = f"{counted(report.tomograms, 'tomogram')}, {counted(report.tilts, 'tilt')} in " if is_set else ""
     console = Console(highlight=False, soft_wrap=True)
-    files = f"{report.files} STAR file{'s' * (report.files != 1)}"
+    files = counted(report.files, "STAR file")
     console.print(
         f"{report.directory}: {what}{files}, {report.bytes / _MB:.1f} MB in {report.seconds:.2f} s", markup=False
     )
@@ -90,8 +107,8 @@ def show_verification(report: VerifyReport) -> None:
     if len(report.differences) > _MOST_DIFFERENCES:
         console.print(f"... and {len(report.differences) - _MOST_DIFFERENCES} more (all of them with --json)")
     console.print(
-        f"{report.dataset} against {report.against}: {report.files} files, values equal in {report.values_equal}, "
-        f"bytes equal in {report.bytes_equal}, in {report.seconds:.2f} s",
+        f"{report.dataset} against {report.against}: {counted(report.files, 'file')}, "
+        f"values equal in {report.values_equal}, bytes equal in {report.bytes_equal}, in {report.seconds:.2f} s",
         markup=False,
     )
 
@@ -103,8 +120,8 @@ def show_integrity(report: IntegrityReport) -> None:
         console.print(f"{each.file}: {each.kind}: {each.what}", markup=False)
     what = "as they were written" if not report.damages else f"{len(report.damages)} of them are not as they were"
     console.print(
-        f"{report.dataset}, version {report.version}: {report.files} files, {report.bytes / _MB:.1f} MB, {what}, "
-        f"in {report.seconds:.2f} s",
+        f"{report.dataset}, version {report.version}: {counted(report.files, 'file')}, "
+        f"{report.bytes / _MB:.1f} MB, {what}, in {report.seconds:.2f} s",
         markup=False,
     )
 
@@ -205,8 +222,7 @@ def show_description(description: dict[str, Any]) -> None:
     if description.get("sets"):
         console.print(_sets_table(description["sets"]))
     for table in description.get("tables", []):
-        files = table["files"]
-        title = f"{table['name']}: {table['rows']} rows in {files} file{'s' * (files != 1)}"
+        title = f"{table['name']}: {counted(table['rows'], 'row')} in {counted(table['files'], 'file')}"
         console.print(_columns_table(title, table["columns"]))
     for block in description.get("blocks", []):
         if block["pairs"]:
@@ -215,7 +231,7 @@ def show_description(description: dict[str, Any]) -> None:
                 shown.add_row(Text(label), Text(str(value)))
             console.print(shown)
         for loop in block["loops"]:
-            console.print(_columns_table(f"data_{block['name']}: {loop['rows']} rows", loop["columns"]))
+            console.print(_columns_table(f"data_{block['name']}: {counted(loop['rows'], 'row')}", loop["columns"]))
         if not block["pairs"] and not block["loops"]:
             console.print(f"data_{block['name']}: empty", markup=False)
         if block["frames"]:
@@ -233,10 +249,15 @@ def _sets_table(sets: list[dict[str, Any]]) -> Table:
     for heading in ("set", "is a", "holds", "refers to"):
         shown.add_column(heading, overflow="fold")
     for each in sets:
-        holds = ", ".join(f"{n} {what}" for what, n in each["counts"].items()) or each["problem"]
+        holds = held(each["counts"]) or each["problem"]
         refers = "\n".join(_reference_line(**reference) for reference in each["refers"])
         shown.add_row(*map(Text, (each["path"], each["kind"], holds, refers)))
     return shown
+
+
+def held(counts: dict[str, int]) -> str:
+    """What a set holds, in words."""
+    return ", ".join(counted(n, _ONE[what], what) for what, n in counts.items())
 
 
 def _reference_line(label: str, path: str, count: int, missing: int, outside: int) -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..errors import DatasetError, Place
+from ..errors import DatasetError, Place, counted
 from ..star.tables import Findings, add_evidence
 from ..star.threads import threads_for
 from .contents import Progress
@@ -188,7 +188,7 @@ class FinishedParts:
         absent = np.setdiff1d(np.flatnonzero(found >= 0), job.present)
         if len(absent):
             name = job.table.names[int(absent[0])]
-            problem = f"the tilt series of {len(absent)} tomograms are gone, such as {name}"
+            problem = f"the tilt series of {counted(len(absent), 'tomogram is', 'tomograms are')} gone, such as {name}"
             raise DatasetError(problem, place=Place(self.plan.set_file), remedy="plan again")
         return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..errors import DatasetError, Place, UsageError
+from ..errors import DatasetError, Place, UsageError, counted
 from ..relion.tomogram_set import NAME
 from ..star.guess import is_text
 from ..star.sink import open_sink
@@ -252,7 +252,10 @@ def _check_shared(written: Path, path: Path, rendered: Rendered) -> None:
 def _left_standing(target: Path, written: set[Path]) -> list[str]:
     """What is told of STAR files that stood there before, and may be of a larger export."""
     others = [path for path in target.rglob("*.star") if path not in written]
-    return [f"{len(others)} STAR files in the folder are not of this export, such as {min(others)}"] if others else []
+    if not others:
+        return []
+    which = counted(len(others), "STAR file in the folder is", "STAR files in the folder are")
+    return [f"{which} not of this export, such as {min(others)}"]
 
 
 def _left_out(planned: Plan | None, where: str | None) -> int:
@@ -266,27 +269,31 @@ def _warnings(files: Files, where: str | None, orphans: dict[str, int]) -> list[
     warnings = []
     planned = files.plan
     if planned is not None and orphans:
-        rows = ", ".join(f"{count} rows of {name}" for name, count in orphans.items())
+        rows = ", ".join(f"{counted(count, 'row')} of {name}" for name, count in orphans.items())
         gone = _shown(sorted(planned.removed))
         warnings.append(f"{rows} whose tomogram is not in the table tomograms any more: left out ({gone})")
     if files.left.tilts and "particles" in files.snapshot.tables:
         warnings.append(
-            f"{len(files.left.tilts)} tomograms have lost tilts: visible frames and trajectories of their particles "
-            "were shortened, and image stacks of particles do not fit any more"
+            f"{counted(len(files.left.tilts), 'tomogram has', 'tomograms have')} lost tilts: visible frames and "
+            "trajectories of their particles were shortened, and image stacks of particles do not fit any more"
         )
     if planned is not None and planned.stray:
-        warnings.append(f"{planned.stray} tilts whose tomogram is not in the table tomograms: left out")
+        warnings.append(f"{counted(planned.stray, 'tilt')} whose tomogram is not in the table tomograms: left out")
     for label, n in planned.differing.items() if planned is not None else ():
-        warnings.append(f"{label} of {n} tilts is not that of their tomogram: that of the table tomograms was written")
+        warnings.append(
+            f"{label} of {counted(n, 'tilt')} is not that of their tomogram: that of the table tomograms was written"
+        )
     if planned is not None and planned.dropped and where is None:
         gone = _shown(planned.dropped)
-        warnings.append(f"{len(planned.dropped)} tomograms without a tilt left: left out ({gone})")
+        warnings.append(f"{counted(len(planned.dropped), 'tomogram')} without a tilt left: left out ({gone})")
     return warnings
 
 
 def _of_optics(differing: tuple[str, int]) -> str:
     label, n = differing
-    return f"{label} of {n} particles is not that of their optics group: that of the table optics was written"
+    return (
+        f"{label} of {counted(n, 'particle')} is not that of their optics group: that of the table optics was written"
+    )
 
 
 def _shown(names: Sequence[str]) -> str:

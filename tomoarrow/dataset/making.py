@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from .._version import __version__
-from ..errors import DatasetError, Place, SchemaError
+from ..errors import DatasetError, Place, SchemaError, counted
 from ..star.document import Reject
 from ..star.source import reads_again
 from ..star.tables import Findings
@@ -92,7 +92,7 @@ def all_anew(work: Work) -> Made:
 def changed_meanwhile(changed: Sequence[str], path: Path) -> DatasetError:
     """The error of files of a set, given their paths and its own, that change whenever they are read."""
     return DatasetError(
-        f"{len(changed)} files changed while they were read, such as {changed[0]}",
+        f"{counted(len(changed), 'file')} changed while being read, such as {changed[0]}",
         place=Place(os.fspath(path)),
         remedy="wait until the job that writes them is done",
     )
@@ -166,7 +166,7 @@ def check_rejects(rejects: Sequence[Reject], most: int | None) -> None:
     if most is not None and len(rejects) > most:
         first = rejects[0]
         raise SchemaError(
-            f"{len(rejects)} rejects, more than {most}: nothing was written",
+            f"{counted(len(rejects), 'reject')}, more than {most}: nothing was written",
             place=first.place,
             expected=first.reason,
             remedy="correct the files, or allow more with --max-rejects",

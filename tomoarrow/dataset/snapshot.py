@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import DatasetError, Place
+from ..errors import DatasetError, Place, counted
 from .manifest import read_manifest
 from .stores import Remote
 
@@ -194,7 +194,9 @@ def _check_complete(folder: Path | Remote, manifest: dict[str, Any], tables: dic
         gone = [path for path in sizes if path not in there]
         if gone and (not there or (len(sizes) > 1 and there.items() <= sizes.items())):
             raise DatasetError(
-                f"the files of the table {name} are gone" if not there else f"{len(gone)} files of {name} are gone",
+                f"the files of the table {name} are gone"
+                if not there
+                else counted(len(gone), f"file of {name} is gone", f"files of {name} are gone"),
                 place=Place(str(folder / gone[0])),
                 remedy="convert again, or restore the folder",
             )

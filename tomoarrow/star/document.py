@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ..errors import BlockNotFoundError, Place, SchemaError, UsageError
+from ..errors import BlockNotFoundError, Place, SchemaError, UsageError, counted
 from .buffers import Text
 from .faults import Notice
 
@@ -131,8 +131,10 @@ class Block:
         return self.table.__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        loops = "".join(f", loop of {loop.num_rows} rows x {loop.num_columns} columns" for loop in self.loops)
-        pairs = f", {len(self.pairs)} pairs" if self.pairs else ""
+        loops = "".join(
+            f", loop of {counted(loop.num_rows, 'row')} x {counted(loop.num_columns, 'column')}" for loop in self.loops
+        )
+        pairs = f", {counted(len(self.pairs), 'pair')}" if self.pairs else ""
         frames = f", {len(self.frames)} save frames" if self.frames else ""
         return f"<Block 'data_{self.name}'{pairs}{loops}{frames}>"
 
@@ -194,7 +196,7 @@ class Document:
         """
         if isinstance(name, int):
             if not -len(self.blocks) <= name < len(self.blocks):
-                raise BlockNotFoundError(f"no block at position {name}", expected=f"{len(self.blocks)} blocks")
+                raise BlockNotFoundError(f"no block at position {name}", expected=counted(len(self.blocks), "block"))
             return range(len(self.blocks))[name]
         positions = self._by_name().get(name, [])
         if len(positions) > 1:
@@ -263,7 +265,7 @@ class Document:
         return loops[0].__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        lines = [f"<Document of {len(self.blocks)} block{'s' * (len(self.blocks) != 1)}"]
+        lines = [f"<Document of {counted(len(self.blocks), 'block')}"]
         lines += [f"  {block!r}" for block in self.blocks[:20]]
         if len(self.blocks) > 20:
             lines.append(f"  ... and {len(self.blocks) - 20} more")

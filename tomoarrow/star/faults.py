@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Place, StarSyntaxError, raise_gathered
+from ..errors import Place, StarSyntaxError, counted, raise_gathered
 from ..kernels import tokenize
 from . import grammar
 from .buffers import Text
@@ -151,8 +151,8 @@ def explain_fault(text: Text, tokens: Tokens, f: int, *, hint: bool) -> StarSynt
             "check that the file is STAR text in UTF-8: not an image, not UTF-16, not damaged when it was copied",
         ),
         tokenize.BAD_ROW: (
-            f"a row of {found} value{'s' * (found != 1)} in a loop of {expected} label{'s' * (expected != 1)}",
-            f"{expected} values",
+            f"a row of {counted(found, 'value')} in a loop of {counted(expected, 'label')}",
+            counted(expected, "value"),
             cut_short if in_last_line and found < expected else mend_row,
         ),
         tokenize.BAD_LABEL: (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from ...errors import StarSyntaxError
+from ...errors import StarSyntaxError, counted
 from ...star.faults import Notice
 from ..sets import Named, Sets
 from .finding import Check, Found, Severity, named
@@ -135,7 +135,7 @@ def _bad_values(sets: Sets) -> Iterator[Found]:
         by_label.setdefault(reject.label, []).append(notice)
     for label, notices in by_label.items():
         files = len({notice.place.path for notice in notices})
-        more = f"; {len(notices)} such values in {files} file{'s' * (files > 1)}" if len(notices) > 1 else ""
+        more = f"; {len(notices)} such values in {counted(files, 'file')}" if len(notices) > 1 else ""
         yield Found(f"{label}: {notices[0].message}{more}", notices[0].place, len(notices))
 
 
