@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.dataset.projects import loop, tilts, write_project
-from tomoarrow.example import Example
+from tomoarrow.example import Example, make_project
 
 
 def run(
@@ -191,3 +191,17 @@ def test_one_progress_bar_on_a_terminal(small_project: Example, tmp_path: Path) 
     assert done.returncode == 0
     assert b"7/7" in shown
     assert b"tomograms" in shown
+
+
+def test_a_conversion_in_parts_refuses_too_many_rejects(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=7, tilts=5)
+    (made.tomograms_star.parent / "tilt_series" / "TS_03.star").unlink()
+    dataset = tmp_path / "a dataset"
+    planned = run("plan", made.tomograms_star, dataset, "--parts", 1, "--missing", "skip")
+    assert "1 part of 7 tomograms" in planned.stdout, planned.stderr
+    assert f"tomoarrow finalise '{dataset}'" in planned.stdout
+    assert "part 0: 7 tomograms, 30 tilts" in run("partition", dataset, "--part", 0).stdout
+    refused = run("finalise", dataset, "--max-rejects", 0)
+    assert refused.returncode == 3
+    assert "1 reject, more than 0" in refused.stderr
+    assert run("finalise", dataset, "--max-rejects", 1).returncode == 1

@@ -12,6 +12,7 @@ import typer
 
 from ..errors import UsageError, counted
 from .errors import errors_told
+from .options import AllowOutside, Json, MaxRejects, Missing, OnBadFile, OnBadValue, PartitionBy, Project, Threads
 from .parts import finalise, partition, plan
 from .query import query
 
@@ -27,11 +28,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 done, but something was left out or differs; 2 wrong usage; 3 wrong input or I/O; "
     "130 interrupted.",
 )
-
-_AllowOutside = Annotated[
-    bool, typer.Option("--allow-outside", help="Read files outside of the project too, where paths lead there.")
-]
-_Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
 
 
 @app.callback()
@@ -58,38 +54,18 @@ def convert(
     ] = None,
     source_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
     dataset_option: Annotated[str | None, typer.Option("--o", hidden=True)] = None,
-    project: Annotated[
-        str | None,
-        typer.Option(
-            help="The project directory, to which paths in STAR files are relative. Found by itself if not given."
-        ),
-    ] = None,
-    partition_by: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Make Hive folders by a label of the global table.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", "--j", min=1, help="How many threads read and parse.")
-    ] = None,
+    project: Project = None,
+    partition_by: PartitionBy = None,
+    threads: Threads = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
     update: Annotated[
         bool,
         typer.Option("--update", help="Bring a dataset that is there up to date: read only files that have changed."),
     ] = False,
-    missing: Annotated[
-        Literal["error", "skip"],
-        typer.Option(help="Files that are named and not there: refuse, or leave out and list them."),
-    ] = "error",
-    on_bad_value: Annotated[
-        Literal["error", "null"],
-        typer.Option(help="Values that do not fit their label's type: refuse, or read as null and list them."),
-    ] = "error",
-    on_bad_file: Annotated[
-        Literal["error", "skip"],
-        typer.Option(help="Tilt series and sets that cannot be read: refuse, or leave out and list them."),
-    ] = "error",
-    max_rejects: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Refuse when more than N of those would be left out.")
-    ] = None,
+    missing: Missing = "error",
+    on_bad_value: OnBadValue = "error",
+    on_bad_file: OnBadFile = "error",
+    max_rejects: MaxRejects = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what RELION itself would read as something else.")
     ] = False,
@@ -103,8 +79,8 @@ def convert(
     local_cluster: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Let N processes of this machine do it, by dask.")
     ] = None,
-    allow_outside: _AllowOutside = False,
-    as_json: _Json = False,
+    allow_outside: AllowOutside = False,
+    as_json: Json = False,
 ) -> None:
     """Convert a set of a RELION project, with all that it names, to one Parquet dataset."""
     named = [*([source_option] if source_option else []), *(paths or []), *([dataset_option] if dataset_option else [])]
@@ -167,7 +143,7 @@ def export(
         str | None, typer.Option(metavar="NAME", help="Of a dataset of several projects only this one.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files.")] = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Write the STAR files of a dataset again, byte for byte where its tables were not changed."""
     dataset, directory = dataset_option or dataset, directory_option or directory
@@ -202,8 +178,8 @@ def verify(
     fast: Annotated[
         bool, typer.Option("--fast", help="Look at the dataset alone: whether its files have their checksums.")
     ] = False,
-    allow_outside: _AllowOutside = False,
-    as_json: _Json = False,
+    allow_outside: AllowOutside = False,
+    as_json: Json = False,
 ) -> None:
     """Read the STAR files of a dataset again and compare, value by value and byte by byte."""
     dataset = dataset_option or dataset
@@ -251,21 +227,16 @@ def validate(
         typer.Argument(metavar="INPUT", readable=False, help="Any STAR file of a project; best an optimisation set."),
     ] = None,
     source_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
-    project: Annotated[
-        Path | None,
-        typer.Option(
-            help="The project directory, to which paths in STAR files are relative. Found by itself if not given."
-        ),
-    ] = None,
+    project: Project = None,
     files: Annotated[bool, typer.Option("--files", help="Look for the images that the sets name, too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
     form: Annotated[
         Literal["table", "json", "sarif", "lines"],
         typer.Option("--format", help="For people; or for programs: JSON, SARIF 2.1.0, or path:line:column lines."),
     ] = "table",
-    allow_outside: _AllowOutside = False,
+    allow_outside: AllowOutside = False,
     listed: Annotated[bool, typer.Option("--list", help="Print what is looked for, and check nothing.")] = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Check a project: what RELION would stop at, read as something else, or that looks mixed up."""
     source, form = source_option or source, "json" if as_json else form
@@ -294,8 +265,8 @@ def validate(
 def inspect(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")],
     dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
-    allow_outside: _AllowOutside = False,
-    as_json: _Json = False,
+    allow_outside: AllowOutside = False,
+    as_json: Json = False,
 ) -> None:
     """Show what a STAR file, a project or a dataset holds: sets and what they refer to, blocks, columns, rows."""
     with errors_told(as_json=as_json):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ..errors import counted
 from .errors import errors_told
-
-_Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
+from .options import AllowOutside, Json, MaxRejects, Missing, OnBadFile, OnBadValue, PartitionBy, Project, Threads
 
 _Dataset = Annotated[
     Path, typer.Argument(metavar="DATASET", readable=False, help="The dataset to be, as it was given to plan.")
@@ -25,20 +24,18 @@ def plan(
     ],
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", readable=False, help="The folder to make.")],
     parts: Annotated[int, typer.Option(min=1, metavar="N", help="How many parts, of like size.")],
-    project: Annotated[Path | None, typer.Option(help="The project directory. Found by itself if not given.")] = None,
-    partition_by: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Make Hive folders by a label of the global table.")
-    ] = None,
+    project: Project = None,
+    partition_by: PartitionBy = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there, in the end.")] = False,
-    missing: Annotated[Literal["error", "skip"], typer.Option(help="Files that are named and not there.")] = "error",
-    on_bad_value: Annotated[Literal["error", "null"], typer.Option(help="Values that do not fit.")] = "error",
-    on_bad_file: Annotated[Literal["error", "skip"], typer.Option(help="Tilt series that cannot be read.")] = "error",
-    allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Read files outside of the project too, where paths lead there.")
-    ] = False,
+    missing: Missing = "error",
+    on_bad_value: OnBadValue = "error",
+    on_bad_file: OnBadFile = "error",
+    allow_outside: AllowOutside = False,
     slurm: Annotated[bool, typer.Option("--slurm", help="Print a job script for Slurm that does the rest.")] = False,
-    threads: Annotated[int, typer.Option("--threads", "--j", min=1, help="Of each part, in that script.")] = 4,
-    as_json: _Json = False,
+    threads: Annotated[
+        int, typer.Option("--threads", "--j", min=1, metavar="N", help="How many threads each part has in that script.")
+    ] = 4,
+    as_json: Json = False,
 ) -> None:
     """Cut a conversion into parts, for as many machines: then run partition for each, and finalise."""
     with errors_told(as_json=as_json):
@@ -76,10 +73,8 @@ def plan(
 def partition(
     dataset: _Dataset,
     part: Annotated[int, typer.Option(metavar="K", help="Which part, from 0.")],
-    threads: Annotated[
-        int | None, typer.Option("--threads", "--j", min=1, help="How many threads read and parse.")
-    ] = None,
-    as_json: _Json = False,
+    threads: Threads = None,
+    as_json: Json = False,
 ) -> None:
     """Convert one part; one that is done is not done again."""
     with errors_told(as_json=as_json):
@@ -102,8 +97,9 @@ def partition(
 
 def finalise(
     dataset: _Dataset,
-    threads: Annotated[int | None, typer.Option("--threads", "--j", min=1, help="How many threads.")] = None,
-    as_json: _Json = False,
+    threads: Threads = None,
+    max_rejects: MaxRejects = None,
+    as_json: Json = False,
 ) -> None:
     """Make the dataset of its parts; refused, with their numbers, while some are missing."""
     with errors_told(as_json=as_json):
@@ -113,7 +109,7 @@ def finalise(
         from ..dataset.assembling import finalise as run
 
         with progress_bar("finalise", "tomograms", quiet=as_json) as progress:
-            report = run(dataset, threads=threads, progress=progress)
+            report = run(dataset, threads=threads, max_rejects=max_rejects, progress=progress)
     if as_json:
         print(json.dumps(report.to_dict()))
     else:

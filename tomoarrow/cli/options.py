@@ -1,0 +1,42 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+Project = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="The project directory, to which paths in STAR files are relative. Found by itself if not given.",
+    ),
+]
+PartitionBy = Annotated[
+    str | None, typer.Option(metavar="LABEL", help="Make Hive folders by a label of the global table.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", "--j", min=1, metavar="N", help="How many threads read and parse; all cores by default."),
+]
+Missing = Annotated[
+    Literal["error", "skip"],
+    typer.Option(help="Files that are named and not there: refuse, or leave out and list them."),
+]
+OnBadValue = Annotated[
+    Literal["error", "null"],
+    typer.Option(help="Values that do not fit their label's type: refuse, or read as null and list them."),
+]
+OnBadFile = Annotated[
+    Literal["error", "skip"],
+    typer.Option(help="Tilt series and sets that cannot be read: refuse, or leave out and list them."),
+]
+MaxRejects = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="Refuse when more than N values, files and tomograms would be left out."),
+]
+AllowOutside = Annotated[
+    bool, typer.Option("--allow-outside", help="Read files outside of the project too, where paths lead there.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
