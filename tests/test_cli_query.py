@@ -73,6 +73,25 @@ def test_no_dataset(tmp_path: Path) -> None:
     done = run("query", tmp_path, "SELECT 1")
     assert done.returncode == 3
     assert "not a tomoarrow dataset" in done.stderr
+    absent = run("query", tmp_path / "absent", "SELECT 1")
+    assert absent.returncode == 3
+    assert "absent: there is no such folder" in absent.stderr
+    assert "check the path" in absent.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("", "choose another folder, or restore the manifest"),
+        ("{}", "choose another folder"),
+        ('{"format": "tomoarrow dataset", "format_version": 1}', "restore it from a backup, or remove the dataset"),
+    ],
+)
+def test_what_to_do_about_a_broken_manifest(tmp_path: Path, text: str, remedy: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    done = run("query", tmp_path, "SELECT 1")
+    assert done.returncode == 3
+    assert remedy in done.stderr
 
 
 def test_inspect_a_project(made: Example) -> None:

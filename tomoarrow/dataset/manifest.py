@@ -157,41 +157,74 @@ def read_manifest(folder: Path | Remote) -> dict[str, Any]:
     Raises
     ------
     DatasetError
-        There is none, it is damaged, or a newer version of tomoarrow wrote it.
+        There is none, it is damaged, leads out of the dataset, or a newer version of tomoarrow wrote it.
     """
     path = folder / FILE_NAME
+    data = _read(folder)
     try:
-        data = path.read_bytes()
         manifest = json.loads(data.decode("utf-8"))
+    except ValueError as error:
+        raise DatasetError(
+            f"the manifest cannot be read: {error}",
+            place=Place(str(path)),
+            remedy="choose another folder, or restore the manifest from a backup",
+        ) from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DatasetError(
+            "not the manifest of a tomoarrow dataset", place=Place(str(path)), remedy="choose another folder"
+        )
+    version = manifest.get("format_version")
+    if not isinstance(version, int) or version < 1 or (version == FORMAT_VERSION and not is_sound(data)):
+        raise _damaged(path, "its checksum is another")
+    if version == 1:
+        manifest |= _SINCE_2
+    missing = {field.name for field in fields(Manifest)} - set(manifest)
+    if missing and version <= FORMAT_VERSION:
+        raise _damaged(path, "parts of it are missing")
+    if version > FORMAT_VERSION:
+        raise DatasetError(
+            f"the dataset has format version {version}",
+            place=Place(str(path)),
+            expected=f"version {FORMAT_VERSION} or older",
+            remedy="update tomoarrow",
+        )
+    _check_paths(manifest, path)
+    return manifest
+
+
+def _read(folder: Path | Remote) -> bytes:
+    """The bytes of a manifest."""
+    path = folder / FILE_NAME
+    try:
+        return path.read_bytes()
     except FileNotFoundError as error:
+        if isinstance(folder, Path) and not folder.exists():
+            raise DatasetError(
+                "there is no such folder", place=Place(str(folder)), remedy="check the path, or convert first"
+            ) from error
         raise DatasetError(
             "the folder is not a tomoarrow dataset: it has no manifest.json",
             place=Place(str(folder)),
             remedy="choose another folder",
         ) from error
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"the manifest cannot be read: {error}", place=Place(str(path))) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise DatasetError("not the manifest of a tomoarrow dataset", place=Place(str(path)))
-    version = manifest.get("format_version")
-    if not isinstance(version, int) or version < 1 or (version == FORMAT_VERSION and not is_sound(data)):
+    except OSError as error:
         raise DatasetError(
-            "the manifest is damaged: its checksum is another",
+            f"the manifest cannot be read: {error}",
             place=Place(str(path)),
-            remedy="restore it from a backup, or remove the dataset and convert again",
-        )
-    if version == 1:
-        manifest |= _SINCE_2
-    missing = {field.name for field in fields(Manifest)} - set(manifest)
-    if missing and version <= FORMAT_VERSION:
-        raise DatasetError("the manifest is damaged: parts of it are missing", place=Place(str(path)))
-    if manifest["format_version"] > FORMAT_VERSION:
-        raise DatasetError(
-            f"the dataset has format version {manifest['format_version']}",
-            place=Place(str(path)),
-            expected=f"version {FORMAT_VERSION} or older",
-            remedy="update tomoarrow",
-        )
+            remedy="check the permissions and the disk there",
+        ) from error
+
+
+def _damaged(path: Path | Remote, why: str) -> DatasetError:
+    return DatasetError(
+        f"the manifest is damaged: {why}",
+        place=Place(str(path)),
+        remedy="restore it from a backup, or remove the dataset and convert again",
+    )
+
+
+def _check_paths(manifest: dict[str, Any], path: Path | Remote) -> None:
+    """Refuse a manifest that names files outside of its dataset."""
     out = next((each for each in _paths(manifest) if _leads_out(each)), None)
     if out is not None:
         raise DatasetError(
@@ -200,7 +233,6 @@ def read_manifest(folder: Path | Remote) -> dict[str, Any]:
             expected="names of tables, and paths of files below the folder of the dataset",
             remedy="find out where the dataset comes from; tomoarrow wrote no such thing",
         )
-    return manifest
 
 
 def _paths(manifest: dict[str, Any]) -> Iterator[str]:
