@@ -7,7 +7,7 @@ they could not accept becomes an error with a place. No value is read here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -33,7 +33,10 @@ from .limits import (
 
 Dialect = Literal["relion", "star"]
 
-_SAVE_FRAME, _LOOP, _EMPTY_LOOP, _PAIR = map(grammar.NODES.index, ("save_frame", "loop", "empty_loop", "pair"))
+_DATA_BLOCK, _SAVE_FRAME, _LOOP, _EMPTY_LOOP, _PAIR = map(
+    grammar.NODES.index, ("data_block", "save_frame", "loop", "empty_loop", "pair")
+)
+_CONTAINERS, _LOOPS = (_DATA_BLOCK, _SAVE_FRAME), (_LOOP, _EMPTY_LOOP)
 
 #: Kinds, counts, firsts and spans of tokens (`tomoarrow.kernels.tokenize`).
 _Scratch = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -134,39 +137,20 @@ def analyse(text: Text, dialect: Dialect, *, hint: bool = True) -> Structure:
     hint : bool
         Whether errors may advise to read the text with the other dialect.
     """
-    n_files = len(text.names)
     tokens = split(text, dialect)
-    kinds, counts, firsts = tokens.kinds, tokens.counts, tokens.firsts
-    nodes, parser_faults = _parse(tokens, n_files)
-    hint = hint and dialect == "relion"
-    faults = {f: explain_fault(text, tokens, f, hint=hint) for f in np.flatnonzero(tokens.faults[::4]).tolist()}
-    for f in np.flatnonzero(parser_faults[::2] >= 0).tolist():
-        # What the grammar refuses stands before the place at which the tokenizer gave up.
-        faults[f] = explain_order(text, tokens, *parser_faults[2 * f : 2 * f + 2].tolist(), hint=hint)
-
+    nodes, parser_faults = _parse(tokens, len(text.names))
+    faults = _malformed(text, tokens, parser_faults, hint=hint and dialect == "relion")
     file_of_token = np.concatenate([[0], np.cumsum(tokens.is_end)])
-    is_loop = (nodes[:, 0] == _LOOP) | (nodes[:, 0] == _EMPTY_LOOP)
-    for token in (nodes[is_loop, 1] + 1)[counts[nodes[is_loop, 1] + 1] > MOST_LABELS].tolist():
-        place = text.place((int(tokens.spans[firsts[token]]) >> tokenize.SPAN_BITS) - 1)
-        faults.setdefault(int(file_of_token[token]), too_many_labels(place, int(counts[token])))
     # A file that is malformed may have save frames without the block around them.
-    nodes = nodes[~np.isin(file_of_token[nodes[:, 1]], list(faults))]
+    nodes = _of_others(faults, nodes, file_of_token)
     nodes = nodes[np.argsort(nodes[:, 1], kind="stable")]
-    containers = nodes[nodes[:, 0] <= _SAVE_FRAME]
-    for token in containers[_parents(containers)[1] > MOST_FRAMES_DEEP, 1].tolist():
-        place = text.place((int(tokens.spans[firsts[token]]) >> tokenize.SPAN_BITS) - len("save_"))
-        faults.setdefault(int(file_of_token[token]), too_deep(place))
-    for token in _behind(MOST_BLOCKS, containers[:, 1], file_of_token):
-        place = text.place((int(tokens.spans[firsts[token]]) >> tokenize.SPAN_BITS) - len("data_"))
-        faults.setdefault(int(file_of_token[token]), too_many_blocks(place))
-    for token in _behind(MOST_PAIRS, nodes[nodes[:, 0] == _PAIR, 1], file_of_token):
-        place = text.place((int(tokens.spans[firsts[token]]) >> tokenize.SPAN_BITS) - 1)
-        faults.setdefault(int(file_of_token[token]), too_many_pairs(place))
-    nodes = nodes[~np.isin(file_of_token[nodes[:, 1]], list(faults))]
-    containers = nodes[nodes[:, 0] <= _SAVE_FRAME]
+    for token, error in _beyond_limits(text, tokens, nodes, file_of_token):
+        faults.setdefault(int(file_of_token[token]), error)
+    nodes = _of_others(faults, nodes, file_of_token)
+    kinds, counts, firsts = tokens.kinds, tokens.counts, tokens.firsts
+    containers = _of_kind(nodes, *_CONTAINERS)
+    loops, pairs = _of_kind(nodes, *_LOOPS)[:, 1], _of_kind(nodes, _PAIR)[:, 1]
     parent, _ = _parents(containers)
-    loops = nodes[(nodes[:, 0] == _LOOP) | (nodes[:, 0] == _EMPTY_LOOP), 1]
-    pairs = nodes[nodes[:, 0] == _PAIR, 1]
     body = np.minimum(loops + 2, len(kinds) - 1)
     return Structure(
         text=text,
@@ -186,6 +170,48 @@ def analyse(text: Text, dialect: Dialect, *, hint: bool = True) -> Structure:
         notices=explain_notices(text, tokens),
         faults=tuple(faults[f] for f in sorted(faults)),
     )
+
+
+def _malformed(
+    text: Text, tokens: Tokens, parser_faults: NDArray[np.int64], *, hint: bool
+) -> dict[int, StarSyntaxError]:
+    """What the tokenizer and the grammar refuse, by the number of the file."""
+    faults = {f: explain_fault(text, tokens, f, hint=hint) for f in np.flatnonzero(tokens.faults[::4]).tolist()}
+    for f in np.flatnonzero(parser_faults[::2] >= 0).tolist():
+        # What the grammar refuses stands before the place at which the tokenizer gave up.
+        faults[f] = explain_order(text, tokens, *parser_faults[2 * f : 2 * f + 2].tolist(), hint=hint)
+    return faults
+
+
+def _of_others(
+    faults: dict[int, StarSyntaxError], nodes: NDArray[np.int64], file_of_token: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The nodes of files without a fault."""
+    return nodes[~np.isin(file_of_token[nodes[:, 1]], list(faults))]
+
+
+def _of_kind(nodes: NDArray[np.int64], *kinds: int) -> NDArray[np.int64]:
+    """The nodes of some kinds."""
+    return nodes[np.logical_or.reduce([nodes[:, 0] == kind for kind in kinds])]
+
+
+def _beyond_limits(
+    text: Text, tokens: Tokens, nodes: NDArray[np.int64], file_of_token: NDArray[np.int64]
+) -> Iterator[tuple[int, StarSyntaxError]]:
+    """The tokens at which there is too much of something, and what is told of each."""
+
+    def place(token: int, before: str) -> Place:
+        return text.place((int(tokens.spans[tokens.firsts[token]]) >> tokenize.SPAN_BITS) - len(before))
+
+    containers, labels = _of_kind(nodes, *_CONTAINERS), _of_kind(nodes, *_LOOPS)[:, 1] + 1
+    for token in labels[tokens.counts[labels] > MOST_LABELS].tolist():
+        yield token, too_many_labels(place(token, "_"), int(tokens.counts[token]))
+    for token in containers[_parents(containers)[1] > MOST_FRAMES_DEEP, 1].tolist():
+        yield token, too_deep(place(token, "save_"))
+    for token in _behind(MOST_BLOCKS, containers[:, 1], file_of_token):
+        yield token, too_many_blocks(place(token, "data_"))
+    for token in _behind(MOST_PAIRS, _of_kind(nodes, _PAIR)[:, 1], file_of_token):
+        yield token, too_many_pairs(place(token, "_"))
 
 
 def _behind(most: int, tokens: NDArray[np.int64], file_of_token: NDArray[np.int64]) -> list[int]:
