@@ -57,6 +57,11 @@ def finalise(
     threads, max_rejects, progress
         As for `convert`.
 
+    Returns
+    -------
+    Report
+        Of all parts together.
+
     Raises
     ------
     DatasetError

@@ -21,7 +21,7 @@ class Contents:
     Attributes
     ----------
     kind : str
-        "tomogram set" or "STAR file".
+        What was converted: see `tomoarrow.relion.kinds`; a tomogram set of RELION 4 is a "tomogram set" here.
     project : Path
         The directory to which the paths of the files are relative.
     project_how : str

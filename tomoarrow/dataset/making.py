@@ -76,7 +76,15 @@ class Made:
 
 
 def all_anew(work: Work) -> Made:
-    """Convert everything; again, where a file changes meanwhile."""
+    """Convert everything; again, where a file changes meanwhile.
+
+    Raises
+    ------
+    DatasetError
+        Files change whenever they are read.
+    TomoarrowError
+        As for `tomoarrow.convert`.
+    """
     for _ in range(MOST_TRIES):
         read_ns, found = time.time_ns(), Findings()
         members = find_members(work.request, found)
@@ -162,6 +170,7 @@ def check_rejects(rejects: Sequence[Reject], most: int | None) -> None:
     Raises
     ------
     SchemaError
+        There are more rejects than that.
     """
     if most is not None and len(rejects) > most:
         first = rejects[0]

@@ -55,13 +55,19 @@ def partition(
     threads : int, optional
         With one, the part takes one core and no more.
     progress : callable, optional
+        Called with the number of tomograms of this part done, and of all that it has.
+
+    Returns
+    -------
+    Report
+        Of this part.
 
     Raises
     ------
     DatasetError
         There is no plan, or its global file has changed since.
     UsageError
-        There is no such part.
+        There is no such part, or no such number of threads.
     TomoarrowError
         As for `convert`.
     """

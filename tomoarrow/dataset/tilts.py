@@ -82,7 +82,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenTilts:
     """``tilts/`` as it was written.
 
     Attributes
@@ -146,7 +146,7 @@ def leave_out(found: Findings) -> set[str]:
     return set(bad)
 
 
-def write_tilts(job: Job, staging: Path, progress: Progress | None, pool: Executor) -> Written:
+def write_tilts(job: Job, staging: Path, progress: Progress | None, pool: Executor) -> WrittenTilts:
     """Write ``tilts/`` into a folder, with the threads of a pool.
 
     The columns are taken from the first slab. Where a later one does not fit, all files are looked through for
@@ -183,7 +183,9 @@ def tilt_fields(evidence: Mapping[str, int], options: Options) -> list[pa.Field]
     ]
 
 
-def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progress | None, pool: Executor) -> Written:
+def _write(
+    job: Job, schema: TiltSchema | None, staging: Path, progress: Progress | None, pool: Executor
+) -> WrittenTilts:
     """Write ``tilts/`` with the columns of a schema, or of the first slab."""
     tomograms = tomogram_frame(job.table.table)
     read = partial(_read, job, schema, tomograms)
@@ -224,7 +226,7 @@ def _write(job: Job, schema: TiltSchema | None, staging: Path, progress: Progres
             writers["tilts"] = stack.enter_context(PartWriter(staging / "tilts", staging, schema.schema, pool))
     # As who lists the folders has them.
     in_order_of_names = [writers[folder] for folder in sorted(writers)]
-    return Written(in_order_of_names, int(counts.sum()), counts, schema, everything, texts, digests, bad)
+    return WrittenTilts(in_order_of_names, int(counts.sum()), counts, schema, everything, texts, digests, bad)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,6 @@ class GlobalTable:
     text_tables: tuple[str, ...]
 
 
-def holds_tomogram_set(document: Document) -> bool:
-    """Whether a document looks like the global file of a tomogram set: a block names tilt-series files."""
-    return any(SERIES_FILE in _labels(block) for block in document)
-
-
 def global_table(path: Path, document: Document, *, has_series: bool = False) -> GlobalTable:
     """The global table of a tomogram set, given its file.
 
