@@ -680,5 +680,8 @@ def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, message: str) 
     with pytest.raises(TomoarrowError) as refused:
         read_manifest(tmp_path)
     assert message in str(refused.value)
+    (tmp_path / "folder").mkdir()
     with pytest.raises(DatasetError, match=r"no manifest\.json"):
+        read_manifest(tmp_path / "folder")
+    with pytest.raises(DatasetError, match="no such folder"):
         read_manifest(tmp_path / "none")
