@@ -216,8 +216,15 @@ def _native(root: str) -> Store:
     }
     retries: Any = {"max_retries": 10, "retry_timeout": timedelta(seconds=_RETRY_S)}
     own = s3_options() if root.startswith("s3:") else {}
-    with _told():
-        return _Native(obstore.store.from_url(root, client_options=options, retry_config=retries, **own))
+    try:
+        with _told():
+            return _Native(obstore.store.from_url(root, client_options=options, retry_config=retries, **own))
+    except OSError as error:
+        raise UsageError(
+            f"{root} leads to no store: {error}",
+            expected="the name of a bucket behind ://",
+            remedy="correct it, or see the README for what to set in the environment",
+        ) from error
 
 
 def _other(scheme: str, host: str) -> Store:
@@ -308,6 +315,9 @@ def _told() -> Iterator[None]:
         yield
     except OSError as error:
         raise type(error)(_first_line(error)) from None
+    except ValueError as error:
+        # No object can have such a key, such as one with "..", or no store such a name.
+        raise OSError(_first_line(error)) from None
     except Exception as error:
         kind = type(error).__name__
         if type(error).__module__.partition(".")[0] != "obstore":

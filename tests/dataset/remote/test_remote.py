@@ -261,6 +261,33 @@ def test_what_is_no_dataset_is_told_of_by_its_url(bucket: Bucket) -> None:
     assert error.value.place.path == bucket.url("nothing")
 
 
+@pytest.mark.parametrize("key", ["p/../p/a.star", "p/./a.star", "p//a.star", "p/a\x7f.star"])
+def test_a_url_that_no_object_can_have_is_told_of(
+    bucket: Bucket, small_project: Example, tmp_path: Path, key: str
+) -> None:
+    with pytest.raises(MissingFileError, match="the object cannot be read") as error:
+        ta.convert(bucket.url(key), tmp_path / "ds")
+    assert error.value.place.path == bucket.url(key)
+    with pytest.raises(DatasetError, match="the store cannot be read"):
+        ta.convert(small_project.tomograms_star, bucket.url(key))
+
+
+@pytest.mark.parametrize("path", [".", "tilt_series/..", "tilt_series/\x7f.star"])
+def test_a_tilt_series_at_a_path_that_no_object_can_have_is_told_of(bucket: Bucket, tmp_path: Path, path: str) -> None:
+    star = write_project(tmp_path / "p", {"TS_0": tilts("TS_0", 2), "TS_1": tilts("TS_1", 2)})
+    bucket.put("p/tilt_series/1.star", tilts("TS_1", 2).encode())
+    bucket.put("p/tomograms.star", star.read_bytes().replace(b"tilt_series/0.star", path.encode()))
+    with pytest.raises(MissingFileError, match="the object cannot be read"):
+        ta.convert(bucket.url("p/tomograms.star"), tmp_path / "ds")
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///a.star", "s3://a b/a.star"])
+def test_a_url_without_a_bucket_is_told_of(bucket: Bucket, small_project: Example, tmp_path: Path, url: str) -> None:
+    for source, dataset in ((url, tmp_path / "ds"), (small_project.tomograms_star, url)):
+        with pytest.raises(UsageError, match="leads to no store"):
+            ta.convert(source, dataset)
+
+
 def test_what_takes_a_folder_says_so(bucket: Bucket, small_project: Example, tmp_path: Path) -> None:
     ta.convert(small_project.tomograms_star, bucket.url("ds"))
     with pytest.raises(UsageError, match="takes a folder, not s3://"):
