@@ -139,7 +139,8 @@ def _copied(origin: Origin, file: Remote, home: Remote | None, pack: Pack | None
     """Copy a file and all that it names, and find its project."""
     copy = Path(origin.copy)
     into = _into(copy)
-    if _fetch(file, [file.key], into):
+    # What has no key is a bucket, which a store describes as if it were an object.
+    if not file.key or _fetch(file, [file.key], into):
         raise MissingFileError("the file is not there", place=Place(str(file)), remedy="check the URL")
     candidates = file.parents if home is None else [home]
     how = "above the STAR file" if home is None else "given"

@@ -288,6 +288,13 @@ def test_a_url_without_a_bucket_is_told_of(bucket: Bucket, small_project: Exampl
             ta.convert(source, dataset)
 
 
+def test_a_bucket_is_no_file(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("a.star", tilts("TS_0", 2).encode())
+    for url in (bucket.url(), bucket.url().rstrip("/")):
+        with pytest.raises(MissingFileError, match="the file is not there"):
+            ta.convert(url, tmp_path / "ds")
+
+
 def test_what_takes_a_folder_says_so(bucket: Bucket, small_project: Example, tmp_path: Path) -> None:
     ta.convert(small_project.tomograms_star, bucket.url("ds"))
     with pytest.raises(UsageError, match="takes a folder, not s3://"):
