@@ -10,6 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+import pyarrow as pa
+
 from ..errors import UsageError, check_choice
 from ..relion.tomogram_set import MOST_HELD
 from ..star.faults import refuse
@@ -22,11 +24,12 @@ from .contents import Progress
 from .making import Made, Work, all_anew, check_rejects, manifest_for, renewed, report_of
 from .manifest import FILE_NAME, Manifest, manifest_of
 from .members import Request
-from .origin import origin_of
+from .origin import Origin, origin_of
 from .paths import told
 from .projects import NameBy, merged, names_of, summed
 from .report import Report
 from .snapshot import open_snapshot
+from .sources import SOURCES, write_sources
 from .staging import check_target, commit, staged
 from .stores import Remote, is_url, place_of
 from .uploading import commit_to_store, look_at, staged_for_store
@@ -178,7 +181,7 @@ def _convert_one(
         is_there = update and isinstance(target, Path) and (target / FILE_NAME).exists()
         old = open_snapshot(target) if is_there else None
         made = (None if old is None else renewed(work, old)) or all_anew(work)
-        made = replace(made, found=origin.found(made.found))
+        made = _told_of(made, origin, staging.folder)
         if strict:
             refuse(made.found.notices)
         check_rejects(made.found.rejects, max_rejects)
@@ -190,6 +193,17 @@ def _convert_one(
             manifest = (commit if isinstance(target, Path) else commit_to_store)(staging, manifest)
     report = report_of(str(target) if isinstance(target, Remote) else os.fspath(dataset), manifest, made)
     return replace(report, project_how=origin.how or report.project_how)
+
+
+def _told_of(made: Made, origin: Origin, staging: Path) -> Made:
+    """What was made, with the URLs of what was copied, also in ``sources/``, which is written again."""
+    if not origin.copy:
+        return made
+    contents = made.contents
+    paths = [origin.told(path) for path in contents.sources.column("path").to_pylist()]
+    sources = contents.sources.set_column(0, contents.sources.schema.field("path"), pa.array(paths, pa.string()))
+    tables = contents.tables | {SOURCES: write_sources(sources, staging)}
+    return replace(made, contents=replace(contents, sources=sources, tables=tables), found=origin.found(made.found))
 
 
 def _target(
