@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -152,6 +152,7 @@ def _copied(origin: Origin, file: Remote, home: Remote | None, pack: Pack | None
         sets = optimisation_set(str(origin.path), read_star(origin.path, labels=LABELS)).members
         _check_inside(origin.path, [*sets.values()])
         found = _find(candidates, [*sets.values()], into)
+        _make_folders(copy / found.key, [*sets.values()])
         tomograms = copy / found.key / sets.get(TOMOGRAMS_FILE, "")
         is_set = tomograms.is_file() and kind_of(tomograms) == "tomogram set"
         series = _series(tomograms) if is_set else []
@@ -161,10 +162,20 @@ def _copied(origin: Origin, file: Remote, home: Remote | None, pack: Pack | None
     project = copy / found.key
     project.mkdir(parents=True, exist_ok=True)
     if pack is None:
+        _make_folders(project, series)
         return replace(origin, project=project, how=how)
     there = pack.copies()
     held = {path: there[key] for path in series if (key := _key(found, path)) in there}
     return replace(origin, project=project, how=how, series=held)
+
+
+def _make_folders(project: Path, paths: Sequence[str]) -> None:
+    """Make the folders that paths go into and out of again: a store has none, but the system looks for them."""
+    for path in paths:
+        if ".." in path.split("/"):
+            # Where a file is in the way, there is nothing at the path.
+            with suppress(OSError):
+                (project / path).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _key(project: Remote, path: str) -> str:

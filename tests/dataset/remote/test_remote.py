@@ -171,6 +171,25 @@ def test_a_tilt_series_in_a_store_is_read_or_refused_as_a_file_is(
     assert outcome(bucket.url("p/tomograms.star"), "remote") == outcome(star, "local")
 
 
+def test_folders_that_only_paths_go_through_are_there(bucket: Bucket, whole_project: Example, tmp_path: Path) -> None:
+    url = in_bucket(bucket, whole_project, whole_project.optimisation_set_star)
+    for key in (url.removeprefix(bucket.url()), "data/p/Tomograms/job006/tomograms.star"):
+        text = bucket.at(key).read_bytes()
+        for job in (b"Tomograms/job006", b"Extract/job009"):
+            text = text.replace(job, b"Gone/job001/../../" + job)
+        bucket.put(key, text)
+    ta.convert(url, tmp_path / "ds")
+    dataset = ta.Dataset(tmp_path / "ds")
+    assert [dataset[name].select(pl.len()).collect().item() for name in ("tilts", "particles")] == [20, 24]
+    done = CliRunner().invoke(app, ["inspect", url, "--json"])
+    refers = [refers for each in json.loads(done.output)["sets"] for refers in each["refers"]]
+    assert {each["label"]: each["missing"] for each in refers if "Gone" in each["path"]} == {
+        "rlnTomoTomogramsFile": 0,
+        "rlnTomoParticlesFile": 0,
+        "rlnTomoTiltSeriesStarFile": 0,
+    }
+
+
 @pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "tilt_series/../../x.star"])
 def test_no_path_leads_out_of_the_project(bucket: Bucket, tmp_path: Path, path: str) -> None:
     star = write_project(tmp_path / "p", {"TS_1": tilts("TS_1", 2)})
