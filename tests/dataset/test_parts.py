@@ -72,6 +72,16 @@ def test_columns_that_a_plan_did_not_see(
     check_equal(tmp_path / "d", tmp_path / "one")
 
 
+@pytest.mark.parametrize("bad", ["a", "ab", "abc"])
+def test_a_part_of_which_no_tilt_series_can_be_read(tmp_path: Path, bad: str) -> None:
+    texts = {name: loop(name, ["rlnTomoYTilt"], [["1"]]) + ("1 2" if name in bad else "") for name in "abc"}
+    star = write_project(tmp_path / "p", texts)
+    one = ta.convert(star, tmp_path / "one", on_bad_file="skip")
+    report = in_parts(star, tmp_path / "d", 3, on_bad_file="skip")
+    assert (report.rows, report.rejects) == (one.rows, one.rejects)
+    check_equal(tmp_path / "d", tmp_path / "one")
+
+
 def test_all_that_an_optimisation_set_names(tmp_path: Path) -> None:
     made = make_project(tmp_path / "p", tomograms=7, tilts=3, particles=4)
     assert made.optimisation_set_star is not None

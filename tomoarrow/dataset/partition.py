@@ -166,7 +166,8 @@ def _make(
         )
         texts = write_set(job, staging, written, found=found, progress=progress, optics=OPTICS)
         next(texts)
-        tables = written.tables | ({"star": write_texts(texts, staging)} if job.files else {})
+        of_series = [*texts]
+        tables = written.tables | ({"star": write_texts(of_series, staging)} if of_series else {})
         sources = [replace(each, sha256=written.digests.get(each.path, "")) for each in job.sources]
         changed = changed_since(sources, job.project.directory)
         if not changed:
