@@ -268,6 +268,26 @@ def test_a_damaged_plan(tmp_path: Path) -> None:
             ta.partition(tmp_path / "d", 1)
 
 
+@pytest.mark.parametrize("table", ["tilts", "tomograms", "star", "sources"])
+@pytest.mark.parametrize("how", ["cut", "gone"])
+def test_a_damaged_part_is_not_done(tmp_path: Path, table: str, how: str) -> None:
+    star = write_project(tmp_path / "p", {name: loop(name, ["rlnTomoYTilt"], [["1"]]) for name in "abc"})
+    ta.convert(star, tmp_path / "one")
+    ta.plan(star, tmp_path / "d", parts=2)
+    for part in range(2):
+        ta.partition(tmp_path / "d", part)
+    (file,) = (part_folder(tmp_path / "d", 1) / table).rglob("*.parquet")
+    if how == "cut":
+        file.write_bytes(file.read_bytes()[:50])
+    else:
+        file.unlink()
+    with pytest.raises(ta.DatasetError, match="1 of 2 parts are not done"):
+        ta.finalise(tmp_path / "d")
+    ta.partition(tmp_path / "d", 1)
+    ta.finalise(tmp_path / "d")
+    check_equal(tmp_path / "d", tmp_path / "one")
+
+
 def test_a_part_reads_its_own_rows_of_the_global_table_only(tmp_path: Path) -> None:
     made = make_project(tmp_path / "p", tomograms=4, tilts=2)
     plan = ta.plan(made.tomograms_star, tmp_path / "d", parts=lambda size, tomograms: tomograms - 1)

@@ -84,11 +84,14 @@ def partition(
 
 
 def finished(plan: Plan, part: int) -> Snapshot | None:
-    """A part as it was made, if it was, by this plan, and its tilt series are the same still."""
+    """A part as it was made, if it was, by this plan, is whole, and its tilt series are the same still."""
     folder = part_folder(Path(plan.dataset), part)
     if not (folder / FILE_NAME).exists():
         return None
-    snapshot = open_snapshot(folder)
+    snapshot = open_snapshot(folder, is_checked=False)
+    listed = {each["path"]: each["bytes"] for table in snapshot.manifest["tables"].values() for each in table["files"]}
+    if listed != {file.path: file.bytes for files in snapshot.tables.values() for file in files}:
+        return None
     if snapshot.manifest["asked"].get("plan") != plan.id or changed_since(read_sources(snapshot), Path(plan.project)):
         return None
     return snapshot
