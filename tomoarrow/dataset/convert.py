@@ -31,7 +31,7 @@ from .report import Report
 from .snapshot import open_snapshot
 from .sources import SOURCES, write_sources
 from .staging import check_target, commit, staged
-from .stores import Remote, is_url, place_of
+from .stores import Remote, folder_of, is_url, place_of
 from .uploading import commit_to_store, look_at, staged_for_store
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ def convert(
     if not isinstance(source, str | os.PathLike):
         alone = {"project": project is not None, "update": update, "strict": strict, "client": client is not None}
         _check_for_many(alone, dataset, name_by)
-        requests = [Request(Path(each), Path(each), None, asked, n_threads) for each in source]
+        files = [folder_of(each, "a conversion of several projects") for each in source]
+        requests = [Request(file, file, None, asked, n_threads) for file in files]
         report = _convert_many(requests, dataset, name_by, max_rejects, progress, force=force)
     elif client is not None:
         _check_for_cluster(source, _target(dataset, source, force=force, update=update), update=update, strict=strict)

@@ -128,7 +128,7 @@ def plan(
         raise UsageError(f"parts={parts}", expected="1 or more")
     target, path = Path(os.path.abspath(folder_of(dataset, "a plan"))), folder_of(source, "a plan")
     check_target(target, force=force)
-    home = None if project is None else Path(project)
+    home = None if project is None else folder_of(project, "a plan")
     job = find_members(Request(path, path, home, asked, cores()), Findings()).job
     if job is None or job.head is not None:
         raise UsageError(
@@ -174,8 +174,10 @@ def read_plan(dataset: str | os.PathLike[str]) -> Plan:
     ------
     DatasetError
         There is none, or it is damaged.
+    UsageError
+        The dataset is a URL.
     """
-    path = parts_folder(Path(os.path.abspath(dataset))) / _PLAN
+    path = parts_folder(Path(os.path.abspath(folder_of(dataset, "a plan")))) / _PLAN
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found.pop("format") != _FORMAT:

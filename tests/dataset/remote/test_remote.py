@@ -322,6 +322,17 @@ def test_what_takes_a_folder_says_so(bucket: Bucket, small_project: Example, tmp
     ta.convert(small_project.tomograms_star, bucket.url("ds"))
     with pytest.raises(UsageError, match="takes a folder, not s3://"):
         open_groups(bucket.url("ds"), "tilts")
+    star = small_project.tomograms_star
+    for work in (
+        lambda: ta.plan(bucket.url("a.star"), tmp_path / "ds", parts=2),
+        lambda: ta.plan(star, bucket.url("ds"), parts=2),
+        lambda: ta.plan(star, tmp_path / "ds", parts=2, project=bucket.url("p")),
+        lambda: ta.partition(bucket.url("ds"), 0),
+        lambda: ta.finalise(bucket.url("ds")),
+        lambda: ta.convert([star, bucket.url("a.star")], tmp_path / "ds"),
+    ):
+        with pytest.raises(UsageError, match="a folder, not s3://"):
+            work()
     with pytest.raises(UsageError, match="is not above"):
         ta.convert(bucket.url("a.star"), tmp_path / "ds", project=tmp_path)
     with pytest.raises(UsageError, match="no store is known"):
