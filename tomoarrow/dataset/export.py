@@ -190,7 +190,13 @@ def _export_to_store(
 ) -> ExportReport:
     """Write the STAR files to a folder, then copy them, many at a time."""
     started = time.perf_counter()
-    if not force and there.files():
+    if place_of(dataset) in (there, *there.parents):
+        raise UsageError(f"{there} is in the dataset", expected="another place")
+    try:
+        before = frozenset(there.files())
+    except OSError as error:
+        raise DatasetError(f"the store cannot be read: {error}", place=Place(str(there))) from error
+    if before and not force:
         raise DatasetError(
             "objects are there already",
             place=Place(str(there)),
@@ -199,7 +205,7 @@ def _export_to_store(
     with TemporaryDirectory(prefix="tomoarrow-") as folder:
         report = export(dataset, folder, **selected, progress=progress)
         files = [path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()]
-        upload(Path(folder), there, {path: path for path in files})
+        upload(Path(folder), there, {path: path for path in files}, before)
     return replace(report, directory=str(there), seconds=round(time.perf_counter() - started, 3))
 
 

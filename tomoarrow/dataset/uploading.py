@@ -112,8 +112,10 @@ def commit_to_store(staging: Staging, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def upload(folder: Path, target: Remote, names: dict[str, str]) -> None:
+def upload(folder: Path, target: Remote, names: dict[str, str], before: frozenset[str] = frozenset()) -> None:
     """Write files of a folder, many at a time, as objects below a place, given how each is called there.
+
+    Where one cannot be written, the others are removed again, other than those in whose place one was `before`.
 
     Raises
     ------
@@ -135,7 +137,7 @@ def upload(folder: Path, target: Remote, names: dict[str, str]) -> None:
         # The largest first.
         at_once(put, sorted(names, key=lambda path: os.stat(folder / path).st_size, reverse=True))
     except BaseException:
-        _delete(target, done)
+        _delete(target, [name for name in done if name not in before])
         raise
 
 

@@ -278,6 +278,16 @@ def test_the_commands_take_urls(bucket: Bucket, small_project: Example, tmp_path
     assert [(each["count"], each["missing"]) for each in described["sets"][0]["refers"]] == [(7, 0)]
 
 
+@pytest.mark.parametrize("out", ["ds", "ds/out"])
+def test_a_dataset_is_not_exported_into_itself(bucket: Bucket, small_project: Example, out: str) -> None:
+    ta.convert(small_project.tomograms_star, bucket.url("ds"))
+    before = bucket.keys("ds")
+    with pytest.raises(UsageError, match="is in the dataset"):
+        ta.export(bucket.url("ds"), bucket.url(out), force=True)
+    assert bucket.keys("ds") == before
+    assert ta.export(bucket.url("ds"), bucket.url("ds-out")).files == 8
+
+
 def test_what_is_no_dataset_is_told_of_by_its_url(bucket: Bucket) -> None:
     with pytest.raises(DatasetError, match=r"no manifest\.json") as error:
         ta.Dataset(bucket.url("nothing"))

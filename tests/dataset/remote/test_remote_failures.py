@@ -79,6 +79,27 @@ def test_an_object_that_is_listed_and_gone(bucket: Bucket, star: str) -> None:
     assert rows(bucket.url("ds")) == 200
 
 
+def test_an_export_that_cannot_be_uploaded_removes_nothing_that_was_there(
+    bucket: Bucket, star: str, hasty: None
+) -> None:
+    ta.convert(star, bucket.url("ds"))
+    bucket.put("out/tilt_series/1.star", b"as it was")
+    bucket.put("out/notes.txt", b"mine")
+    bucket.fault = lambda method, path, _before: "busy" if method == "PUT" and "/out/tomograms.star" in path else None
+    with pytest.raises(DatasetError, match="cannot be written"):
+        ta.export(bucket.url("ds"), bucket.url("out"), force=True)
+    bucket.fault = lambda *_: None
+    assert bucket.keys("out") == {"notes.txt", "tilt_series/1.star"}
+
+
+def test_an_export_to_a_store_that_cannot_be_read(bucket: Bucket, star: str, tmp_path: Path) -> None:
+    ta.convert(star, tmp_path / "ds")
+    for url in ("s3://no-such-bucket/out", bucket.url("a/../out")):
+        with pytest.raises(DatasetError, match="the store cannot be read") as error:
+            ta.export(tmp_path / "ds", url)
+        assert error.value.place.path == url
+
+
 def test_no_credentials_in_messages_logs_or_the_manifest(
     bucket: Bucket, star: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
