@@ -336,6 +336,17 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0].partition("<")[0].strip(" :")
 
 
+@contextmanager
+def _told_by_other() -> Iterator[None]:
+    """What a file system of fsspec raises besides the errors of files: each has errors of its own."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {_first_line(error)}") from None
+
+
 class _Other:
     """A file system of fsspec."""
 
@@ -347,19 +358,23 @@ class _Other:
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
 
+    @_told_by_other()
     def get(self, key: str) -> tuple[Entry, Iterator[bytes]]:
         path = self._path(key)
         data = self._files.cat_file(path)
         return replace(_described(self._files.info(path)), bytes=len(data)), iter([data])
 
+    @_told_by_other()
     def range(self, key: str, begin: int, end: int) -> bytes:
         return bytes(self._files.cat_file(self._path(key), start=begin, end=end))
 
+    @_told_by_other()
     def list(self, prefix: str) -> dict[str, Entry]:
         self._files.invalidate_cache()
         found = self._files.find(self._path(prefix), detail=True)
         return {path[len(self._root) :].lstrip("/"): _described(info) for path, info in found.items()}
 
+    @_told_by_other()
     def put(self, key: str, data: bytes | Path, then: Literal["any"] | str | None) -> None:
         path = self._path(key)
         if then is None and self._files.exists(path):
@@ -370,6 +385,7 @@ class _Other:
         else:
             self._files.pipe_file(path, data)
 
+    @_told_by_other()
     def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
             self._files.rm_file(self._path(key))

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import obstore
 import obstore.exceptions
 import polars as pl
@@ -212,3 +213,21 @@ def test_a_large_object_that_is_always_cut_is_told_of(bucket: Bucket, tmp_path: 
     with pytest.raises(MissingFileError, match="the object cannot be read") as error:
         ta.convert(bucket.url("big.star"), tmp_path / "ds")
     assert error.value.place.path == bucket.url("big.star")
+
+
+@pytest.mark.parametrize("method", ["cat_file", "info", "find", "put_file", "pipe_file"])
+def test_what_a_file_system_of_fsspec_raises_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the session is closed\nand more of that")
+
+    star = write_project(tmp_path / "p", {"TS_0": tilts("TS_0", 2)})
+    ta.convert(star, f"memory://told-{method}/ds")
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tmp_path / "p"), f"/told-{method}/p", recursive=True)
+    monkeypatch.setattr(type(memory), method, fail)
+    writes = method.startswith(("put", "pipe", "find"))
+    source = star if writes else f"memory://told-{method}/p/tomograms.star"
+    with pytest.raises(ta.TomoarrowError, match="RuntimeError: the session is closed"):
+        ta.convert(source, f"memory://told-{method}/ds2" if writes else tmp_path / "ds")
