@@ -126,8 +126,13 @@ def show_integrity(report: IntegrityReport) -> None:
     )
 
 
-def describe(what: str, dialect: Dialect, *, allow_outside: bool = False) -> dict[str, Any]:
-    """What a STAR file or a dataset holds, as plain values."""
+def describe(
+    what: str, dialect: Dialect, project: Path | None = None, *, allow_outside: bool = False
+) -> dict[str, Any]:
+    """What a STAR file or a dataset holds, as plain values.
+
+    `project`: the project directory, where it is known.
+    """
     from ..dataset.stores import Remote, place_of
 
     path = place_of(what)
@@ -147,7 +152,7 @@ def describe(what: str, dialect: Dialect, *, allow_outside: bool = False) -> dic
     from ..star.source import reads_again
 
     is_set = dialect == "relion" and reads_again(path)
-    sets = [asdict(each) for each in summarise(path, allow_outside=allow_outside)] if is_set else []
+    sets = [asdict(each) for each in summarise(path, project, allow_outside=allow_outside)] if is_set else []
     kind = sets[0]["kind"] if sets else "STAR file"
     if kind == "trajectory set":
         # A table for each of a million particles is nothing to look at.
@@ -203,7 +208,8 @@ def _describe_remote(path: Remote, dialect: Dialect) -> dict[str, Any]:
         (path / FILE_NAME).read_bytes()
     except OSError:
         with origin_of(path, None, all_as_files=True) as origin:
-            found: dict[str, Any] = json.loads(origin.told(json.dumps(describe(str(origin.path), dialect))))
+            described = describe(str(origin.path), dialect, origin.project)
+            found: dict[str, Any] = json.loads(origin.told(json.dumps(described)))
             return found
     return _describe_dataset(path)
 

@@ -278,6 +278,23 @@ def test_the_commands_take_urls(bucket: Bucket, small_project: Example, tmp_path
     assert [(each["count"], each["missing"]) for each in described["sets"][0]["refers"]] == [(7, 0)]
 
 
+def test_inspect_of_a_url_looks_into_the_store_only(
+    bucket: Bucket, whole_project: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = in_bucket(bucket, whole_project, whole_project.optimisation_set_star)
+    bucket.at().store.delete(["data/p/Tomograms/job006/tilt_series/TS_02.star"])
+    monkeypatch.chdir(whole_project.directory)
+    done = CliRunner().invoke(app, ["inspect", url, "--json"])
+    assert {
+        each["path"]: [reference["missing"] for reference in each["refers"]] for each in json.loads(done.output)["sets"]
+    } == {
+        "Polish/job011/optimisation_set.star": [0, 0, 0],
+        "Tomograms/job006/tomograms.star": [1],
+        "Extract/job009/particles.star": [],
+        "Polish/job011/motion.star": [],
+    }
+
+
 @pytest.mark.parametrize("out", ["ds", "ds/out"])
 def test_a_dataset_is_not_exported_into_itself(bucket: Bucket, small_project: Example, out: str) -> None:
     ta.convert(small_project.tomograms_star, bucket.url("ds"))
