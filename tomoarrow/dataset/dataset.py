@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     import altair as alt
     import dask.dataframe as dd
 
+#: So many tomograms are named where one is asked for that is not there.
+_MOST_NAMES = 10
+
 
 class Dataset:
     """A dataset that `convert` made.
@@ -161,10 +164,9 @@ class Dataset:
             return pl.concat(found, how="diagonal_relaxed").sort("tilt_index").collect()
         is_named = pl.col(NAME).cast(pl.String) == name
         if not self.tomograms.filter(is_named).collect().height:
-            there = self.tomograms.select(pl.col(NAME).cast(pl.String)).head(10).collect().to_series().to_list()
-            raise UsageError(
-                f"no tomogram {name!r} in the dataset", expected=f"one of: {', '.join(map(str, there))}, ..."
-            )
+            names = self.tomograms.select(pl.col(NAME).cast(pl.String)).collect().to_series()
+            some = ", ".join(map(str, names.head(_MOST_NAMES))) + (", ..." if len(names) > _MOST_NAMES else "")
+            raise UsageError(f"no tomogram {name!r} in the dataset", expected=f"one of: {some}")
         return self.tilts.clear().collect()
 
     def schema(self) -> pl.DataFrame:
