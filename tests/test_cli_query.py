@@ -94,6 +94,12 @@ def test_what_to_do_about_a_broken_manifest(tmp_path: Path, text: str, remedy: s
     assert remedy in done.stderr
 
 
+def test_inspect_a_folder_that_is_neither(tmp_path: Path) -> None:
+    done = run("inspect", tmp_path)
+    assert done.returncode == 3
+    assert "neither a dataset nor a project" in done.stderr
+
+
 def test_inspect_a_project(made: Example) -> None:
     done = run("inspect", made.directory, "--json")
     found = json.loads(done.stdout)

@@ -270,7 +270,8 @@ def inspect(
 ) -> None:
     """Show what a STAR file, a project or a dataset holds: sets and what they refer to, blocks, columns, rows."""
     with errors_told(as_json=as_json):
-        from .show import describe, show_description
+        from .describe import describe
+        from .show import show_description
 
         description = describe(path, dialect, allow_outside=allow_outside)
         if as_json:

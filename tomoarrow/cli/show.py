@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +15,7 @@ if TYPE_CHECKING:
     from ..dataset.export import ExportReport
     from ..dataset.integrity import IntegrityReport
     from ..dataset.report import Report
-    from ..dataset.stores import Remote
     from ..dataset.verify import VerifyReport
-    from ..star.structure import Dialect
 
 _MB = 1e6
 
@@ -124,101 +119,6 @@ def show_integrity(report: IntegrityReport) -> None:
         f"{report.bytes / _MB:.1f} MB, {what}, in {report.seconds:.2f} s",
         markup=False,
     )
-
-
-def describe(
-    what: str, dialect: Dialect, project: Path | None = None, *, allow_outside: bool = False
-) -> dict[str, Any]:
-    """What a STAR file or a dataset holds, as plain values.
-
-    `project`: the project directory, where it is known.
-    """
-    from ..dataset.stores import Remote, place_of
-
-    path = place_of(what)
-    if isinstance(path, Remote):
-        return _describe_remote(path, dialect)
-    if path.is_dir() and not (path / "manifest.json").exists():
-        from ..relion.overview import summarise
-
-        sets = [asdict(each) for each in summarise(path, allow_outside=allow_outside)]
-        if sets:
-            return {"path": str(path), "what": "RELION project", "sets": sets, "warnings": []}
-    if path.is_dir():
-        return _describe_dataset(path)
-    from ..dataset.manifest import column_infos
-    from ..relion.overview import summarise
-    from ..relion.reading import read_star
-    from ..star.source import reads_again
-
-    is_set = dialect == "relion" and reads_again(path)
-    sets = [asdict(each) for each in summarise(path, project, allow_outside=allow_outside)] if is_set else []
-    kind = sets[0]["kind"] if sets else "STAR file"
-    if kind == "trajectory set":
-        # A table for each of a million particles is nothing to look at.
-        return {"path": str(path), "what": kind, "sets": sets, "warnings": []}
-
-    document = read_star(path, dialect=dialect, on_bad_value="null")
-    blocks = [
-        {
-            "name": block.name,
-            "pairs": {label: _plain(value) for label, value in block.pairs.items()},
-            "loops": [
-                {
-                    "rows": loop.num_rows,
-                    "columns": [
-                        {"name": c.name, "type": c.type, "unit": c.unit, "description": c.description}
-                        for c in column_infos(loop.schema, {})
-                    ],
-                }
-                for loop in block.loops
-            ],
-            "frames": [frame.name for frame in block.frames],
-        }
-        for block in document
-    ]
-    return {
-        "path": str(path),
-        "what": kind,
-        "sets": sets,
-        "warnings": [str(notice) for notice in document.warnings],
-        "bad_values": [f"{reject.place}: {reject.text!r} is {reject.reason}" for reject in document.rejects],
-        "blocks": blocks,
-    }
-
-
-def _describe_dataset(path: Path | Remote) -> dict[str, Any]:
-    from ..dataset.manifest import read_manifest
-
-    manifest = read_manifest(path)
-    tables = [
-        {"name": name, "rows": table["rows"], "files": len(table["files"]), "columns": table["columns"]}
-        for name, table in manifest["tables"].items()
-    ]
-    facts = {key: manifest[key] for key in ("kind", "input", "project", "created", "written_by", "warnings")}
-    return {"path": str(path), "what": "dataset", **facts, "tables": tables}
-
-
-def _describe_remote(path: Remote, dialect: Dialect) -> dict[str, Any]:
-    """What a dataset, or else a STAR file, in an object store holds."""
-    from ..dataset.manifest import FILE_NAME
-    from ..dataset.origin import origin_of
-
-    try:
-        (path / FILE_NAME).read_bytes()
-    except OSError:
-        with origin_of(path, None, all_as_files=True) as origin:
-            described = describe(str(origin.path), dialect, origin.project)
-            found: dict[str, Any] = json.loads(origin.told(json.dumps(described)))
-            return found
-    return _describe_dataset(path)
-
-
-def _plain(value: Any) -> Any:
-    """A value that JSON has: not finite numbers as text."""
-    if isinstance(value, list):
-        return [_plain(element) for element in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def show_description(description: dict[str, Any]) -> None:
