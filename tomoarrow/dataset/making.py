@@ -22,13 +22,14 @@ from .layout import clear_folder
 from .manifest import Manifest
 from .members import Request, find_members
 from .noticed import NOTICES, REJECTS, by_series, read_notices, read_rejects, write_notices, write_rejects
+from .previous import Old, open_old
 from .report import INNER_TABLES, Report, WarningSummary, summarise
 from .rewriting import TakesAll
 from .snapshot import Snapshot
 from .sources import sources_table
 from .survey import Survey, survey
 from .tilts import Job
-from .update import Old, open_old, update
+from .update import update
 from .writing import write_members
 
 #: What is being written while it is read is tried so often.
