@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import check_choice
-from ..star.tables import OnBadValue
+from ..relion.labels import LABELS
+from ..star.tables import OnBadValue, Options
 
 OnMissing = Literal["error", "skip"]
 
@@ -42,3 +43,8 @@ class Asked:
         check_choice("missing", self.missing, get_args(OnMissing))
         check_choice("on_bad_value", self.on_bad_value, get_args(OnBadValue))
         check_choice("on_bad_file", self.on_bad_file, get_args(OnBadFile))
+
+    @property
+    def options(self) -> Options:
+        """How values are read."""
+        return Options(LABELS, {}, self.on_bad_value)

@@ -128,7 +128,7 @@ def renewed(work: Work, old: Snapshot) -> Made | None:
         if seen.is_same and is_whole:
             return _same(then, project, seen)
         job = None if is_whole and _only_series(then, seen) else _job(work, then, found)
-        contents = update(then, job, seen, request.options, work.staging, found)
+        contents = update(then, job, seen, request.asked.options, work.staging, found)
         if contents.changed:
             raise TakesAll
         return Made(contents, _sorted(found, contents), read_ns, len(seen.changed))

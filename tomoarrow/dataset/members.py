@@ -67,11 +67,6 @@ class Request:
     threads: int
     series: Mapping[str, Copied] | None = None
 
-    @property
-    def options(self) -> Options:
-        """How values are read."""
-        return Options(LABELS, {}, self.asked.on_bad_value)
-
 
 @dataclass(frozen=True, slots=True)
 class Members:
@@ -135,7 +130,7 @@ def _members_of(request: Request, found: Findings) -> Members:
     if kind == "optimisation set":
         return _of_optimisation_set(request, found)
     if kind in _TOMOGRAM_SETS:
-        job = _job_of(given, kind, request.project, request, found)
+        job = prepare(given, kind, request.project, request.asked, found, copies=request.series)
         named = replace(job, file=replace(given, name=name_in(job.project.directory, path)))
         return _members(request, kind, job.project, named, ())
     return _members(request, kind, home_of(given, None), None, ((kind, given),))
@@ -144,23 +139,7 @@ def _members_of(request: Request, found: Findings) -> Members:
 def _members(
     request: Request, kind: Kind, home: Project, job: Job | None, files: tuple[tuple[Kind, StarFile], ...]
 ) -> Members:
-    return Members(kind, home, job, files, request.options, request.threads, request.asked.on_bad_file)
-
-
-def _job_of(file: StarFile, kind: Kind, project: Path | None, request: Request, found: Findings) -> Job:
-    """The work on a tomogram set, as it was asked for."""
-    asked = request.asked
-    job = prepare(
-        file,
-        kind,
-        project,
-        request.options,
-        asked.missing,
-        found,
-        allow_outside=asked.allow_outside,
-        copies=request.series,
-    )
-    return replace(job, partition_by=asked.partition_by, on_bad_file=asked.on_bad_file)
+    return Members(kind, home, job, files, request.asked.options, request.threads, request.asked.on_bad_file)
 
 
 def name_in(directory: Path, path: Path) -> str:
@@ -191,7 +170,7 @@ def _of_optimisation_set(request: Request, found: Findings) -> Members:
         if TOMOGRAMS_FILE in files:
             kind = kind_of(files[TOMOGRAMS_FILE].path)
             kind = kind if kind in _TOMOGRAM_SETS else "tomogram set"
-            job = _job_of(files.pop(TOMOGRAMS_FILE), kind, home.directory, request, found)
+            job = prepare(files.pop(TOMOGRAMS_FILE), kind, home.directory, asked, found, copies=request.series)
     except MissingFileError as error:
         raise_gathered([*errors, *error.errors], _ABSENT)
     raise_gathered(errors, _ABSENT)

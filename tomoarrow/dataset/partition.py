@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DatasetError, Place, UsageError
-from ..relion.labels import LABELS
 from ..star.source import read_text
-from ..star.tables import Findings, Options
+from ..star.tables import Findings
 from ..star.threads import threads_for
 from .contents import Contents, Progress
 from .layout import clear_folder
@@ -152,21 +151,13 @@ def _make(
     plan: Plan, part: int, evidence: Mapping[str, int], threads: int, staging: Path, progress: Progress | None
 ) -> tuple[Made, Mapping[str, int]]:
     """Write the tables of a part."""
-    asked = plan.asked
-    options = Options(LABELS, {}, asked.on_bad_value)
     file = StarFile(plan.set_name, Path(plan.set_file), Path(plan.set_file))
     check_global(plan)
     rows = read_rows(plan, part)
     for _ in range(MOST_TRIES):
         read_ns, found, written = time.time_ns(), Findings(), Written()
-        job = prepare_rows(file, Path(plan.project), options, asked.missing, rows)
-        job = replace(
-            job,
-            partition_by=asked.partition_by,
-            on_bad_file=asked.on_bad_file,
-            threads=threads,
-            evidence=evidence,
-        )
+        job = prepare_rows(file, Path(plan.project), plan.asked, rows)
+        job = replace(job, threads=threads, evidence=evidence)
         texts = write_set(job, staging, written, found=found, progress=progress, optics=OPTICS)
         next(texts)
         of_series = [*texts]

@@ -24,10 +24,10 @@ from ..star.faults import Notice
 from ..star.reader import read_star
 from ..star.source import Held, Stream, hold, read_text
 from ..star.style import FileStyle
-from ..star.tables import Findings, Options
+from ..star.tables import Findings
 from ..star.texts import FileText
 from ..star.threads import workers
-from .asked import OnMissing
+from .asked import Asked
 from .contents import Progress
 from .join import TiltSchema, free_name
 from .layout import Part, write_table
@@ -46,11 +46,9 @@ def prepare(
     file: StarFile,
     kind: Kind,
     project: Path | None,
-    options: Options,
-    missing: OnMissing,
+    asked: Asked,
     found: Findings,
     *,
-    allow_outside: bool,
     copies: Mapping[str, Copied] | None = None,
 ) -> Job:
     """Take the global table, find the project and the tilt series.
@@ -62,10 +60,10 @@ def prepare(
     held = hold(file.source)
     text = read_text(held)
     if kind == "tomogram set":
-        document = read_star(held, labels=LABELS, on_bad_value=options.on_bad_value)
+        document = read_star(held, labels=LABELS, on_bad_value=asked.on_bad_value)
         table = global_table(file.path, document)
         if project is None or copies is None:
-            home = find_project(file.path, table.paths, project, allow_outside=allow_outside)
+            home = find_project(file.path, table.paths, project, allow_outside=asked.allow_outside)
         else:
             absent_rows = tuple(row for row, path in enumerate(table.paths) if path not in copies)
             home = Project(project, "given", absent_rows, (project,))
@@ -75,7 +73,7 @@ def prepare(
         head = None
     else:
         parts = split_set(text, str(file.path))
-        document = read_star(Held(str(file.path), parts.head), labels=LABELS, on_bad_value=options.on_bad_value)
+        document = read_star(Held(str(file.path), parts.head), labels=LABELS, on_bad_value=asked.on_bad_value)
         table = global_table(file.path, document, has_series=True)
         home = home_of(file, project)
         outside = []
@@ -85,13 +83,13 @@ def prepare(
     what = "tilt-series files" if head is None else "tilt series"
     where = "not there, or outside of the project:" if outside else "not there:"
     raise_gathered(
-        [*outside, *(absent if missing == "error" else [])], f"{{n}} of the {len(table.names)} {what} are {where}"
+        [*outside, *(absent if asked.missing == "error" else [])], f"{{n}} of the {len(table.names)} {what} are {where}"
     )
     sources = [replace(source, sha256=text.digest(0))]
-    return _job(file, table, home, options, files, absent, sources, head, found, copies or {})
+    return _job(file, table, home, asked, files, absent, sources, head, found, copies or {})
 
 
-def prepare_rows(file: StarFile, directory: Path, options: Options, missing: OnMissing, rows: pa.Table) -> Job:
+def prepare_rows(file: StarFile, directory: Path, asked: Asked, rows: pa.Table) -> Job:
     """Take some rows of the global table of a set whose project is known; what else its file holds is left to others.
 
     Raises
@@ -104,16 +102,16 @@ def prepare_rows(file: StarFile, directory: Path, options: Options, missing: OnM
     absent = [i for i, path in enumerate(paths) if not is_there(os.fspath(directory), path)]
     home = Project(directory, "given", tuple(absent), (directory,))
     errors = [_absent(file.path, table, home, row) for row in home.missing]
-    if missing == "error":
+    if asked.missing == "error":
         raise_gathered(errors, f"{{n}} of the {len(names)} tilt-series files are not there:")
-    return _job(file, table, home, options, _series_files(table, home, {}), errors, [], None, Findings(), {})
+    return _job(file, table, home, asked, _series_files(table, home, {}), errors, [], None, Findings(), {})
 
 
 def _job(
     file: StarFile,
     table: GlobalTable,
     home: Project,
-    options: Options,
+    asked: Asked,
     files: Sequence[SeriesFile | None],
     absent: Sequence[MissingFileError],
     sources: list[SourceInfo],
@@ -136,7 +134,20 @@ def _job(
         sources, sizes = sources + of_series, [source.bytes for source in of_series]
     else:
         sizes = [len(series.part or b"") for series in there]
-    return Job(file, table, home, options, None, 1, present, there, sizes, sources, head)
+    return Job(
+        file=file,
+        table=table,
+        project=home,
+        options=asked.options,
+        partition_by=asked.partition_by,
+        threads=1,
+        present=present,
+        files=there,
+        sizes=sizes,
+        sources=sources,
+        head=head,
+        on_bad_file=asked.on_bad_file,
+    )
 
 
 def _series_info(series: SeriesFile, copy: Copied | None) -> SourceInfo:
