@@ -116,14 +116,13 @@ def convert(
                 allow_outside=allow_outside,
                 progress=progress,
             )
-    # Outside: what goes wrong from here on is not the conversion.
-    if as_json:
-        print(json.dumps(report.to_dict()))
-    else:
-        from .show import show_report
+        if as_json:
+            print(json.dumps(report.to_dict()))
+        else:
+            from .show import show_report
 
-        show_report(report)
-    raise typer.Exit(report.exit_code)
+            show_report(report)
+        raise typer.Exit(report.exit_code)
 
 
 @app.command()
@@ -159,13 +158,13 @@ def export(
             report = run(
                 dataset, directory, tomograms=tomograms, where=where, project=project, force=force, progress=progress
             )
-    if as_json:
-        print(json.dumps(report.to_dict()))
-    else:
-        from .show import show_export
+        if as_json:
+            print(json.dumps(report.to_dict()))
+        else:
+            from .show import show_export
 
-        show_export(report)
-    raise typer.Exit(report.exit_code)
+            show_export(report)
+        raise typer.Exit(report.exit_code)
 
 
 @app.command()
@@ -198,13 +197,13 @@ def verify(
 
         with progress_bar("verify", "files", quiet=as_json) as progress:
             report = run(dataset, against=against, allow_outside=allow_outside, progress=progress)
-    if as_json:
-        print(json.dumps(report.to_dict()))
-    else:
-        from .show import show_verification
+        if as_json:
+            print(json.dumps(report.to_dict()))
+        else:
+            from .show import show_verification
 
-        show_verification(report)
-    raise typer.Exit(report.exit_code)
+            show_verification(report)
+        raise typer.Exit(report.exit_code)
 
 
 def _verify_fast(dataset: str, *, as_json: bool) -> None:
@@ -213,11 +212,11 @@ def _verify_fast(dataset: str, *, as_json: bool) -> None:
 
     with errors_told(as_json=as_json):
         report = verify_files(dataset)
-    if as_json:
-        print(json.dumps(report.to_dict()))
-    else:
-        show_integrity(report)
-    raise typer.Exit(report.exit_code)
+        if as_json:
+            print(json.dumps(report.to_dict()))
+        else:
+            show_integrity(report)
+        raise typer.Exit(report.exit_code)
 
 
 @app.command()
@@ -254,11 +253,11 @@ def validate(
             from ..relion.validation import validate as run
 
             report = run(source, project=project, files=files, strict=strict, allow_outside=allow_outside)
-    if report is None:
-        show_checks(CHECKS, form)
-    else:
-        show_findings(report, form, CHECKS)
-        raise typer.Exit(report.exit_code)
+        if report is None:
+            show_checks(CHECKS, form)
+        else:
+            show_findings(report, form, CHECKS)
+            raise typer.Exit(report.exit_code)
 
 
 @app.command()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -18,10 +21,19 @@ from ..errors import TomoarrowError
 def errors_told(*, as_json: bool = False) -> Iterator[None]:
     """Print errors for people, or as JSON, and leave with their exit code."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except typer.Exit:
+        raise
     except TomoarrowError as error:
         _fail(error, as_json=as_json)
     except OSError as error:
+        if _nobody_reads():
+            # As other programs are ended by the system, without a word: `head` has seen enough.
+            _print_no_more()
+            raise typer.Exit(128 + signal.SIGPIPE) from None
         where = f"{error.filename}: " if error.filename else ""
         _fail(TomoarrowError(f"{where}{error.strerror or error}"), as_json=as_json)
     except KeyboardInterrupt:
@@ -34,6 +46,18 @@ def errors_told(*, as_json: bool = False) -> Iterator[None]:
         raise typer.Exit(3) from None
 
 
+def _nobody_reads() -> bool:
+    """Whether the answer goes into a pipe whose other end is closed."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _print_no_more() -> None:
+    """Let what is left in the buffer go nowhere: Python would try once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(error: TomoarrowError, *, as_json: bool) -> NoReturn:
     if as_json:
         kind = type(error).__name__
@@ -43,7 +67,11 @@ def _fail(error: TomoarrowError, *, as_json: bool) -> NoReturn:
             | {"expected": e.expected, "remedy": e.remedy}
             for e in error.errors
         ]
-        print(json.dumps({"error": kind, "exit_code": error.exit_code, "errors": single}))
-    else:
-        print(f"tomoarrow: {error}", file=sys.stderr)
+        try:
+            print(json.dumps({"error": kind, "exit_code": error.exit_code, "errors": single}), flush=True)
+            raise typer.Exit(error.exit_code)
+        except OSError:
+            # Into a full disk this goes no more than the answer did.
+            _print_no_more()
+    print(f"tomoarrow: {error}", file=sys.stderr)
     raise typer.Exit(error.exit_code)

@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from .._version import __version__
 from ..errors import counted
+from .console import new_console
 from .show import held
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _result(finding: Finding, rule: int) -> dict[str, Any]:
 
 
 def _show_table(report: ValidationReport) -> None:
-    console = Console(highlight=False)
+    console = new_console()
     for each in report.sets:
         holds = held(each.counts)
         console.print(f"{each.path}: {each.kind}{f' of {holds}' if holds else ''}", markup=False, soft_wrap=True)
@@ -119,7 +119,7 @@ def show_checks(checks: tuple[Check, ...], form: Format) -> None:
             table.add_column(heading, no_wrap=heading != "looks for")
         for check in checks:
             table.add_row(check.code, Text(check.severity, style=_COLOURS[check.severity]), Text(check.looks_for))
-        Console(highlight=False).print(table)
+        new_console().print(table)
     else:
         for check in checks:
             print(f"{check.code}: {check.severity}: {check.looks_for}")

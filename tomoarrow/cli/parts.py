@@ -85,14 +85,14 @@ def partition(
 
         with progress_bar("partition", "tomograms", quiet=as_json) as progress:
             report = run(dataset, part, threads=threads, progress=progress)
-    if as_json:
-        print(json.dumps(report.to_dict()))
-    else:
-        rows = f"{counted(report.tomograms, 'tomogram')}, {counted(report.tilts, 'tilt')}"
-        print(f"part {part}: {rows} in {report.seconds:.2f} s")
-        if report.rejects:
-            # No failure: a job that waits for all parts would not begin. Who finalises is told.
-            print(f"rejects: {report.rejects}")
+        if as_json:
+            print(json.dumps(report.to_dict()))
+        else:
+            rows = f"{counted(report.tomograms, 'tomogram')}, {counted(report.tilts, 'tilt')}"
+            print(f"part {part}: {rows} in {report.seconds:.2f} s")
+            if report.rejects:
+                # No failure: a job that waits for all parts would not begin. Who finalises is told.
+                print(f"rejects: {report.rejects}")
 
 
 def finalise(
@@ -110,10 +110,10 @@ def finalise(
 
         with progress_bar("finalise", "tomograms", quiet=as_json) as progress:
             report = run(dataset, threads=threads, max_rejects=max_rejects, progress=progress)
-    if as_json:
-        print(json.dumps(report.to_dict()))
-    else:
-        from .show import show_report
+        if as_json:
+            print(json.dumps(report.to_dict()))
+        else:
+            from .show import show_report
 
-        show_report(report)
-    raise typer.Exit(report.exit_code)
+            show_report(report)
+        raise typer.Exit(report.exit_code)

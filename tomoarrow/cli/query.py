@@ -54,16 +54,17 @@ def query(
 
 
 def _show(answer: pl.DataFrame) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from .console import new_console
 
     shown = Table()
     for column in answer.columns:
         shown.add_column(Text(column), overflow="fold")
     for row in answer.head(_MOST_ROWS).iter_rows():
         shown.add_row(*(Text(_text(value)) for value in row))
-    console = Console(highlight=False)
+    console = new_console()
     console.print(shown)
     if answer.height > _MOST_ROWS:
         console.print(f"{_MOST_ROWS} of {answer.height} rows; all of them with --format csv, or --output FILE")
@@ -76,13 +77,13 @@ def _text(value: Any) -> str:
 
 
 def _show_tables(dataset: Dataset) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from ..dataset.query import QUESTIONS
+    from .console import new_console
 
-    console = Console(highlight=False)
+    console = new_console()
     shown = Table("table", "rows", "columns")
     for name in dataset.tables:
         table = dataset.manifest["tables"][name]

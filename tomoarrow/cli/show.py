@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import counted
+from .console import new_console
 
 if TYPE_CHECKING:
     from ..dataset.export import ExportReport
@@ -48,7 +48,7 @@ _MOST_DIFFERENCES = 40
 
 def show_report(report: Report) -> None:
     """Print what a conversion did."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console(soft_wrap=True)
     console.print(
         f"{report.dataset}: {_rows(report)} in {counted(report.files, 'file')}, "
         f"{report.bytes / _MB:.1f} MB, from {counted(report.source_files, 'STAR file')} "
@@ -85,7 +85,7 @@ def show_export(report: ExportReport) -> None:
     """Print what an export wrote."""
     is_set = report.kind == "tomogram set" or report.tilts > 0
     what = f"{counted(report.tomograms, 'tomogram')}, {counted(report.tilts, 'tilt')} in " if is_set else ""
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console(soft_wrap=True)
     files = counted(report.files, "STAR file")
     console.print(
         f"{report.directory}: {what}{files}, {report.bytes / _MB:.1f} MB in {report.seconds:.2f} s", markup=False
@@ -96,7 +96,7 @@ def show_export(report: ExportReport) -> None:
 
 def show_verification(report: VerifyReport) -> None:
     """Print what a comparison found."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console(soft_wrap=True)
     for each in report.differences[:_MOST_DIFFERENCES]:
         console.print(f"{each.file}: {each.kind}: {each.what}", markup=False)
     if len(report.differences) > _MOST_DIFFERENCES:
@@ -110,7 +110,7 @@ def show_verification(report: VerifyReport) -> None:
 
 def show_integrity(report: IntegrityReport) -> None:
     """Print what a comparison with the manifest found."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console(soft_wrap=True)
     for each in report.damages[:_MOST_DIFFERENCES]:
         console.print(f"{each.file}: {each.kind}: {each.what}", markup=False)
     what = "as they were written" if not report.damages else f"{len(report.damages)} of them are not as they were"
@@ -123,7 +123,7 @@ def show_integrity(report: IntegrityReport) -> None:
 
 def show_description(description: dict[str, Any]) -> None:
     """Print what `describe` found."""
-    console = Console(highlight=False)
+    console = new_console()
     console.print(f"{description['path']}: {description['what']}", markup=False)
     if description.get("sets"):
         console.print(_sets_table(description["sets"]))
@@ -212,4 +212,4 @@ def show_demo_query(dataset: Path) -> None:
     shown = Table(*answer.columns)
     for row in answer.iter_rows():
         shown.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row))
-    Console(highlight=False).print(shown)
+    new_console().print(shown)

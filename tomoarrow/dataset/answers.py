@@ -54,13 +54,22 @@ def write_answer(answer: pl.DataFrame, target: Path | IO[bytes], form: Format) -
     target : path, or binary file
     form : Format
         In CSV, vectors are written as RELION has them: ``[1,0,1]``.
+
+    Raises
+    ------
+    OSError
+        The target cannot be written to.
     """
     if form == "csv":
         answer.with_columns(_vectors(answer)).write_csv(target)
     elif form == "jsonl":
         answer.write_ndjson(target)
     elif form == "parquet":
-        answer.write_parquet(target)
+        try:
+            answer.write_parquet(target)
+        except pl.exceptions.ComputeError as error:
+            # What is wrong can only be the disk, or the pipe, of which Polars tells so.
+            raise OSError(str(error)) from error
     elif form == "arrow":
         answer.write_ipc(target)
     else:

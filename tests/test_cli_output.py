@@ -1,0 +1,60 @@
+"""An answer that nobody reads ends the command without a word; one that cannot be written is an error."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tomoarrow as ta
+from tomoarrow.example import make_project
+
+COMMANDS = {
+    "a table": ["query", "ds", "SELECT * FROM tilts"],
+    "csv": ["query", "ds", "SELECT * FROM tilts", "--format", "csv"],
+    "parquet": ["query", "ds", "SELECT * FROM tilts", "--format", "parquet"],
+    "star": ["query", "ds", "SELECT * FROM tilts", "--format", "star"],
+    "what there is to ask": ["query", "ds"],
+    "a description": ["inspect", "ds"],
+    "a description as JSON": ["inspect", "ds", "--json"],
+    "checks": ["validate", "--list", "--format", "lines"],
+    "a report": ["verify", "ds", "--fast"],
+    "an error as JSON": ["verify", "none", "--json"],
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("output")
+    ta.convert(make_project(home / "p", tomograms=3, tilts=5).tomograms_star, home / "ds")
+    return home
+
+
+def run(arguments: list[str], home: Path, stdout: int) -> tuple[int, str]:
+    command = [sys.executable, "-m", "tomoarrow", *arguments]
+    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, cwd=home)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
+def test_nobody_reads(arguments: list[str], home: Path) -> None:
+    """As the shell has it for programs that the system ends: 128 and the number of SIGPIPE."""
+    read, write = os.pipe()
+    os.close(read)
+    code, told = run(arguments, home, write)
+    os.close(write)
+    if "none" in arguments:
+        assert (code, told.splitlines()[0]) == (3, "tomoarrow: none: there is no such folder")
+    else:
+        assert (code, told) == (141, "")
+
+
+@pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
+def test_a_full_disk(arguments: list[str], home: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        code, told = run(arguments, home, full.fileno())
+    assert code == 3
+    assert ("there is no such folder" if "none" in arguments else "No space left on device") in told
+    assert "Traceback" not in told
+    assert "Exception ignored" not in told
