@@ -146,16 +146,16 @@ def _copied(origin: Origin, file: Remote, home: Remote | None, pack: Pack | None
     how = "above the STAR file" if home is None else "given"
     kind = kind_of(origin.path)
     if kind == "tomogram set":
-        series = _series(origin.path)
+        series = _series(origin.path, refuse=pack is not None)
         found = _find(candidates, series, into if pack is None else pack.add)
     elif kind == "optimisation set":
         sets = optimisation_set(str(origin.path), read_star(origin.path, labels=LABELS)).members
-        _check_inside(origin.path, [*sets.values()])
-        found = _find(candidates, [*sets.values()], into)
-        _make_folders(copy / found.key, [*sets.values()])
+        named = _inside(origin.path, [*sets.values()], refuse=pack is not None)
+        found = _find(candidates, named, into)
+        _make_folders(copy / found.key, named)
+        is_inside = sets.get(TOMOGRAMS_FILE, "") in named
         tomograms = copy / found.key / sets.get(TOMOGRAMS_FILE, "")
-        is_set = tomograms.is_file() and kind_of(tomograms) == "tomogram set"
-        series = _series(tomograms) if is_set else []
+        series = _series(tomograms, refuse=pack is not None) if is_inside and tomograms.is_file() else []
         _fetch(found, [_key(found, path) for path in series], into if pack is None else pack.add)
     else:
         return origin if home is None else replace(origin, project=copy / home.key, how=how)
@@ -183,15 +183,25 @@ def _key(project: Remote, path: str) -> str:
     return (project / posixpath.normpath(path)).key
 
 
-def _series(path: Path) -> list[str]:
-    """The tilt-series files that a tomogram set names."""
-    table = global_table(path, read_star(path, labels=LABELS, on_bad_value="null"))
-    names = [name for name in table.paths if name]
-    _check_inside(path, names)
-    return names
+def _series(path: Path, *, refuse: bool) -> list[str]:
+    """The tilt-series files that a file names, if it is a set of them.
+
+    `refuse`: raise what is wrong with it, rather than leave that out.
+    """
+    try:
+        if kind_of(path) != "tomogram set":
+            return []
+        table = global_table(path, read_star(path, labels=LABELS, on_bad_value="null"))
+    except TomoarrowError:
+        if refuse:
+            raise
+        return []
+    return _inside(path, [name for name in table.paths if name], refuse=refuse)
 
 
-def _check_inside(path: Path, names: Sequence[str]) -> None:
+def _inside(path: Path, names: Sequence[str], *, refuse: bool) -> list[str]:
+    """Paths without those that lead out of the project, which are refused or left out."""
+    outside = {name for name in names if posixpath.normpath(name).split("/")[0] in ("", "..")}
     errors = [
         SchemaError(
             "a path that leads out of the project",
@@ -200,9 +210,10 @@ def _check_inside(path: Path, names: Sequence[str]) -> None:
             remedy="correct the path",
         )
         for name in names
-        if posixpath.normpath(name).split("/")[0] in ("", "..")
+        if name in outside
     ]
-    raise_gathered(errors, "{n} paths lead out of the project:")
+    raise_gathered(errors if refuse else [], "{n} paths lead out of the project:")
+    return [name for name in names if name not in outside]
 
 
 def _find(candidates: Sequence[Remote], paths: Sequence[str], keep: _Keep) -> Remote:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tomoarrow as ta
-from tests.dataset.projects import tilts, write_project
+from tests.dataset.projects import loop, tilts, write_project
 from tests.dataset.remote.bucket import Bucket
 from tomoarrow import DatasetError, MissingFileError, SchemaError, UsageError
 from tomoarrow.cli.app import app
@@ -293,6 +294,45 @@ def test_inspect_of_a_url_looks_into_the_store_only(
         "Extract/job009/particles.star": [],
         "Polish/job011/motion.star": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Tomograms/job006/tilt_series/TS_02.star", "../TS_02.star"),
+        ("data_global", "data_global\n\nloop_\n_a\n_b\n1\n\ndata_2"),
+        ("loop_", ""),
+    ],
+)
+@pytest.mark.parametrize("file", ["optimisation_set_star", "tomograms_star"])
+def test_inspect_of_a_url_tells_what_it_tells_of_a_file(
+    bucket: Bucket, whole_project: Example, tmp_path: Path, file: str, old: str, new: str
+) -> None:
+    shutil.copytree(whole_project.directory, tmp_path / "p")
+    tomograms = tmp_path / "p/Tomograms/job006/tomograms.star"
+    tomograms.write_text(tomograms.read_text().replace(old, new))
+    bucket.put_folder(tmp_path / "p", "p")
+    name = getattr(whole_project, file).relative_to(whole_project.directory).as_posix()
+    local = CliRunner().invoke(app, ["inspect", str(tmp_path / "p" / name), "--json"])
+    remote = CliRunner().invoke(app, ["inspect", bucket.url(f"p/{name}"), "--json"])
+    told = remote.output.replace(bucket.url("p"), str(tmp_path / "p"))
+    assert (remote.exit_code, told) == (local.exit_code, local.output)
+
+
+def test_inspect_of_a_url_looks_at_no_file_of_this_machine(
+    bucket: Bucket, whole_project: Example, tmp_path: Path
+) -> None:
+    outside = tmp_path / "mine.star"
+    outside.write_text(loop("global", ["rlnTomoName", "rlnTomoTiltSeriesStarFile"], [["mine", "p/Extract/x.star"]]))
+    url = in_bucket(bucket, whole_project, whole_project.optimisation_set_star)
+    key = url.removeprefix(bucket.url())
+    text = bucket.at(key).read_bytes().replace(b"Tomograms/job006/tomograms.star", str(outside).encode())
+    bucket.put(key, text)
+    bucket.asked.clear()
+    done = CliRunner().invoke(app, ["inspect", url, "--json"])
+    refers = json.loads(done.output)["sets"][0]["refers"]
+    assert [each["outside"] for each in refers if each["label"] == "rlnTomoTomogramsFile"] == [1]
+    assert not [path for _, path in bucket.asked if path.endswith("x.star")]
 
 
 @pytest.mark.parametrize("out", ["ds", "ds/out"])
