@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..errors import MissingFileError, Place, SchemaError, TomoarrowError, UsageError, raise_gathered
+from ..errors import MissingFileError, Place, SchemaError, StarSyntaxError, TomoarrowError, UsageError, raise_gathered
 from ..relion.kinds import kind_of
 from ..relion.labels import LABELS
 from ..relion.optimisation_set import TOMOGRAMS_FILE, optimisation_set
@@ -137,11 +137,22 @@ def copied(home: Remote, paths: Sequence[str]) -> Iterator[Path]:
 
 def _copied(origin: Origin, file: Remote, home: Remote | None, pack: Pack | None) -> Origin:
     """Copy a file and all that it names, and find its project."""
+    # What has no key is a bucket, which a store describes as if it were an object.
+    if not file.key or _fetch(file, [file.key], _into(Path(origin.copy))):
+        raise MissingFileError("the file is not there", place=Place(str(file)), remedy="check the URL")
+    try:
+        return _with_members(origin, file, home, pack)
+    except (StarSyntaxError, SchemaError):
+        if pack is not None:
+            raise
+        # Whether that is wrong is up to who looks at it: it may be a file of the general language.
+        return origin
+
+
+def _with_members(origin: Origin, file: Remote, home: Remote | None, pack: Pack | None) -> Origin:
+    """Copy all that a file names that is copied already, and find its project."""
     copy = Path(origin.copy)
     into = _into(copy)
-    # What has no key is a bucket, which a store describes as if it were an object.
-    if not file.key or _fetch(file, [file.key], into):
-        raise MissingFileError("the file is not there", place=Place(str(file)), remedy="check the URL")
     candidates = file.parents if home is None else [home]
     how = "above the STAR file" if home is None else "given"
     kind = kind_of(origin.path)

@@ -335,6 +335,23 @@ def test_inspect_of_a_url_looks_at_no_file_of_this_machine(
     assert not [path for _, path in bucket.asked if path.endswith("x.star")]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data_x\nloop_\n_a\n_b\n1\n2 3\n4\n",
+        "data_global\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesStarFile\nA\na.star\n",
+        "data_\n_rlnTomoTomogramsFile\nt.star\n_rlnTomoParticlesFile p.star\n",
+    ],
+)
+def test_inspect_of_a_url_takes_the_general_language(bucket: Bucket, tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.star").write_text(text)
+    bucket.put("x.star", text.encode())
+    local = CliRunner().invoke(app, ["inspect", str(tmp_path / "x.star"), "--dialect", "star", "--json"])
+    remote = CliRunner().invoke(app, ["inspect", bucket.url("x.star"), "--dialect", "star", "--json"])
+    told = remote.output.replace(bucket.url("x.star"), str(tmp_path / "x.star"))
+    assert (remote.exit_code, told) == (0, local.output)
+
+
 @pytest.mark.parametrize("out", ["ds", "ds/out"])
 def test_a_dataset_is_not_exported_into_itself(bucket: Bucket, small_project: Example, out: str) -> None:
     ta.convert(small_project.tomograms_star, bucket.url("ds"))
