@@ -160,7 +160,8 @@ def _with_members(origin: Origin, file: Remote, home: Remote | None, pack: Pack 
         series = _series(origin.path, refuse=pack is not None)
         found = _find(candidates, series, into if pack is None else pack.add)
     elif kind == "optimisation set":
-        sets = optimisation_set(str(origin.path), read_star(origin.path, labels=LABELS)).members
+        whole = optimisation_set(str(origin.path), read_star(origin.path, labels=LABELS))
+        sets = whole.members
         named = _inside(origin.path, [*sets.values()], refuse=pack is not None)
         found = _find(candidates, named, into)
         _make_folders(copy / found.key, named)
@@ -168,6 +169,8 @@ def _with_members(origin: Origin, file: Remote, home: Remote | None, pack: Pack 
         tomograms = copy / found.key / sets.get(TOMOGRAMS_FILE, "")
         series = _series(tomograms, refuse=pack is not None) if is_inside and tomograms.is_file() else []
         _fetch(found, [_key(found, path) for path in series], into if pack is None else pack.add)
+        if pack is None:
+            _mark(found, copy / found.key, _inside(origin.path, [*whole.references.values()], refuse=False))
     else:
         return origin if home is None else replace(origin, project=copy / home.key, how=how)
     project = copy / found.key
@@ -178,6 +181,21 @@ def _with_members(origin: Origin, file: Remote, home: Remote | None, pack: Pack 
     there = pack.copies()
     held = {path: there[key] for path in series if (key := _key(found, path)) in there}
     return replace(origin, project=project, how=how, series=held)
+
+
+def _mark(found: Remote, project: Path, paths: Sequence[str]) -> None:
+    """Make empty files where there are objects that are not copied: maps are large, and only looked for."""
+    for path in paths:
+        try:
+            found.store.range(_key(found, path), 0, 1)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            # What is empty has no bytes; and what may not be read counts as there, as files do.
+            pass
+        with told(project / path):
+            (project / path).parent.mkdir(parents=True, exist_ok=True)
+            (project / path).touch()
 
 
 def _make_folders(project: Path, paths: Sequence[str]) -> None:

@@ -352,6 +352,17 @@ def test_inspect_of_a_url_takes_the_general_language(bucket: Bucket, tmp_path: P
     assert (remote.exit_code, told) == (0, local.output)
 
 
+def test_inspect_of_a_url_looks_for_references_and_copies_none(bucket: Bucket) -> None:
+    bucket.put("p/t.star", loop("global", ["rlnTomoName"], [["A"]]).encode())
+    bucket.put("p/ref/1.mrc", b"m" * 100_000)
+    named = {"TomogramsFile": "t.star", "ReferenceMap1File": "ref/1.mrc", "ReferenceMap2File": "ref/2.mrc"}
+    text = "".join(f"_rlnTomo{label} {path}\n" for label, path in named.items())
+    bucket.put("p/o.star", f"data_\n{text}".encode())
+    done = CliRunner().invoke(app, ["inspect", bucket.url("p/o.star"), "--json"])
+    refers = json.loads(done.output)["sets"][0]["refers"]
+    assert [(each["path"], each["missing"]) for each in refers] == [("t.star", 0), ("ref/1.mrc", 0), ("ref/2.mrc", 1)]
+
+
 @pytest.mark.parametrize("out", ["ds", "ds/out"])
 def test_a_dataset_is_not_exported_into_itself(bucket: Bucket, small_project: Example, out: str) -> None:
     ta.convert(small_project.tomograms_star, bucket.url("ds"))
