@@ -288,9 +288,9 @@ app.command()(finalise)
 @app.command()
 def report(
     dataset: Annotated[
-        Path | None, typer.Argument(metavar="DATASET", readable=False, help="A dataset that convert made.")
+        str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made, or its URL.")
     ] = None,
-    dataset_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
+    dataset_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", "--o", metavar="FILE", help="The page; one that is there is replaced.")
     ] = Path("report.html"),

@@ -274,6 +274,7 @@ def test_the_commands_take_urls(bucket: Bucket, small_project: Example, tmp_path
     assert json.loads(run("verify", ds, "--against", out, "--json"))["bytes_equal"] == 8
     assert run("query", ds, "SELECT COUNT(*) AS n FROM tilts", "--format", "csv") == "n\n35\n"
     assert json.loads(run("inspect", ds, "--json"))["input"] == url
+    assert "report.html" in run("report", ds, "-o", str(tmp_path / "report.html"))
     described = json.loads(run("inspect", url, "--json"))
     assert (described["path"], described["what"]) == (url, "tomogram set")
     assert [(each["count"], each["missing"]) for each in described["sets"][0]["refers"]] == [(7, 0)]
