@@ -55,6 +55,14 @@ def test_json_is_one_report_and_nothing_else(small_project: Example, tmp_path: P
     assert error["errors"][0]["path"].endswith("none.star")
 
 
+def test_what_comes_through_a_pipe_of_the_shell_belongs_to_the_current_directory(tmp_path: Path) -> None:
+    (tmp_path / "a.star").write_text(loop("particles", ["rlnMicrographName"], [["a.mrc"]]))
+    command = f"cat a.star | {sys.executable} -m tomoarrow convert /dev/stdin ds --json"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert (report["project"], report["project_how"]) == (str(tmp_path), "current directory")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -106,7 +106,7 @@ def _describe_remote(path: Remote, dialect: Dialect) -> dict[str, Any]:
     try:
         (path / FILE_NAME).read_bytes()
     except OSError:
-        with origin_of(path, None, all_as_files=True) as origin:
+        with origin_of(path, None, looks_only=True) as origin:
             described = _describe_file(origin.path, dialect, origin.project, allow_outside=False)
             found: dict[str, Any] = json.loads(origin.told(json.dumps(described)))
             return found

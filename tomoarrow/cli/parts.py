@@ -76,7 +76,7 @@ def partition(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Convert one part; one that is done is not done again."""
+    """Convert one part; one that is done is not done again. What is left out, finalise tells."""
     with errors_told(as_json=as_json):
         from .progress import compile_kernels, progress_bar
 

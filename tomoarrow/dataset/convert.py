@@ -94,7 +94,7 @@ def convert(
     allow_outside : bool
         Read files outside of the project as well, where paths in STAR files lead there.
     progress : callable, optional
-        Called with the number of tomograms done, and of all.
+        Called with the number of tomograms done, and of all; of several projects for each anew.
     client : distributed.Client, optional
         Of a dask cluster whose workers share a file system with this process: they convert the tilt series. It takes
         ``pip install tomoarrow[dask]``.

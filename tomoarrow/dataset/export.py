@@ -96,7 +96,7 @@ def export(
     force : bool
         Write into a folder that holds other files; those of the same path are replaced.
     progress : callable, optional
-        Called with the number of files written, and of all.
+        Called with the number of files written, and of all; of several projects for each anew.
 
     Returns
     -------

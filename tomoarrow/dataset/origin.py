@@ -21,9 +21,10 @@ from ..relion.optimisation_set import TOMOGRAMS_FILE, optimisation_set
 from ..relion.tomogram_set import global_table
 from ..star.reader import read_star
 from ..star.tables import Findings
+from .objects import Entry
 from .pack import Copied, Pack, new_pack
 from .paths import inside, told
-from .stores import Entry, Remote, at_once, place_of
+from .stores import Remote, at_once, place_of
 
 #: What keeps an object: given its key and what it is, in pieces.
 _Keep = Callable[[str, Entry, Iterator[bytes]], None]
@@ -86,7 +87,7 @@ class Origin:
 
 @contextmanager
 def origin_of(
-    source: str | os.PathLike[str], project: str | os.PathLike[str] | None, *, all_as_files: bool = False
+    source: str | os.PathLike[str], project: str | os.PathLike[str] | None, *, looks_only: bool = False
 ) -> Iterator[Origin]:
     """A STAR file and, if it is in a store, a copy of all that it names, which is gone when the block ends.
 
@@ -94,8 +95,9 @@ def origin_of(
     ----------
     source, project : path or URL
         In a store, the project directory is the nearest folder above the file from which all that it names is there.
-    all_as_files : bool
-        Whether tilt series are copied to files as well, which takes longer.
+    looks_only : bool
+        Whether this is to look, not to convert: everything is copied to files, which takes longer, and what is wrong
+        with a file or its paths is left to who looks at it.
 
     Raises
     ------
@@ -120,7 +122,7 @@ def origin_of(
         copy = Path(name).resolve()
         origin = Origin(copy / file.key, None, copy=str(copy), root=file.root)
         try:
-            yield _copied(origin, file, home, None if all_as_files else pack)
+            yield _copied(origin, file, home, None if looks_only else pack)
         except TomoarrowError as error:
             origin.name(error)
             raise
@@ -151,24 +153,25 @@ def _copied(origin: Origin, file: Remote, home: Remote | None, pack: Pack | None
 
 def _with_members(origin: Origin, file: Remote, home: Remote | None, pack: Pack | None) -> Origin:
     """Copy all that a file names that is copied already, and find its project."""
-    copy = Path(origin.copy)
+    copy, refuse = Path(origin.copy), pack is not None
     into = _into(copy)
+    keep = into if pack is None else pack.add
     candidates = file.parents if home is None else [home]
     how = "above the STAR file" if home is None else "given"
     kind = kind_of(origin.path)
     if kind == "tomogram set":
-        series = _series(origin.path, refuse=pack is not None)
-        found = _find(candidates, series, into if pack is None else pack.add)
+        series = _series(origin.path, refuse=refuse)
+        found = _find(candidates, series, keep)
     elif kind == "optimisation set":
         whole = optimisation_set(str(origin.path), read_star(origin.path, labels=LABELS))
         sets = whole.members
-        named = _inside(origin.path, [*sets.values()], refuse=pack is not None)
+        named = _inside(origin.path, [*sets.values()], refuse=refuse)
         found = _find(candidates, named, into)
         _make_folders(copy / found.key, named)
         is_inside = sets.get(TOMOGRAMS_FILE, "") in named
         tomograms = copy / found.key / sets.get(TOMOGRAMS_FILE, "")
-        series = _series(tomograms, refuse=pack is not None) if is_inside and tomograms.is_file() else []
-        _fetch(found, [_key(found, path) for path in series], into if pack is None else pack.add)
+        series = _series(tomograms, refuse=refuse) if is_inside and tomograms.is_file() else []
+        _fetch(found, [_key(found, path) for path in series], keep)
         if pack is None:
             _mark(found, copy / found.key, _inside(origin.path, [*whole.references.values()], refuse=False))
     else:

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import IO
 
+from .objects import Entry
 from .paths import told
-from .stores import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,11 @@ def home_of(file: StarFile, project: Path | None) -> Project:
     """The directory that the path of a file is relative to which names no other: its own, if none is given."""
     if project is not None:
         return find_project(file.path, [], project)
-    return Project(Path(os.path.abspath(file.path)).parent, "the folder of the file", (), ())
+    path = Path(os.path.abspath(file.path))
+    if str(path.parent) in ("/dev", "/dev/fd"):
+        # What comes through a pipe of the shell, as /dev/stdin or /dev/fd/63, is in no folder.
+        return Project(Path.cwd(), "current directory", (), ())
+    return Project(path.parent, "the folder of the file", (), ())
 
 
 def _series_files(table: GlobalTable, home: Project, copies: Mapping[str, Copied]) -> list[SeriesFile | None]:

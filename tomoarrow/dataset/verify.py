@@ -115,7 +115,7 @@ def verify(
     allow_outside : bool
         Read files outside of that project as well, where their paths lead there.
     progress : callable, optional
-        Called with the number of files compared, and of all.
+        Called with the number of files compared, and of all; of several projects for each anew.
 
     Returns
     -------

@@ -8,8 +8,8 @@ import pytest
 
 from tomoarrow import DatasetError
 from tomoarrow.dataset import pack
+from tomoarrow.dataset.objects import Entry
 from tomoarrow.dataset.pack import new_pack
-from tomoarrow.dataset.stores import Entry
 
 
 def in_pieces(data: bytes, size: int) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ import tomoarrow as ta
 from tests.dataset.projects import tilts, write_project
 from tests.dataset.remote.bucket import Bucket, Fault
 from tomoarrow import DatasetError, MissingFileError
-from tomoarrow.dataset import origin, stores, uploading
+from tomoarrow.dataset import objects, origin, uploading
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def star(bucket: Bucket, tmp_path: Path) -> str:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up after a second."""
-    monkeypatch.setattr(stores, "_RETRY_S", 1)
-    monkeypatch.setattr(stores, "_STILL_S", 0.7)
+    monkeypatch.setattr(objects, "_RETRY_S", 1)
+    monkeypatch.setattr(objects, "_STILL_S", 0.7)
 
 
 def rows(dataset: str | Path) -> int:
@@ -41,7 +41,7 @@ def rows(dataset: str | Path) -> int:
 def test_a_request_that_fails_once_is_made_again(
     bucket: Bucket, star: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
-    monkeypatch.setattr(stores, "_STILL_S", 0.7)
+    monkeypatch.setattr(objects, "_STILL_S", 0.7)
     bucket.fault = lambda method, path, before: (
         fault if method == "GET" and "tilt_series" in path and not before else None
     )

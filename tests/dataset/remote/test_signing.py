@@ -12,7 +12,7 @@ import tomoarrow as ta
 from tests.dataset.projects import tilts, write_project
 from tests.dataset.remote.bucket import Bucket
 from tomoarrow import UsageError
-from tomoarrow.dataset import stores
+from tomoarrow.dataset import objects
 from tomoarrow.dataset.signing import s3_options
 
 
@@ -117,5 +117,5 @@ def test_without_boto3_it_is_left_to_obstore(configured: None, monkeypatch: pyte
 
 def test_a_store_that_asks_for_the_role_of_the_machine_has_no_credentials() -> None:
     message = "Generic GCS error: Error performing GET http://169.254.169.254/computeMetadata/v1/instance: timed out"
-    with pytest.raises(PermissionError, match="no credentials were found"), stores._told():
+    with pytest.raises(PermissionError, match="no credentials were found"), objects._told():
         raise obstore.exceptions.GenericError(message)
