@@ -101,7 +101,7 @@ def relion4_sets(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(relion4_sets())
 def test_relion4_sets(text: str) -> None:
     check_relion4(text)
@@ -139,7 +139,7 @@ def check_relion4(text: str) -> None:
         shutil.rmtree(home)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(trajectories(), st.sampled_from([64, 200, 1000, 1 << 20]), st.sampled_from([1, 3]))
 def test_trajectories(text: str, piece_bytes: int, threads: int) -> None:
     check(text, piece_bytes, threads)

@@ -62,7 +62,9 @@ def test_kernels_are_cached_beside_the_package_or_where_told(tmp_path: Path) -> 
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("helper", ["sys.executable", "'/nowhere'", "'/bin/false'"])
+@pytest.mark.parametrize(
+    "helper", ["sys.executable", "'/nowhere'", pytest.param("'/bin/false'", marks=pytest.mark.slow)]
+)
 def test_kernels_are_compiled_whether_or_not_a_second_process_helps(tmp_path: Path, helper: str) -> None:
     code = f"import sys; import tomoarrow.kernels.warmup as w; sys.executable = {helper}; print(w.prepare('write'))"
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
