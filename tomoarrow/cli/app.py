@@ -222,10 +222,10 @@ def _verify_fast(dataset: str, *, as_json: bool) -> None:
 @app.command()
 def validate(
     source: Annotated[
-        Path | None,
-        typer.Argument(metavar="INPUT", readable=False, help="Any STAR file of a project; best an optimisation set."),
+        str | None,
+        typer.Argument(metavar="INPUT", help="Any STAR file of a project; best an optimisation set."),
     ] = None,
-    source_option: Annotated[Path | None, typer.Option("--i", readable=False, hidden=True)] = None,
+    source_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
     project: Project = None,
     files: Annotated[bool, typer.Option("--files", help="Look for the images that the sets name, too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
@@ -250,9 +250,12 @@ def validate(
             from .progress import compile_kernels
 
             compile_kernels(to_convert=True, quiet=form != "table")
+            from ..dataset.stores import folder_of
             from ..relion.validation import validate as run
 
-            report = run(source, project=project, files=files, strict=strict, allow_outside=allow_outside)
+            path = folder_of(source, "validate")
+            home = None if project is None else folder_of(project, "validate")
+            report = run(path, project=home, files=files, strict=strict, allow_outside=allow_outside)
         if report is None:
             show_checks(CHECKS, form)
         else:

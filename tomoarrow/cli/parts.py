@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,16 +12,12 @@ from ..errors import counted
 from .errors import errors_told
 from .options import AllowOutside, Json, MaxRejects, Missing, OnBadFile, OnBadValue, PartitionBy, Project, Threads
 
-_Dataset = Annotated[
-    Path, typer.Argument(metavar="DATASET", readable=False, help="The dataset to be, as it was given to plan.")
-]
+_Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="The dataset to be, as it was given to plan.")]
 
 
 def plan(
-    source: Annotated[
-        Path, typer.Argument(metavar="INPUT", readable=False, help="An optimisation set or a tomogram set.")
-    ],
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", readable=False, help="The folder to make.")],
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="An optimisation set or a tomogram set.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The folder to make.")],
     parts: Annotated[int, typer.Option(min=1, metavar="N", help="How many parts, of like size.")],
     project: Project = None,
     partition_by: PartitionBy = None,
@@ -65,7 +60,7 @@ def plan(
             largest = max(made.sizes) / 1e6
             parts_of = f"{counted(made.parts, 'part')} of {counted(made.bounds[-1], 'tomogram')}"
             print(f"{parts_of}, the largest with {largest:.1f} MB of tilt series")
-            named = shlex.quote(str(dataset))
+            named = shlex.quote(dataset)
             print(f"next, for each K from 0 to {made.parts - 1}: tomoarrow partition {named} --part K")
             print(f"then: tomoarrow finalise {named}")
 

@@ -83,7 +83,7 @@ def native_store(root: str) -> Store:
     try:
         import obstore.store  # noqa: PLC0415  (takes an extra)
     except ImportError as error:
-        raise _absent(root) from error
+        raise _absent(root, error) from error
     # Whoever names an endpoint without TLS means it.
     options: Any = {
         "allow_http": True,
@@ -119,13 +119,16 @@ def other_store(scheme: str, host: str) -> Store:
         with _told():
             return _Other(fsspec.filesystem(scheme), scheme, host)
     except ImportError as error:
-        raise _absent(f"{scheme}://") from error
+        raise _absent(f"{scheme}://", error) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"no store is known for {scheme}://: {error}", expected="s3://, gs://, az://") from error
 
 
-def _absent(root: str) -> UsageError:
-    return UsageError(f"what reads {root} is not installed", remedy="pip install 'tomoarrow[remote]'")
+def _absent(root: str, error: ImportError) -> UsageError:
+    return UsageError(
+        f"what reads {root} is not installed: {_first_line(error)}",
+        remedy="pip install 'tomoarrow[remote]', and what fsspec needs for other URLs than s3, gs and az",
+    )
 
 
 class _Native:

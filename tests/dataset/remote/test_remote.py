@@ -435,6 +435,23 @@ def test_what_takes_a_folder_says_so(bucket: Bucket, small_project: Example, tmp
         ta.convert("nowhere://a/b.star", tmp_path / "ds")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "s3://b/a.star", "ds", "--parts", "2"],
+        ["plan", "a.star", "s3://b/ds", "--parts", "2"],
+        ["partition", "s3://b/ds", "--part", "0"],
+        ["finalise", "s3://b/ds"],
+        ["validate", "s3://b/a.star"],
+        ["validate", "a.star", "--project", "s3://b"],
+    ],
+    ids=" ".join,
+)
+def test_commands_that_take_a_folder_say_so(bucket: Bucket, arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert (done.exit_code, "takes a folder, not s3://b" in done.output) == (2, True), done.output
+
+
 @pytest.mark.parametrize(("url", "library"), [("s3://bucket/a.star", "obstore"), ("memory://a.star", "fsspec")])
 def test_without_the_extra_the_error_says_what_to_install(
     url: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
