@@ -539,6 +539,10 @@ def test_a_project_whose_path_is_not_utf8(tmp_path: Path) -> None:
     star = write_project(Path(os.fsdecode(folder)), {"a": tilts("a", 2)})
     report = convert(star, tmp_path / "ds")
     assert read_manifest(tmp_path / "ds")["project"] == report.project
+    assert convert(star, tmp_path / "ds", update=True).tilts == 2
+    ta.plan(star, tmp_path / "parts", parts=1)
+    ta.partition(tmp_path / "parts", 0)
+    assert ta.finalise(tmp_path / "parts").tilts == 2
 
 
 def test_an_empty_folder_is_a_fine_target(small_project: Example, tmp_path: Path) -> None:

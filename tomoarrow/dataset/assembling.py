@@ -31,7 +31,7 @@ from .plain import Written
 from .planning import Plan, read_plan, remove_parts
 from .report import Report
 from .snapshot import Snapshot
-from .sources import read_sources
+from .sources import Known, read_sources
 from .staging import commit, staged
 from .texts import KeptTable, KeptText
 from .tilts import Job, tilt_fields
@@ -77,10 +77,11 @@ def finalise(
         # Another run may have finalised meanwhile.
         plan = read_plan(dataset)
         check_global(plan)
-        snapshots = _all_parts(plan)
+        snapshots = _all_parts(plan, n_threads)
         read_ns, found = min(each.manifest["read_ns"] for each in snapshots), Findings()
         given = Path(plan.input)
-        members = find_members(Request(given, given, Path(plan.project), plan.asked, n_threads), found)
+        known = {info.path: Known(info) for each in snapshots for info in read_sources(each)}
+        members = find_members(Request(given, given, Path(plan.project), plan.asked, n_threads, known), found)
         assert members.job is not None
         check_unchanged(plan, members.job.sources[0].sha256)
         parts = FinishedParts(plan, snapshots)
@@ -104,7 +105,7 @@ def _is_finalised(plan: Plan) -> bool:
     return len(read_ns) == plan.parts and read_manifest(target)["read_ns"] == min(read_ns)
 
 
-def _all_parts(plan: Plan) -> list[Snapshot]:
+def _all_parts(plan: Plan, threads: int) -> list[Snapshot]:
     """All parts, opened.
 
     Raises
@@ -112,7 +113,7 @@ def _all_parts(plan: Plan) -> list[Snapshot]:
     DatasetError
         Some are not done.
     """
-    found = {part: finished(plan, part) for part in range(plan.parts)}
+    found = {part: finished(plan, part, threads) for part in range(plan.parts)}
     absent = [part for part, snapshot in found.items() if snapshot is None]
     if absent:
         named = ", ".join(map(str, absent[:_MOST_NAMED])) + (", ..." if len(absent) > _MOST_NAMED else "")
@@ -141,12 +142,14 @@ class FinishedParts:
     ) -> Iterator[KeptText]:
         """Link or write ``tilts/``, and write the tables of the global file; give the text of that."""
         schema, evidence = self._schema(job)
-        self.snapshots[:] = [self._fitting(snapshot, schema, evidence, job) for snapshot in self.snapshots]
+        fitting = [self._fitting(snapshot, schema, evidence, job) for snapshot in self.snapshots]
+        anew = [new for new, old in zip(fitting, self.snapshots, strict=True) if new is not old]
+        written.digests |= {source.path: source.sha256 for snapshot in anew for source in read_sources(snapshot)}
+        self.snapshots[:] = fitting
         counts = self._counts(job)
         parts: list[Part] = []
         for done, snapshot in enumerate(self.snapshots, 1):
             parts += _take_over(snapshot, schema, job, staging, len(parts))
-            written.digests |= {source.path: source.sha256 for source in read_sources(snapshot)}
             found.notices += read_notices(snapshot)
             found.rejects += read_rejects(snapshot)
             if progress is not None:

@@ -25,8 +25,8 @@ from ..star.reader import read_star
 from ..star.source import Held, Stream, reads_again
 from ..star.tables import Findings, Options
 from .asked import Asked, OnBadFile
-from .pack import Copied
 from .plain import StarFile
+from .sources import Known
 from .tilts import Job
 from .tomogram_sets import check_partition, home_of, prepare
 
@@ -56,8 +56,8 @@ class Request:
         The project directory, where the caller knows it.
     asked : Asked
     threads : int
-    series : mapping of str to Copied, or None
-        The tilt-series files that are there, by their paths, where they are not files of this machine.
+    series : mapping of str to Known, or None
+        The tilt-series files that are there, by their paths, where the project is given and they were looked for.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class Request:
     project: Path | None
     asked: Asked
     threads: int
-    series: Mapping[str, Copied] | None = None
+    series: Mapping[str, Known] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _members_of(request: Request, found: Findings) -> Members:
     if kind == "optimisation set":
         return _of_optimisation_set(request, found)
     if kind in _TOMOGRAM_SETS:
-        job = prepare(given, kind, request.project, request.asked, found, copies=request.series)
+        job = prepare(given, kind, request.project, request.asked, found, known=request.series)
         named = replace(job, file=replace(given, name=name_in(job.project.directory, path)))
         return _members(request, kind, job.project, named, ())
     return _members(request, kind, home_of(given, None), None, ((kind, given),))
@@ -170,7 +170,7 @@ def _of_optimisation_set(request: Request, found: Findings) -> Members:
         if TOMOGRAMS_FILE in files:
             kind = kind_of(files[TOMOGRAMS_FILE].path)
             kind = kind if kind in _TOMOGRAM_SETS else "tomogram set"
-            job = prepare(files.pop(TOMOGRAMS_FILE), kind, home.directory, asked, found, copies=request.series)
+            job = prepare(files.pop(TOMOGRAMS_FILE), kind, home.directory, asked, found, known=request.series)
     except MissingFileError as error:
         raise_gathered([*errors, *error.errors], _ABSENT)
     raise_gathered(errors, _ABSENT)

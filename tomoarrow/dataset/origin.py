@@ -21,9 +21,11 @@ from ..relion.optimisation_set import TOMOGRAMS_FILE, optimisation_set
 from ..relion.tomogram_set import global_table
 from ..star.reader import read_star
 from ..star.tables import Findings
+from .manifest import SourceInfo
 from .objects import Entry
-from .pack import Copied, Pack, new_pack
+from .pack import Pack, new_pack
 from .paths import inside, told
+from .sources import Known
 from .stores import Remote, at_once, place_of
 
 #: What keeps an object: given its key and what it is, in pieces.
@@ -46,7 +48,7 @@ class Origin:
         How it was found, if it was in a store.
     copy, root : str
         The folder that is a copy, and of what; empty where there is none.
-    series : mapping of str to Copied, or None
+    series : mapping of str to Known, or None
         The files of tilt series that are there, by their paths, where they are not files of this machine.
     """
 
@@ -55,7 +57,7 @@ class Origin:
     how: str = ""
     copy: str = ""
     root: str = ""
-    series: Mapping[str, Copied] | None = None
+    series: Mapping[str, Known] | None = None
 
     def told(self, text: str) -> str:
         """A text with the URLs of what was copied."""
@@ -182,8 +184,9 @@ def _with_members(origin: Origin, file: Remote, home: Remote | None, pack: Pack 
         _make_folders(project, series)
         return replace(origin, project=project, how=how)
     there = pack.copies()
-    held = {path: there[key] for path in series if (key := _key(found, path)) in there}
-    return replace(origin, project=project, how=how, series=held)
+    held = {path: kept for path in series if (kept := there.get(_key(found, path))) is not None}
+    known = {path: Known(SourceInfo(path, len(kept.data), kept.mtime_ns), kept.data) for path, kept in held.items()}
+    return replace(origin, project=project, how=how, series=known)
 
 
 def _mark(found: Remote, project: Path, paths: Sequence[str]) -> None:

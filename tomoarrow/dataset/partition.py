@@ -23,7 +23,7 @@ from .plain import StarFile, Written
 from .planning import Plan, part_folder, read_plan, read_rows
 from .report import Report
 from .snapshot import Snapshot, open_snapshot
-from .sources import SOURCES, as_table, read_sources, sources_table, write_sources
+from .sources import SOURCES, as_table, read_sources, sources_table, with_digests, write_sources
 from .staging import commit, staged
 from .survey import changed_since
 from .texts import write_texts
@@ -82,7 +82,7 @@ def partition(
     return report_of(str(snapshot.folder), manifest, Made(contents, Findings(), 0), time.perf_counter() - started)
 
 
-def finished(plan: Plan, part: int) -> Snapshot | None:
+def finished(plan: Plan, part: int, threads: int = 1) -> Snapshot | None:
     """A part as it was made, if it was, by this plan, is whole, and its tilt series are the same still."""
     folder = part_folder(Path(plan.dataset), part)
     if not (folder / FILE_NAME).exists():
@@ -91,9 +91,9 @@ def finished(plan: Plan, part: int) -> Snapshot | None:
     listed = {each["path"]: each["bytes"] for table in snapshot.manifest["tables"].values() for each in table["files"]}
     if listed != {file.path: file.bytes for files in snapshot.tables.values() for file in files}:
         return None
-    if snapshot.manifest["asked"].get("plan") != plan.id or changed_since(read_sources(snapshot), Path(plan.project)):
+    if snapshot.manifest["asked"].get("plan") != plan.id:
         return None
-    return snapshot
+    return None if changed_since(read_sources(snapshot), Path(plan.project), threads) else snapshot
 
 
 def check_global(plan: Plan) -> None:
@@ -104,7 +104,7 @@ def check_global(plan: Plan) -> None:
     DatasetError
     """
     known = SourceInfo(plan.set_file, plan.size, plan.mtime_ns, plan.sha256)
-    if changed_since([known], Path(plan.project)):
+    if changed_since([known], Path(plan.project), 1):
         check_unchanged(plan, read_text(plan.set_file).digest(0))
 
 
@@ -162,8 +162,8 @@ def _make(
         next(texts)
         of_series = [*texts]
         tables = written.tables | ({"star": write_texts(of_series, staging)} if of_series else {})
-        sources = [replace(each, sha256=written.digests.get(each.path, "")) for each in job.sources]
-        changed = changed_since(sources, job.project.directory)
+        sources = with_digests(job.sources, written.digests)
+        changed = changed_since(sources, job.project.directory, threads)
         if not changed:
             missing = rows.num_rows - len(job.present)
             paths = [each.path for each in job.files]

@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem
 
 from ..errors import MissingFileError, Place
-from ..star.threads import cores
+from ..star.threads import cores, workers
 from .manifest import SourceInfo
 
 #: So many files are looked at by one thread before another may go on.
@@ -66,7 +65,7 @@ def survey(sources: pa.Table, project: Path, read_ns: int) -> Survey:
     files = _files(paths, project)
     sizes, times = (sources.column(name).to_numpy().copy() for name in ("bytes", "mtime_ns"))
     is_same, is_changed, is_gone = True, np.zeros(len(files), bool), np.zeros(len(files), bool)
-    is_sure = _are_alike(files, sizes, times) & (times < read_ns - _COARSEST_NS)
+    is_sure = _are_alike(files, sizes, times, cores()) & (times < read_ns - _COARSEST_NS)
     for i in np.flatnonzero(~is_sure).tolist():
         try:
             status = os.stat(files[i])
@@ -88,13 +87,16 @@ def survey(sources: pa.Table, project: Path, read_ns: int) -> Survey:
     return Survey(there, changed, gone, is_same and not changed and not gone)
 
 
-def _are_alike(files: Sequence[str], sizes: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _are_alike(
+    files: Sequence[str], sizes: NDArray[np.int64], times: NDArray[np.int64], threads: int
+) -> NDArray[np.bool_]:
     """Which files surely have these sizes and times: Arrow looks at several at once, Python at one after the other."""
     pieces = [files[i : i + _LOOKED_AT] for i in range(0, len(files), _LOOKED_AT)]
     try:
-        with ThreadPoolExecutor(cores()) as pool:
+        with workers(threads) as pool:
             infos = [info for found in pool.map(LocalFileSystem().get_file_info, pieces) for info in found]
-    except OSError:
+    except (OSError, UnicodeEncodeError):
+        # Arrow takes no path that is not UTF-8.
         return np.zeros(len(files), bool)
     # Of what is not there, or no file, Arrow knows no size.
     now_sizes = np.array([info.size for info in infos], np.float64)
@@ -117,7 +119,7 @@ def _digest(file: str) -> str:
         return ""
 
 
-def changed_since(sources: Sequence[SourceInfo], project: Path) -> list[str]:
+def changed_since(sources: Sequence[SourceInfo], project: Path, threads: int) -> list[str]:
     """The paths of files that have another size or time than they had.
 
     Raises
@@ -126,7 +128,10 @@ def changed_since(sources: Sequence[SourceInfo], project: Path) -> list[str]:
         The system does not say of one.
     """
     files = _files([source.path for source in sources], project)
-    return [source.path for source, file in zip(sources, files, strict=True) if not _is_alike(source, file)]
+    sizes = np.array([source.bytes for source in sources], np.int64)
+    times = np.array([source.mtime_ns for source in sources], np.int64)
+    unsure = np.flatnonzero(~_are_alike(files, sizes, times, threads)).tolist()
+    return [sources[i].path for i in unsure if not _is_alike(sources[i], files[i])]
 
 
 def _is_alike(source: SourceInfo, file: str) -> bool:

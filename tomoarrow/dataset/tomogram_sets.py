@@ -32,9 +32,8 @@ from .contents import Progress
 from .join import TiltSchema, free_name
 from .layout import Part, write_table
 from .manifest import SourceInfo, TableInfo, column_infos
-from .pack import Copied
 from .plain import StarFile, Written
-from .sources import source_info
+from .sources import Known, source_info
 from .texts import KeptText
 from .tilts import Job, write_tilts
 
@@ -49,11 +48,11 @@ def prepare(
     asked: Asked,
     found: Findings,
     *,
-    copies: Mapping[str, Copied] | None = None,
+    known: Mapping[str, Known] | None = None,
 ) -> Job:
     """Take the global table, find the project and the tilt series.
 
-    `copies`: the tilt-series files that are there, by their paths, where they are not files of this machine.
+    `known`: the tilt-series files that are there, by their paths, where the project is given and they were looked for.
     """
     assert not isinstance(file.source, Stream)
     source = source_info(os.path.abspath(file.path), file.path)
@@ -62,12 +61,12 @@ def prepare(
     if kind == "tomogram set":
         document = read_star(held, labels=LABELS, on_bad_value=asked.on_bad_value)
         table = global_table(file.path, document)
-        if project is None or copies is None:
+        if project is None or known is None:
             home = find_project(file.path, table.paths, project, allow_outside=asked.allow_outside)
         else:
-            absent_rows = tuple(row for row, path in enumerate(table.paths) if path not in copies)
+            absent_rows = tuple(row for row, path in enumerate(table.paths) if path not in known)
             home = Project(project, "given", absent_rows, (project,))
-        files = _series_files(table, home, copies or {})
+        files = _series_files(table, home, known or {})
         outside = [outside_error(_place(file.path, table, row), home.directory) for row in home.outside]
         absent = [_absent(file.path, table, home, row) for row in home.missing]
         head = None
@@ -86,7 +85,7 @@ def prepare(
         [*outside, *(absent if asked.missing == "error" else [])], f"{{n}} of the {len(table.names)} {what} are {where}"
     )
     sources = [replace(source, sha256=text.digest(0))]
-    return _job(file, table, home, asked, files, absent, sources, head, found, copies or {})
+    return _job(file, table, home, asked, files, absent, sources, head, found, known or {})
 
 
 def prepare_rows(file: StarFile, directory: Path, asked: Asked, rows: pa.Table) -> Job:
@@ -117,7 +116,7 @@ def _job(
     sources: list[SourceInfo],
     head: bytes | None,
     found: Findings,
-    copies: Mapping[str, Copied],
+    known: Mapping[str, Known],
 ) -> Job:
     """The work on the tilt series that are there."""
     found.notices += table.document.warnings
@@ -130,7 +129,7 @@ def _job(
         found.rejects.append(Reject(place, SERIES_FILE, error.place.text, error.problem, row))
     there = [series for series in files if series is not None]
     if head is None:
-        of_series = [_series_info(series, copies.get(series.path)) for series in there]
+        of_series = [known[series.path].info if series.path in known else _series_info(series) for series in there]
         sources, sizes = sources + of_series, [source.bytes for source in of_series]
     else:
         sizes = [len(series.part or b"") for series in there]
@@ -150,9 +149,7 @@ def _job(
     )
 
 
-def _series_info(series: SeriesFile, copy: Copied | None) -> SourceInfo:
-    if copy is not None:
-        return SourceInfo(series.path, len(copy.data), copy.mtime_ns)
+def _series_info(series: SeriesFile) -> SourceInfo:
     try:
         return source_info(series.path, series.file)
     except OSError:
@@ -171,14 +168,14 @@ def home_of(file: StarFile, project: Path | None) -> Project:
     return Project(path.parent, "the folder of the file", (), ())
 
 
-def _series_files(table: GlobalTable, home: Project, copies: Mapping[str, Copied]) -> list[SeriesFile | None]:
+def _series_files(table: GlobalTable, home: Project, known: Mapping[str, Known]) -> list[SeriesFile | None]:
     """The tilt-series file of each tomogram; None where it is not there."""
     directory = os.fspath(home.directory)
     missing = {*home.missing, *home.outside}
     return [
         None
         if row in missing
-        else SeriesFile(name, path, os.path.join(directory, path), copies[path].data if path in copies else None)
+        else SeriesFile(name, path, os.path.join(directory, path), known[path].data if path in known else None)
         for row, (name, path) in enumerate(zip(table.names, table.paths, strict=True))
     ]
 

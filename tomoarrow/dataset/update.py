@@ -26,6 +26,7 @@ from ..star.reread import equal_values
 from ..star.stack import Stack
 from ..star.tables import Findings, Options
 from ..star.texts import FileText
+from ..star.threads import cores
 from .contents import Contents
 from .join import TiltSchema, fits, join_tilts, tilt_schema, tomogram_frame
 from .layout import write_table
@@ -103,7 +104,7 @@ def update(old: Old, job: Job | None, seen: Survey, options: Options, staging: P
         raise DatasetError(f"{n_tilts} tilts are to be there, others were written: a bug; nothing was changed")
     tables["tilts"] = replace(tables["tilts"], rows=n_tilts, files=parts)
     missing = new.table.num_rows - len(new.rows)
-    kind, changed = old.snapshot.manifest["kind"], changed_since(looked_at, project)
+    kind, changed = old.snapshot.manifest["kind"], changed_since(looked_at, project, cores())
     return Contents(kind, project, "as before", tables, sources, missing, paths, changed)
 
 

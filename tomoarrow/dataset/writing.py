@@ -26,7 +26,7 @@ from .manifest import SourceInfo, TableInfo
 from .members import Members
 from .particles import OPTICS, Particles
 from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
-from .sources import SOURCES, as_table, source_info, write_sources
+from .sources import SOURCES, as_table, source_info, with_digests, write_sources
 from .stacks import Keys, TomogramKeys, stack_file_evidence, write_stack
 from .survey import changed_since
 from .texts import KeptText, write_texts
@@ -68,15 +68,15 @@ def write_members(
         sources = [replace(source, sha256=each.result()) for (source, _), each in zip(others, digests, strict=True)]
     absent = 0
     if members.job is not None:
-        known = (replace(each, sha256=written.digests.get(each.path, each.sha256)) for each in members.job.sources)
-        sources += known
+        sources += with_digests(members.job.sources, written.digests)
         absent = members.job.table.table.num_rows - len(members.job.present)
     kind = "tomogram set" if members.kind == "RELION 4 tomogram set" else members.kind
     table = as_table(sources)
     tables = written.tables | {"star": star, SOURCES: write_sources(table, staging)}
     series = [] if members.job is None else [file.path for file in members.job.files]
     home, how = members.project.directory, members.project.how
-    changed = changed_since(_not_held(sources, members.job), home)
+    # Each part has looked for itself.
+    changed = [] if parts is not None else changed_since(_not_held(sources, members.job), home, members.threads)
     return Contents(kind, home, how, tables, table, absent, series, changed)
 
 
