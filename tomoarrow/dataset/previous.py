@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import DatasetError, Place
+from ..relion.project import joined
 from ..relion.series import SeriesFile
 from ..relion.tomogram_set import NAME, SERIES_FILE
 from .layout import partition_folder
@@ -48,7 +49,8 @@ class Series:
     def files(self, which: NDArray[np.int64], project: Path) -> list[SeriesFile]:
         """The files of some, below the project directory."""
         names, paths = (column.take(pa.array(which)).to_pylist() for column in (self.names, self.paths))
-        return [SeriesFile(name, path, os.path.join(project, path)) for name, path in zip(names, paths, strict=True)]
+        home = os.fspath(project)
+        return [SeriesFile(name, path, joined(home, path)) for name, path in zip(names, paths, strict=True)]
 
     def folders(self, column: tuple[str, str] | None) -> NDArray[np.object_]:
         """The folder of ``tilts/`` that each is in, given the label that these are named by."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem
 
 from ..errors import MissingFileError, Place
+from ..relion.project import joined
 from ..star.threads import cores, workers
 from .manifest import SourceInfo
 
@@ -62,7 +63,8 @@ def survey(sources: pa.Table, project: Path, read_ns: int) -> Survey:
         When reading them began.
     """
     paths = sources.column("path").to_pylist()
-    files = _files(paths, project)
+    home = os.fspath(project)
+    files = [joined(home, path) for path in paths]
     sizes, times = (sources.column(name).to_numpy().copy() for name in ("bytes", "mtime_ns"))
     is_same, is_changed, is_gone = True, np.zeros(len(files), bool), np.zeros(len(files), bool)
     is_sure = _are_alike(files, sizes, times, cores()) & (times < read_ns - _COARSEST_NS)
@@ -104,12 +106,6 @@ def _are_alike(
     return np.asarray((now_sizes == sizes) & (now_times == times))
 
 
-def _files(paths: Sequence[str], project: Path) -> list[str]:
-    """Where the files of a project are; joined by hand, because `os.path.join` takes a third of a look at a file."""
-    home = os.path.join(project, "")
-    return [path if path.startswith("/") else home + path for path in paths]
-
-
 def _digest(file: str) -> str:
     try:
         with open(file, "rb") as opened:
@@ -127,7 +123,8 @@ def changed_since(sources: Sequence[SourceInfo], project: Path, threads: int) ->
     MissingFileError
         The system does not say of one.
     """
-    files = _files([source.path for source in sources], project)
+    home = os.fspath(project)
+    files = [joined(home, source.path) for source in sources]
     sizes = np.array([source.bytes for source in sources], np.int64)
     times = np.array([source.mtime_ns for source in sources], np.int64)
     unsure = np.flatnonzero(~_are_alike(files, sizes, times, threads)).tolist()

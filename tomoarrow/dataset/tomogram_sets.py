@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, MissingFileError, Place, UsageError, raise_gathered
 from ..relion.kinds import Kind
 from ..relion.labels import LABELS
-from ..relion.project import Project, find_project, is_there, outside_error
+from ..relion.project import Project, find_project, is_there, joined, outside_error
 from ..relion.relion4 import split_set
 from ..relion.series import SeriesFile
 from ..relion.tomogram_set import NAME, SERIES_FILE, GlobalTable, global_table
@@ -175,7 +175,7 @@ def _series_files(table: GlobalTable, home: Project, known: Mapping[str, Known])
     return [
         None
         if row in missing
-        else SeriesFile(name, path, os.path.join(directory, path), known[path].data if path in known else None)
+        else SeriesFile(name, path, joined(directory, path), known[path].data if path in known else None)
         for row, (name, path) in enumerate(zip(table.names, table.paths, strict=True))
     ]
 

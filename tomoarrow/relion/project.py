@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -119,13 +119,17 @@ def _project(
     return Project(directory, how, missing, tried, outside)
 
 
-def paths_outside(directory: Path, paths: Iterable[str]) -> tuple[int, ...]:
+def paths_outside(directory: Path, paths: Sequence[str]) -> tuple[int, ...]:
     """The positions of the paths that lead out of a directory, which has no links in its own path.
 
     ``..`` may stand in a path that stays inside, and an absolute path may name the directory itself, also by a link
     to it. The root of the file system is no project: all paths lead out of it.
     """
     home = os.fspath(directory)
+    # Most sets have tens of thousands of paths, and none that may.
+    together = "\n" + "\n".join(paths)
+    if home != os.sep and not any(each in together for each in (f"\n{os.sep}", os.pardir, "\0")):
+        return ()
     is_home: dict[str, bool] = {}
     return tuple(
         i for i, path in enumerate(paths) if home == os.sep or (_may_lead_out(path) and _leads_out(home, path, is_home))
@@ -170,6 +174,12 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
+def joined(home: str, path: str) -> str:
+    """Where a file is, given its path from the project directory."""
+    # By hand: `os.path.join` takes a third of the time of a look at the file.
+    return path if path.startswith(os.sep) else f"{home}{os.sep}{path}"
+
+
 def is_there(home: str, path: str) -> bool:
     """Whether a file is there, given its path from the project directory.
 
@@ -177,8 +187,7 @@ def is_there(home: str, path: str) -> bool:
     reads it tells why it cannot be read, and nobody leaves it out as missing.
     """
     try:
-        # As a string: to join objects of pathlib costs more than to look.
-        os.stat(os.path.join(home, path))
+        os.stat(joined(home, path))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     except OSError:
