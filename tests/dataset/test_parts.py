@@ -16,6 +16,7 @@ import pytest
 import tomoarrow as ta
 from tests.dataset.projects import loop, write_project
 from tests.dataset.test_update import Project, check_equal
+from tomoarrow.dataset import writing
 from tomoarrow.dataset.planning import part_folder, read_plan, read_rows, slurm_script
 from tomoarrow.example import make_project
 
@@ -154,6 +155,28 @@ def test_what_changes_after_it_was_done_is_done_again(tmp_path: Path) -> None:
         os.utime(made.tomograms_star.parent / "tilt_series/TS_01.star")
         with pytest.raises(ta.DatasetError, match="changed since"):
             work(tmp_path / "d")
+
+
+def test_a_set_that_changes_while_finalise_reads_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_project(tmp_path / "p", tomograms=2, tilts=3, particles=2)
+    assert made.optimisation_set_star is not None
+    particles = next((tmp_path / "p").glob("Extract/*/particles.star"))
+    before = in_parts(made.optimisation_set_star, tmp_path / "ds", 2).rows
+    ta.plan(made.optimisation_set_star, tmp_path / "ds", parts=2, force=True)
+    for part in range(2):
+        ta.partition(tmp_path / "ds", part)
+    write = writing.write_pairs
+
+    def changing(*arguments: object) -> None:
+        os.utime(particles)
+        write(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "write_pairs", changing)
+        with pytest.raises(ta.DatasetError, match=r"1 file changed while being read, such as .*particles.star"):
+            ta.finalise(tmp_path / "ds")
+    assert ta.Dataset(tmp_path / "ds").manifest["version"] == 1
+    assert ta.finalise(tmp_path / "ds").rows == before
 
 
 def test_a_dataset_is_replaced_only_when_that_was_planned(tmp_path: Path) -> None:

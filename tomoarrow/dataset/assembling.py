@@ -21,7 +21,7 @@ from ..star.threads import threads_for
 from .contents import Progress
 from .join import TiltSchema, tilt_schema
 from .layout import Part, PartWriter, write_table
-from .making import Made, check_rejects, manifest_for, report_of
+from .making import Made, changed_meanwhile, check_rejects, manifest_for, report_of
 from .manifest import FILE_NAME, read_manifest
 from .members import Request, find_members
 from .noticed import by_series, read_notices, read_rejects
@@ -86,6 +86,8 @@ def finalise(
         check_unchanged(plan, members.job.sources[0].sha256)
         parts = FinishedParts(plan, snapshots)
         contents = write_members(members, staging.folder, found=found, progress=progress, parts=parts)
+        if contents.changed:
+            raise changed_meanwhile(contents.changed, given)
         sorted_ = Findings(by_series(found.notices, contents.series), by_series(found.rejects, contents.series))
         check_rejects(sorted_.rejects, max_rejects)
         made = Made(contents, sorted_, read_ns)

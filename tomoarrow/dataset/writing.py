@@ -66,8 +66,10 @@ def write_members(
         digests = [pool.submit(_digest, file) for _, file in others]
         written, star = _write_all(members, staging, found, progress, parts)
         sources = [replace(source, sha256=each.result()) for (source, _), each in zip(others, digests, strict=True)]
-    absent = 0
+    # Who has made parts has looked at their tilt series, and at the set that names them.
+    looked_at, absent = list(sources), 0
     if members.job is not None:
+        looked_at += _not_held(members.job) if parts is None else []
         sources += with_digests(members.job.sources, written.digests)
         absent = members.job.table.table.num_rows - len(members.job.present)
     kind = "tomogram set" if members.kind == "RELION 4 tomogram set" else members.kind
@@ -75,17 +77,16 @@ def write_members(
     tables = written.tables | {"star": star, SOURCES: write_sources(table, staging)}
     series = [] if members.job is None else [file.path for file in members.job.files]
     home, how = members.project.directory, members.project.how
-    # Each part has looked for itself.
-    changed = [] if parts is not None else changed_since(_not_held(sources, members.job), home, members.threads)
+    changed = changed_since(looked_at, home, members.threads)
     return Contents(kind, home, how, tables, table, absent, series, changed)
 
 
-def _not_held(sources: Sequence[SourceInfo], job: Job | None) -> Sequence[SourceInfo]:
-    """The sources that are files of this machine: what is held of a store does not change."""
-    if job is None or job.head is not None:
-        return sources
+def _not_held(job: Job) -> Sequence[SourceInfo]:
+    """The sources of a set that are files of this machine: what is held of a store does not change."""
+    if job.head is not None:
+        return job.sources
     held = {file.path for file in job.files if file.part is not None}
-    return [source for source in sources if source.path not in held]
+    return [source for source in job.sources if source.path not in held]
 
 
 def _digest(file: StarFile) -> str:
