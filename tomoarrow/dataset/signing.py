@@ -30,7 +30,7 @@ def s3_options() -> dict[str, Any]:
         return {}
     try:
         import boto3  # noqa: PLC0415  (takes an extra)
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
     except ImportError:
         return {}
@@ -47,5 +47,7 @@ def s3_options() -> dict[str, Any]:
             if not endpoint.endswith((".amazonaws.com", ".amazonaws.com.cn")):
                 options["endpoint"] = endpoint
         return options
-    except BotoCoreError as error:
-        raise UsageError(f"the credentials for S3 cannot be used: {error}", remedy=_REMEDY) from error
+    except (BotoCoreError, ClientError, OSError, ValueError) as error:
+        # Besides its own: what a role is refused with, a program that is not there or prints no JSON, and no URL.
+        what = str(error).partition("\n")[0]
+        raise UsageError(f"the credentials for S3 cannot be used: {what}", remedy=_REMEDY) from error

@@ -110,6 +110,27 @@ def test_without_credentials_the_error_says_how_to_give_them(
     assert "AWS_SKIP_SIGNATURE=true" in error.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ("aws_access_key_id = a\naws_secret_access_key = b\nendpoint_url = no URL", "Invalid endpoint"),
+        ("credential_process = /nowhere", "No such file"),
+        ("credential_process = echo", "Expecting value"),
+        ("role_arn = arn:aws:iam::123456789012:role/x\nsource_profile = default", "An error occurred .*AssumeRole"),
+    ],
+)
+def test_credentials_that_cannot_be_used(
+    bucket: Bucket, configured: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, told: str
+) -> None:
+    (tmp_path / "config").write_text(f"[profile bad]\nregion = eu-west-1\n{says}\n")
+    monkeypatch.setenv("AWS_PROFILE", "bad")
+    if "role" in says:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", bucket.endpoint)
+        bucket.fault = lambda *_: "denied"
+    with pytest.raises(UsageError, match=f"the credentials for S3 cannot be used: .*{told}"):
+        s3_options()
+
+
 def test_without_boto3_it_is_left_to_obstore(configured: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
     assert s3_options() == {}
