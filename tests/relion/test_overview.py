@@ -108,6 +108,24 @@ def test_what_leads_out_of_the_project_is_told_of_and_not_looked_at(project: Pat
     assert not any(each.outside for each in everything[0].refers)
 
 
+@pytest.mark.parametrize(
+    ("path", "missing"),
+    [
+        ("series/T1.star", 0),
+        ("series/T3.star", 1),
+        ("series/T1.star/T3.star", 1),
+        ('""', 1),
+        # Of which the system does not say.
+        ("a" * 300, 0),
+    ],
+)
+def test_what_is_missing_is_what_a_conversion_misses(project: Path, path: str, missing: int) -> None:
+    star = project / "Tomograms/job006/tomograms.star"
+    star.write_text(TOMOGRAMS.replace("series/T2.star", path))
+    (found,) = summarise(star)
+    assert [each.missing for each in found.refers] == [missing]
+
+
 def test_what_is_no_regular_file_is_not_opened(project: Path) -> None:
     os.mkfifo(project / "Extract" / "pipe.star")
     (project / "Extract" / "folder.star").mkdir()

@@ -16,7 +16,7 @@ from .kinds import Kind, kind_of
 from .labels import LABELS
 from .optimisation_set import optimisation_set
 from .particle_set import OPTICS_GROUP
-from .project import find_project, paths_outside
+from .project import find_project, is_there, paths_outside
 from .relion4 import split_set
 from .tomogram_set import NAME, SERIES_FILE, global_table
 
@@ -118,7 +118,7 @@ def _summarise(home: Path, path: Path, *, allow_outside: bool) -> SetSummary:
 
 def _reference(home: Path, label: str, paths: list[str], *, allow_outside: bool) -> Reference:
     outside = set(() if allow_outside else paths_outside(home.resolve(), paths))
-    missing = sum(i not in outside and not (home / path).exists() for i, path in enumerate(paths))
+    missing = sum(i not in outside and not is_there(os.fspath(home), path) for i, path in enumerate(paths))
     return Reference(label, paths[0], len(paths), missing, len(outside))
 
 
