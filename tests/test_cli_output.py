@@ -58,3 +58,10 @@ def test_a_full_disk(arguments: list[str], home: Path) -> None:
     assert ("there is no such folder" if "none" in arguments else "No space left on device") in told
     assert "Traceback" not in told
     assert "Exception ignored" not in told
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1 AS a", "SELECT * FROM tilts", "SELECT rlnTomoName FROM tilts"])
+def test_a_full_disk_is_told_of_whatever_polars_says(home: Path, sql: str) -> None:
+    with open("/dev/full", "wb") as full:
+        code, told = run(["query", "ds", sql, "--format", "parquet"], home, full.fileno())
+    assert (code, told[:60]) == (3, "tomoarrow: the answer cannot be written, as to a full disk: ")
