@@ -163,12 +163,12 @@ def _with_members(origin: Origin, file: Remote, home: Remote | None, pack: Pack 
     kind = kind_of(origin.path)
     if kind == "tomogram set":
         series = _series(origin.path, refuse=refuse)
-        found = _find(candidates, series, keep)
+        found = _find(file, candidates, series, keep)
     elif kind == "optimisation set":
         whole = optimisation_set(str(origin.path), read_star(origin.path, labels=LABELS))
         sets = whole.members
         named = _inside(origin.path, [*sets.values()], refuse=refuse)
-        found = _find(candidates, named, into)
+        found = _find(file, candidates, named, into)
         _make_folders(copy / found.key, named)
         is_inside = sets.get(TOMOGRAMS_FILE, "") in named
         tomograms = copy / found.key / sets.get(TOMOGRAMS_FILE, "")
@@ -251,18 +251,23 @@ def _inside(path: Path, names: Sequence[str], *, refuse: bool) -> list[str]:
     return [name for name in names if name not in outside]
 
 
-def _find(candidates: Sequence[Remote], paths: Sequence[str], keep: _Keep) -> Remote:
-    """The first folder from which all files are there, else the one from which most are; they are copied."""
+def _find(file: Remote, candidates: Sequence[Remote], paths: Sequence[str], keep: _Keep) -> Remote:
+    """The first folder from which all files are there, else the one from which most are; they are copied.
+
+    Of several from which as many are, it is the first that has the STAR file itself in a folder that paths name.
+    """
     probes = paths[:: -(-len(paths) // _PROBES)] if paths else []
-    best, least = candidates[0], len(paths) + 1
+    best, least = candidates[0], (len(paths) + 1, True)
+    tops = {posixpath.normpath(path).partition("/")[0] for path in paths}
     for candidate in candidates:
         # A few of them tell most folders from the right one.
         looked = dict.fromkeys(_key(candidate, path) for path in probes)
         absent = _fetch(candidate, [*looked], keep)
         others = dict.fromkeys(key for path in paths if (key := _key(candidate, path)) not in looked)
         absent += _fetch(candidate, [*others], keep) if len(absent) < len(looked) else [*others]
-        if len(absent) < least:
-            best, least = candidate, len(absent)
+        lacking = len(absent), not any(file.key.startswith(f"{_key(candidate, top)}/") for top in tops)
+        if lacking < least:
+            best, least = candidate, lacking
         if not absent:
             break
     return best

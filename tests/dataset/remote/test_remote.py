@@ -200,6 +200,19 @@ def test_no_path_leads_out_of_the_project(bucket: Bucket, tmp_path: Path, path: 
         ta.convert(bucket.url("p/tomograms.star"), tmp_path / "ds")
 
 
+def test_a_project_of_which_no_file_is_there_is_that_of_the_folders_that_paths_name(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    star = write_project(tmp_path / "p", {"TS_1": tilts("TS_1", 2)})
+    bucket.put("a/p/Job/job1/tomograms.star", star.read_bytes().replace(b"tilt_series/", b"Job/job1/tilt_series/"))
+    url = bucket.url("a/p/Job/job1/tomograms.star")
+    with pytest.raises(MissingFileError) as error:
+        ta.convert(url, tmp_path / "ds")
+    assert error.value.expected == bucket.url("a/p/Job/job1/tilt_series/0.star")
+    report = ta.convert(url, tmp_path / "ds", missing="skip")
+    assert (report.project, report.missing) == (bucket.url("a/p"), 1)
+
+
 def test_the_project_is_the_nearest_folder_from_which_all_paths_resolve(bucket: Bucket, tmp_path: Path) -> None:
     star = write_project(tmp_path / "p", {f"TS_{n}": tilts(f"TS_{n}", 2) for n in range(3)})
     bucket.put_folder(tmp_path / "p", "a/p")
