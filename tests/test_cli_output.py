@@ -65,3 +65,12 @@ def test_a_full_disk_is_told_of_whatever_polars_says(home: Path, sql: str) -> No
     with open("/dev/full", "wb") as full:
         code, told = run(["query", "ds", sql, "--format", "parquet"], home, full.fileno())
     assert (code, told[:60]) == (3, "tomoarrow: the answer cannot be written, as to a full disk: ")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.arrow", "a.star"])
+def test_what_is_wrong_with_a_file_is_told_where_nobody_reads(home: Path, name: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    code, told = run(["query", "ds", "SELECT 1 AS a", "--output", f"none/{name}"], home, write)
+    os.close(write)
+    assert (code, told.partition(": cannot write")[0]) == (3, f"tomoarrow: none/{name}")

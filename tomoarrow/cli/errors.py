@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -30,7 +31,8 @@ def errors_told(*, as_json: bool = False) -> Iterator[None]:
     except TomoarrowError as error:
         _fail(error, as_json=as_json)
     except OSError as error:
-        if _nobody_reads():
+        # Rich and Polars tell of a broken pipe without its number.
+        if error.errno in (None, errno.EPIPE) and _nobody_reads():
             # As other programs are ended by the system, without a word: `head` has seen enough.
             _print_no_more()
             raise typer.Exit(128 + signal.SIGPIPE) from None

@@ -48,9 +48,14 @@ def query(
             _show(answer)
             return
         from ..dataset.answers import format_of, write_answer
+        from ..dataset.paths import told
 
         chosen = form if form is not None and form != "table" else format_of(output or Path("answer"))
-        write_answer(answer, sys.stdout.buffer if output is None else output, chosen)
+        if output is None:
+            write_answer(answer, sys.stdout.buffer, chosen)
+        else:
+            with told(output):
+                write_answer(answer, output, chosen)
 
 
 def _show(answer: pl.DataFrame) -> None:
