@@ -1034,6 +1034,17 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "there" / "x.star").read_bytes() == RELION
 
 
+def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    ta.write_star(ta.read_star(RELION), path)
+    is_written = path.is_fifo() and os.read(reader, 1 << 16) == RELION
+    os.close(reader)
+    assert is_written
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
 def test_open_files(tmp_path: Path) -> None:
     with (tmp_path / "x").open("wb") as file:
         file.write(b"# mine\n")

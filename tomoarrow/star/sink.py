@@ -22,8 +22,8 @@ _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 def open_sink(target: Target) -> Iterator[Callable[[bytes | memoryview], object]]:
     """Give a function that writes bytes.
 
-    A path is written under another name and renamed at the end: it is whole, or as it was before. Names that end in
-    ``.gz`` or ``.zst`` are compressed.
+    A path is written under another name and renamed at the end: it is whole, or as it was before; a pipe or a device
+    is written to, and stays what it is. Names that end in ``.gz`` or ``.zst`` are compressed.
 
     Raises
     ------
@@ -36,9 +36,10 @@ def open_sink(target: Target) -> Iterator[Callable[[bytes | memoryview], object]
         yield target.write
         return
     path = os.path.realpath(target)
+    is_replaced = os.path.isfile(target) or not os.path.exists(target)
     staged = os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.{secrets.token_hex(4)}")
     try:
-        with open(staged, "xb") as file:
+        with open(staged, "xb") if is_replaced else open(target, "wb") as file:
             with suppress(OSError):
                 # Who may read what was there may read what takes its place.
                 os.fchmod(file.fileno(), os.stat(path).st_mode & 0o777)
@@ -51,7 +52,8 @@ def open_sink(target: Target) -> Iterator[Callable[[bytes | memoryview], object]
                     stream.flush()
             if not file.closed:
                 file.flush()
-        os.replace(staged, path)
+        if is_replaced:
+            os.replace(staged, path)
     except OSError as error:
         raise MissingFileError(
             f"cannot write the file: {error.strerror or error}",
