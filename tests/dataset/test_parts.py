@@ -157,6 +157,15 @@ def test_what_changes_after_it_was_done_is_done_again(tmp_path: Path) -> None:
             work(tmp_path / "d")
 
 
+def test_what_to_run_next_is_quoted_for_the_shell(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=2, tilts=2)
+    dataset = tmp_path / "my data"
+    ta.plan(made.tomograms_star, dataset, parts=2)
+    with pytest.raises(ta.DatasetError, match="2 of 2 parts are not done") as error:
+        ta.finalise(dataset)
+    assert shlex.split(error.value.remedy)[:4] == ["tomoarrow", "partition", str(dataset), "--part"]
+
+
 def test_a_set_that_changes_while_finalise_reads_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_project(tmp_path / "p", tomograms=2, tilts=3, particles=2)
     assert made.optimisation_set_star is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -122,7 +123,7 @@ def _all_parts(plan: Plan, threads: int) -> list[Snapshot]:
         raise DatasetError(
             f"{len(absent)} of {plan.parts} parts are not done, or their tilt series have changed since: {named}",
             place=Place(plan.dataset),
-            remedy=f"tomoarrow partition {plan.dataset} --part {absent[0]}, and so on",
+            remedy=f"tomoarrow partition {shlex.quote(plan.dataset)} --part {absent[0]}, and so on",
         )
     return [snapshot for snapshot in found.values() if snapshot is not None]
 
