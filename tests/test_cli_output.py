@@ -64,7 +64,8 @@ def test_a_full_disk(arguments: list[str], home: Path) -> None:
 def test_a_full_disk_is_told_of_whatever_polars_says(home: Path, sql: str) -> None:
     with open("/dev/full", "wb") as full:
         code, told = run(["query", "ds", sql, "--format", "parquet"], home, full.fileno())
-    assert (code, told[:60]) == (3, "tomoarrow: the answer cannot be written, as to a full disk: ")
+    assert code == 3
+    assert told.startswith("tomoarrow: no room is left, or nobody reads: ")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.arrow", "a.star"])
@@ -74,3 +75,9 @@ def test_what_is_wrong_with_a_file_is_told_where_nobody_reads(home: Path, name: 
     code, told = run(["query", "ds", "SELECT 1 AS a", "--output", f"none/{name}"], home, write)
     os.close(write)
     assert (code, told.partition(": cannot write")[0]) == (3, f"tomoarrow: none/{name}")
+
+
+def test_an_output_that_is_closed(home: Path) -> None:
+    command = f"{sys.executable} -m tomoarrow inspect ds >&-"
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False, cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -13,6 +14,9 @@ def main() -> None:
 
         print(f"tomoarrow {__version__}")
         return
+    if sys.stdout is None:
+        # Whoever called has closed it.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     # A terminal that cannot show a name is no reason to fail. What ends a job on a cluster, or a lost connection, ends
     # it as Ctrl-C does: nothing is left behind.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done; 1 done, but something was left out or differs; 2 wrong usage; 3 wrong input or I/O; "
-    "130 interrupted.",
+    "130 interrupted; 141 nobody reads what is printed.",
 )
 
 

@@ -69,7 +69,7 @@ def write_answer(answer: pl.DataFrame, target: Path | IO[bytes], form: Format) -
             answer.write_parquet(target)
         except pl.exceptions.ComputeError as error:
             # What is wrong can only be the disk, or the pipe, which Polars does not always say.
-            raise OSError(f"the answer cannot be written, as to a full disk: {error}") from error
+            raise OSError(f"no room is left, or nobody reads: {error}") from error
     elif form == "arrow":
         answer.write_ipc(target)
     else:

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..errors import UsageError
 
-#: With these in the environment obstore needs nothing else.
-_SAID_BY = ("AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE")
+#: Of a bucket that everybody may read, obstore takes these for yes.
+_YES = ("1", "true", "on", "yes", "y")
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
@@ -26,7 +26,7 @@ def s3_options() -> dict[str, Any]:
     UsageError
         There are no credentials, or they cannot be used.
     """
-    if any(os.environ.get(name) for name in _SAID_BY):
+    if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in _YES:
         return {}
     try:
         import boto3  # noqa: PLC0415  (takes an extra)

@@ -154,13 +154,13 @@ def _may_lead_out(path: str) -> bool:
 def _leads_out(home: str, path: str, is_home: dict[str, bool]) -> bool:
     if "\0" in path:
         return True
-    joined = os.path.join(home, path)
-    normal = os.path.normpath(joined)
+    whole = joined(home, path)
+    normal = os.path.normpath(whole)
     is_below = normal == home or normal.startswith(home + os.sep)
     if not is_below and not (os.path.isabs(path) and any(_same(each, home, is_home) for each in _parents(normal))):
         return True
     # Behind a link, ``..`` is not what its text says: the system goes to where the link leads, and up from there.
-    return os.pardir in path.split(os.sep) and os.path.realpath(joined) != os.path.realpath(normal)
+    return os.pardir in path.split(os.sep) and os.path.realpath(whole) != os.path.realpath(normal)
 
 
 def _same(folder: str, home: str, known: dict[str, bool]) -> bool:
