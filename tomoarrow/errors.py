@@ -100,6 +100,11 @@ def counted(n: int, one: str, many: str = "") -> str:
     return f"{n} {one if n == 1 else many or f'{one}s'}"
 
 
+def first_of(names: Sequence[object], most: int) -> str:
+    """So many of some names, for messages, and dots where there are more."""
+    return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
+
+
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Refuse a value that an option does not have."""
     if value not in choices:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..errors import DatasetError, Place, counted
+from ..errors import DatasetError, Place, counted, first_of
 from ..star.tables import Findings, add_evidence
 from ..star.threads import threads_for
 from .contents import Progress
@@ -119,7 +119,7 @@ def _all_parts(plan: Plan, threads: int) -> list[Snapshot]:
     found = {part: finished(plan, part, threads) for part in range(plan.parts)}
     absent = [part for part, snapshot in found.items() if snapshot is None]
     if absent:
-        named = ", ".join(map(str, absent[:_MOST_NAMED])) + (", ..." if len(absent) > _MOST_NAMED else "")
+        named = first_of(absent, _MOST_NAMED)
         raise DatasetError(
             f"{len(absent)} of {plan.parts} parts are not done, or their tilt series have changed since: {named}",
             place=Place(plan.dataset),

@@ -29,7 +29,6 @@ from .paths import told
 from .projects import NameBy, merged, names_of, summed
 from .report import Report
 from .snapshot import open_snapshot
-from .sources import SOURCES, write_sources
 from .staging import check_target, commit, staged
 from .stores import Remote, folder_of, is_url, place_of
 from .uploading import commit_to_store, look_at, staged_for_store
@@ -182,7 +181,7 @@ def _convert_one(
         is_there = update and isinstance(target, Path) and (target / FILE_NAME).exists()
         old = open_snapshot(target) if is_there else None
         made = (None if old is None else renewed(work, old)) or all_anew(work)
-        made = _told_of(made, origin, staging.folder)
+        made = _told_of(made, origin)
         if strict:
             refuse(made.found.notices)
         check_rejects(made.found.rejects, max_rejects)
@@ -196,15 +195,14 @@ def _convert_one(
     return replace(report, project_how=origin.how or report.project_how)
 
 
-def _told_of(made: Made, origin: Origin, staging: Path) -> Made:
-    """What was made, with the URLs of what was copied, also in ``sources/``, which is written again."""
+def _told_of(made: Made, origin: Origin) -> Made:
+    """What was made, with the URLs of what was copied."""
     if not origin.copy:
         return made
-    contents = made.contents
-    paths = [origin.told(path) for path in contents.sources.column("path").to_pylist()]
-    sources = contents.sources.set_column(0, contents.sources.schema.field("path"), pa.array(paths, pa.string()))
-    tables = contents.tables | {SOURCES: write_sources(sources, staging)}
-    return replace(made, contents=replace(contents, sources=sources, tables=tables), found=origin.found(made.found))
+    sources = made.contents.sources
+    paths = [origin.told(path) for path in sources.column("path").to_pylist()]
+    sources = sources.set_column(0, sources.schema.field("path"), pa.array(paths, pa.string()))
+    return replace(made, contents=replace(made.contents, sources=sources), found=origin.found(made.found))
 
 
 def _target(

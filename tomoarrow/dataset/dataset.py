@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..errors import DatasetError, Place, UsageError
+from ..errors import DatasetError, Place, UsageError, first_of
 from ..relion.tomogram_set import NAME
 from .integrity import IntegrityReport, check_files
 from .lookup import RowGroup, find_tomogram, row_groups
@@ -164,8 +164,8 @@ class Dataset:
             return pl.concat(found, how="diagonal_relaxed").sort("tilt_index").collect()
         is_named = pl.col(NAME).cast(pl.String) == name
         if not self.tomograms.filter(is_named).collect().height:
-            names = self.tomograms.select(pl.col(NAME).cast(pl.String)).collect().to_series()
-            some = ", ".join(map(str, names.head(_MOST_NAMES))) + (", ..." if len(names) > _MOST_NAMES else "")
+            names = self.tomograms.select(pl.col(NAME).cast(pl.String)).collect().to_series().to_list()
+            some = first_of(names, _MOST_NAMES)
             raise UsageError(f"no tomogram {name!r} in the dataset", expected=f"one of: {some}")
         return self.tilts.clear().collect()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..errors import DatasetError, Place, UsageError, counted
+from ..errors import DatasetError, Place, UsageError, counted, first_of
 from ..relion.tomogram_set import NAME
 from ..star.guess import is_text
 from ..star.sink import open_sink
@@ -25,6 +25,9 @@ from .snapshot import Snapshot, open_snapshot
 from .stored import open_table
 from .stores import Remote, place_of
 from .uploading import upload
+
+#: So many tomograms are named in a warning.
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +279,7 @@ def _warnings(files: Files, where: str | None, orphans: dict[str, int]) -> list[
     planned = files.plan
     if planned is not None and orphans:
         rows = ", ".join(f"{counted(count, 'row')} of {name}" for name, count in orphans.items())
-        gone = _shown(sorted(planned.removed))
+        gone = first_of(sorted(planned.removed), _MOST_NAMES)
         warnings.append(f"{rows} whose tomogram is not in the table tomograms any more: left out ({gone})")
     if files.left.tilts and "particles" in files.snapshot.tables:
         warnings.append(
@@ -290,7 +293,7 @@ def _warnings(files: Files, where: str | None, orphans: dict[str, int]) -> list[
             f"{label} of {counted(n, 'tilt')} is not that of their tomogram: that of the table tomograms was written"
         )
     if planned is not None and planned.dropped and where is None:
-        gone = _shown(planned.dropped)
+        gone = first_of(planned.dropped, _MOST_NAMES)
         warnings.append(f"{counted(len(planned.dropped), 'tomogram')} without a tilt left: left out ({gone})")
     return warnings
 
@@ -300,10 +303,6 @@ def _of_optics(differing: tuple[str, int]) -> str:
     return (
         f"{label} of {counted(n, 'particle')} is not that of their optics group: that of the table optics was written"
     )
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _selection(snapshot: Snapshot, tomograms: Sequence[str] | None, where: str | None) -> Selection:

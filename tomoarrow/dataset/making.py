@@ -26,7 +26,7 @@ from .previous import Old, open_old
 from .report import INNER_TABLES, Report, WarningSummary, summarise
 from .rewriting import TakesAll
 from .snapshot import Snapshot
-from .sources import sources_table
+from .sources import SOURCES, sources_table, write_sources
 from .survey import Survey, survey
 from .tilts import Job
 from .update import update
@@ -187,6 +187,9 @@ def manifest_for(path: Path, made: Made, asked: dict[str, Any], staging: Path) -
     """The manifest of what was made, with the tables that say where it came from."""
     contents, found = made.contents, made.found
     tables = dict(contents.tables)
+    # An update has written them beside other work.
+    if SOURCES not in tables:
+        tables[SOURCES] = write_sources(contents.sources, staging)
     if found.notices:
         tables[NOTICES] = write_notices(found.notices, staging)
     if found.rejects:

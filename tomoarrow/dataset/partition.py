@@ -23,7 +23,7 @@ from .plain import StarFile, Written
 from .planning import Plan, part_folder, read_plan, read_rows
 from .report import Report
 from .snapshot import Snapshot, open_snapshot
-from .sources import SOURCES, as_table, read_sources, sources_table, with_digests, write_sources
+from .sources import as_table, read_sources, sources_table, with_digests
 from .staging import commit, staged
 from .survey import changed_since
 from .texts import write_texts
@@ -88,10 +88,7 @@ def finished(plan: Plan, part: int, threads: int = 1) -> Snapshot | None:
     if not (folder / FILE_NAME).exists():
         return None
     snapshot = open_snapshot(folder, is_checked=False)
-    listed = {each["path"]: each["bytes"] for table in snapshot.manifest["tables"].values() for each in table["files"]}
-    if listed != {file.path: file.bytes for files in snapshot.tables.values() for file in files}:
-        return None
-    if snapshot.manifest["asked"].get("plan") != plan.id:
+    if snapshot.changed_tables() or snapshot.manifest["asked"].get("plan") != plan.id:
         return None
     return None if changed_since(read_sources(snapshot), Path(plan.project), threads) else snapshot
 
@@ -168,7 +165,6 @@ def _make(
             missing = rows.num_rows - len(job.present)
             paths = [each.path for each in job.files]
             home, table = job.project.directory, as_table(sources)
-            tables[SOURCES] = write_sources(table, staging)
             contents = Contents("tomogram set", home, "as planned", tables, table, missing, paths)
             return Made(contents, found, read_ns), written.evidence
         clear_folder(staging)

@@ -110,13 +110,13 @@ def open_old(snapshot: Snapshot) -> Old:
         Its tables were changed since.
     """
     tables = snapshot.manifest["tables"]
-    for name, files in snapshot.tables.items():
-        if [(file.path, file.bytes) for file in files] != [(f["path"], f["bytes"]) for f in tables[name]["files"]]:
-            raise DatasetError(
-                f"the table {name} was changed by other tools, which an update would lose",
-                place=Place(str(snapshot.folder / name)),
-                remedy="convert into another folder, or again with --force",
-            )
+    changed = snapshot.changed_tables()
+    if changed:
+        raise DatasetError(
+            f"the table {changed[0]} was changed by other tools, which an update would lose",
+            place=Place(str(snapshot.folder / changed[0])),
+            remedy="convert into another folder, or again with --force",
+        )
     if "tomograms" not in tables:
         raise TakesAll
     table = pa.concat_tables([pq.read_table(file.source) for file in snapshot.tables["tomograms"]])

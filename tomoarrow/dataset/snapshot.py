@@ -78,6 +78,15 @@ class Snapshot:
     manifest: dict[str, Any]
     tables: dict[str, tuple[DataFile, ...]]
 
+    def changed_tables(self) -> list[str]:
+        """The tables whose files are others than the manifest lists, or of other sizes."""
+        listed = self.manifest["tables"]
+        return [
+            name
+            for name, files in self.tables.items()
+            if [(file.path, file.bytes) for file in files] != [(f["path"], f["bytes"]) for f in listed[name]["files"]]
+        ]
+
 
 def open_snapshot(folder: Path | Remote, *, hold: bool = True, is_checked: bool = True) -> Snapshot:
     """Open a dataset as it is now.

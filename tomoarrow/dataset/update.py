@@ -36,7 +36,7 @@ from .particles import OPTICS
 from .previous import Old, Series
 from .report import INNER_TABLES
 from .rewriting import Changes, TakesAll, TiltFile, read_first, rewrite, tilt_files
-from .sources import SOURCES, as_infos, as_table, write_sources
+from .sources import SOURCES, as_infos, as_table, with_digests, write_sources
 from .survey import Survey, changed_since
 from .texts import KeptTable, KeptText
 from .tilts import Job
@@ -264,7 +264,7 @@ def _sources(seen: Survey, job: Job | None, digests: dict[str, str]) -> tuple[pa
     if job is None:
         is_read = np.asarray(pc.is_in(seen.sources.column("path"), value_set=pa.array([*digests], pa.string())))
         known = as_infos(seen.sources.filter(pa.array(is_read)))
-        read = [replace(each, sha256=digests[each.path]) for each in known]
+        read = with_digests(known, digests)
         order = np.arange(len(is_read))
         order[is_read] = len(is_read) + np.arange(len(read))
         return pa.concat_tables([seen.sources, as_table(read)]).take(pa.array(order)), read

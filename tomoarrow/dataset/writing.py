@@ -26,7 +26,7 @@ from .manifest import SourceInfo, TableInfo
 from .members import Members
 from .particles import OPTICS, Particles
 from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
-from .sources import SOURCES, as_table, source_info, with_digests, write_sources
+from .sources import as_table, source_info, with_digests
 from .stacks import Keys, TomogramKeys, stack_file_evidence, write_stack
 from .survey import changed_since
 from .texts import KeptText, write_texts
@@ -74,7 +74,7 @@ def write_members(
         absent = members.job.table.table.num_rows - len(members.job.present)
     kind = "tomogram set" if members.kind == "RELION 4 tomogram set" else members.kind
     table = as_table(sources)
-    tables = written.tables | {"star": star, SOURCES: write_sources(table, staging)}
+    tables = written.tables | {"star": star}
     series = [] if members.job is None else [file.path for file in members.job.files]
     home, how = members.project.directory, members.project.how
     changed = changed_since(looked_at, home, members.threads)
