@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tomoarrow.dataset.query import QUESTIONS
+from tomoarrow.dataset.reading.query import QUESTIONS
 from tomoarrow.example import Example
 
 if TYPE_CHECKING:

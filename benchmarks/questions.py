@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from tomoarrow import Dataset, convert
-from tomoarrow.dataset.query import QUESTIONS
+from tomoarrow.dataset.reading.query import QUESTIONS
 from tomoarrow.example import Example, make_project
 
 from . import answers

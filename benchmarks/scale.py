@@ -35,11 +35,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tomoarrow.dataset.assembling import finalise
-from tomoarrow.dataset.cluster import PARTS_A_THREAD
 from tomoarrow.dataset.convert import convert
-from tomoarrow.dataset.partition import partition
-from tomoarrow.dataset.planning import plan
+from tomoarrow.dataset.parts.assembling import finalise
+from tomoarrow.dataset.parts.cluster import PARTS_A_THREAD
+from tomoarrow.dataset.parts.partition import partition
+from tomoarrow.dataset.parts.planning import plan
 from tomoarrow.example import make_project
 
 _TILTS = 41

@@ -20,6 +20,19 @@ BELOW = {
     "ml": {"dataset", "relion", "star", "errors"},
     "cli": {"dataset", "relion", "star", "kernels", "errors", "example", "_version"},
 }
+#: The same for the rooms of dataset/: any of them may import the modules that all speak of.
+SPOKEN_OF = {"layout", "paths", "report", "asked"}
+BELOW_IN_DATASET = {
+    "stores": set(),
+    "versions": {"stores"},
+    "reading": {"stores", "versions"},
+    "tables": {"versions"},
+    "text": {"stores", "versions", "reading", "tables"},
+    "images": {"reading"},
+    "updating": {"versions", "tables"},
+    "parts": {"stores", "versions", "tables", "updating"},
+    "pictures": {"dataset"},
+}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
@@ -56,9 +69,19 @@ def test_imports_point_down(path: Path) -> None:
             assert name.split(".")[0] in BELOW[room], f"{path} imports {name}"
 
 
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[0] == "dataset"], ids=str)
+def test_imports_point_down_in_dataset_too(path: Path) -> None:
+    found = {name.split(".")[1] for name in imported(path) if name.startswith("dataset.")}
+    if len(path.parts) == 2:
+        assert path.stem not in SPOKEN_OF or found <= SPOKEN_OF
+    else:
+        assert found - {path.parts[1]} <= BELOW_IN_DATASET[path.parts[1]] | SPOKEN_OF
+
+
 def test_the_check_sees_an_import_that_points_up() -> None:
     assert "star.columns" in imported(Path("relion/labels.py"))
     assert "numba" in imported(Path("kernels/jit.py"))
+    assert "dataset.versions.manifest" in imported(Path("dataset/updating/update.py"))
     assert "relion" not in BELOW["star"]
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .dataset.assembling import finalise
     from .dataset.convert import convert
     from .dataset.dataset import Dataset
     from .dataset.export import ExportReport, export
-    from .dataset.partition import partition
+    from .dataset.parts.assembling import finalise
+    from .dataset.parts.partition import partition
+    from .dataset.parts.planning import Plan, plan
     from .dataset.pictures import plot_distributions, plot_particles, plot_tilts, plot_tomograms, write_page
-    from .dataset.planning import Plan, plan
     from .dataset.report import Report
     from .dataset.verify import VerifyReport, verify
     from .errors import (
@@ -57,7 +57,7 @@ _HOMES = {
     "ExportReport": "dataset.export",
     "Finding": "relion.checks.finding",
     "MissingFileError": "errors",
-    "Plan": "dataset.planning",
+    "Plan": "dataset.parts.planning",
     "Report": "dataset.report",
     "SchemaError": "errors",
     "StarSyntaxError": "errors",
@@ -68,9 +68,9 @@ _HOMES = {
     "WriteReport": "star.writer",
     "convert": "dataset.convert",
     "export": "dataset.export",
-    "finalise": "dataset.assembling",
-    "partition": "dataset.partition",
-    "plan": "dataset.planning",
+    "finalise": "dataset.parts.assembling",
+    "partition": "dataset.parts.partition",
+    "plan": "dataset.parts.planning",
     "plot_distributions": "dataset.pictures",
     "plot_particles": "dataset.pictures",
     "plot_tilts": "dataset.pictures",

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tomoarrow as ta
-from tomoarrow.dataset.partition import finished
-from tomoarrow.dataset.planning import part_folder, parts_folder, read_plan
+from tomoarrow.dataset.parts.partition import finished
+from tomoarrow.dataset.parts.planning import part_folder, parts_folder, read_plan
 from tomoarrow.errors import DatasetError
 
 from .cases import Case, Found, Ground, convert, find_dataset, nothing, old_dataset

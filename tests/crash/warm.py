@@ -48,7 +48,7 @@ def _import_all() -> None:
     sys.meta_path.insert(0, _NoPandas())
     for name in ("cli.app", "cli.progress", "cli.show", "star.grammar"):
         importlib.import_module(f"tomoarrow.{name}")
-    for name in ("assembling", "convert", "export", "partition", "planning"):
+    for name in ("convert", "export", "parts.assembling", "parts.partition", "parts.planning"):
         importlib.import_module(f"tomoarrow.dataset.{name}")
     # What Polars and pyarrow import with their first work, where it is installed.
     for name in ("dateutil.relativedelta", "pyarrow.dataset", "pydantic.type_adapter"):

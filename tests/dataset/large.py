@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tomoarrow.dataset.layout import ROW_GROUP_ROWS, PartWriter
-from tomoarrow.dataset.manifest import Manifest, TableInfo, column_infos, write_manifest
+from tomoarrow.dataset.versions.manifest import Manifest, TableInfo, column_infos, write_manifest
 
 PIXEL, SIZE = 1.35, (4000, 4001, 2000)
 _ANGLES = ["rlnTomoYTilt", "rlnTomoZRot", "rlnTomoXShiftAngst", "rlnTomoYShiftAngst"]

@@ -38,7 +38,7 @@ def client() -> Iterator[Client]:
 def test_a_cluster_gives_what_one_process_gives(
     tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr("tomoarrow.dataset.cluster._LEAST_SERIES", 1)
+    monkeypatch.setattr("tomoarrow.dataset.parts.cluster._LEAST_SERIES", 1)
     project = Project(tmp_path / "p", random.Random(seed))
     for _ in range(5):
         project.edit()
@@ -86,7 +86,7 @@ def test_the_report_tells_how_long_all_of_it_took(tmp_path: Path, client: Client
 
 
 def test_a_worker_that_is_killed_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tomoarrow.dataset.cluster._LEAST_SERIES", 100)
+    monkeypatch.setattr("tomoarrow.dataset.parts.cluster._LEAST_SERIES", 100)
     made = make_project(tmp_path / "p", tomograms=1500, tilts=20)
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,

@@ -14,7 +14,7 @@ import pytest
 
 import tomoarrow as ta
 from tests.dataset.projects import loop, write_project
-from tomoarrow.dataset.lock import locked
+from tomoarrow.dataset.versions.lock import locked
 
 #: Processes that know nothing of this one's threads.
 PROCESSES = multiprocessing.get_context("spawn")
@@ -187,7 +187,7 @@ def test_where_there_are_no_locks_a_dead_holder_of_this_host_is_taken_over(
     def flock(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("tomoarrow.dataset.lock.fcntl.flock", flock)
+    monkeypatch.setattr("tomoarrow.dataset.versions.lock.fcntl.flock", flock)
     dead = PROCESSES.Process(target=int)
     dead.start()
     dead.join()

@@ -17,8 +17,8 @@ import tomoarrow as ta
 from tests.dataset.projects import loop, tilts, write_project
 from tomoarrow import DatasetError, MissingFileError, SchemaError, StarSyntaxError, TomoarrowError, UsageError, convert
 from tomoarrow.dataset import layout
-from tomoarrow.dataset import tilts as members_of
-from tomoarrow.dataset.manifest import Manifest, read_manifest, write_manifest
+from tomoarrow.dataset.tables import tilts as members_of
+from tomoarrow.dataset.versions.manifest import Manifest, read_manifest, write_manifest
 from tomoarrow.example import Example, make_project
 
 
@@ -96,7 +96,7 @@ def test_row_groups_and_files_hold_whole_tomograms_in_order(tmp_path: Path, monk
     monkeypatch.setattr(layout, "ROW_GROUP_ROWS", 200)
     monkeypatch.setattr(layout, "FILE_ROWS", 1000)
     monkeypatch.setattr(layout, "_MOST_FILES", 1)
-    monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", 150_000)
+    monkeypatch.setattr("tomoarrow.dataset.tables.tilts._SLAB_BYTES", 150_000)
     convert(star, tmp_path / "ds")
     files = sorted((tmp_path / "ds" / "tilts").iterdir())
     assert len(files) == 4
@@ -180,7 +180,7 @@ def test_partition_values_of_any_kind(tmp_path: Path) -> None:
 def test_partitions_that_make_no_sense_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str, message: str
 ) -> None:
-    monkeypatch.setattr("tomoarrow.dataset.tomogram_sets._MOST_PARTITIONS", 2)
+    monkeypatch.setattr("tomoarrow.dataset.tables.tomogram_sets._MOST_PARTITIONS", 2)
     series = {name: tilts(name, 1) for name in ("a", "b", "c")}
     values = {name: ["[1,2]", name, "x" * 300, "__HIVE_DEFAULT_PARTITION__"] for name in series}
     more = ["rlnTomoProjX", "labMany", "labLong", "labHive"]
@@ -507,7 +507,7 @@ def test_what_appears_at_the_target_meanwhile_is_kept(
         target.mkdir()
         (target / "thesis.txt").write_text("precious")
 
-    monkeypatch.setattr("tomoarrow.dataset.staging.write_manifest", meanwhile)
+    monkeypatch.setattr("tomoarrow.dataset.versions.staging.write_manifest", meanwhile)
     with pytest.raises(DatasetError):
         convert(small_project.tomograms_star, target)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["ds", "thesis.txt"]
@@ -561,7 +561,7 @@ def test_a_failure_half_way_leaves_the_old_dataset(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tomoarrow.dataset.staging.write_manifest", full)
+    monkeypatch.setattr("tomoarrow.dataset.versions.staging.write_manifest", full)
     with pytest.raises(DatasetError, match="No space"):
         convert(small_project.tomograms_star, target, force=True)
     assert os.listdir(tmp_path) == ["ds"]
@@ -582,7 +582,7 @@ def test_the_old_dataset_stays_when_the_new_one_cannot_take_its_place(
         raise error("stopped")
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"tomoarrow.dataset.staging.os.{step}", stopped)
+        patched.setattr(f"tomoarrow.dataset.versions.staging.os.{step}", stopped)
         with pytest.raises((KeyboardInterrupt, DatasetError)):
             convert(small_project.tomograms_star, target, force=True)
     assert os.listdir(tmp_path) == ["ds"]
@@ -614,8 +614,8 @@ def test_an_old_file_that_cannot_be_removed_is_named(
 
 def test_files_that_change_while_they_are_read_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     star = write_project(tmp_path / "p", {"a": tilts("a", 1), "b": tilts("b", 1, "labOther")})
-    monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", 1)
-    monkeypatch.setattr("tomoarrow.dataset.tilts.fits", lambda *_: False)
+    monkeypatch.setattr("tomoarrow.dataset.tables.tilts._SLAB_BYTES", 1)
+    monkeypatch.setattr("tomoarrow.dataset.tables.tilts.fits", lambda *_: False)
     with pytest.raises(DatasetError, match="changed while they were read"):
         convert(star, tmp_path / "ds")
     assert os.listdir(tmp_path) == ["p"]
@@ -651,7 +651,7 @@ def test_a_source_that_keeps_changing_is_refused(
             os.utime(path)
         return read(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("tomoarrow.dataset.tilts.read_series", changing)
+    monkeypatch.setattr("tomoarrow.dataset.tables.tilts.read_series", changing)
     # Once: it is read again.
     assert convert(small_project.tomograms_star, tmp_path / "ds").tilts == 35
     changes[0] = changes[1]

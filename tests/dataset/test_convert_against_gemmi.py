@@ -345,7 +345,7 @@ slabs = pytest.mark.parametrize("slab_bytes", [1, 5000, None])
 
 def set_slab_bytes(monkeypatch: pytest.MonkeyPatch, slab_bytes: int | None) -> None:
     if slab_bytes is not None:
-        monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", slab_bytes)
+        monkeypatch.setattr("tomoarrow.dataset.tables.tilts._SLAB_BYTES", slab_bytes)
 
 
 @slabs

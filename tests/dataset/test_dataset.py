@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 import tomoarrow as ta
-from tomoarrow.dataset.lookup import find_tomogram, row_groups
-from tomoarrow.dataset.snapshot import open_snapshot
+from tomoarrow.dataset.reading.lookup import find_tomogram, row_groups
+from tomoarrow.dataset.versions.snapshot import open_snapshot
 from tomoarrow.example import Example, make_project
 
 

@@ -119,8 +119,8 @@ def test_what_is_exported_converts_to_the_same_tables(small_project: Example, tm
 def test_small_slabs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
     made = make_project(tmp_path / "p", tomograms=23, tilts=3)
     source = files_below(tmp_path / "p")
-    monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", 6_000)
-    monkeypatch.setattr("tomoarrow.dataset.rendering._ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("tomoarrow.dataset.tables.tilts._SLAB_BYTES", 6_000)
+    monkeypatch.setattr("tomoarrow.dataset.text.rendering._ROWS_AT_A_TIME", 7)
     ta.convert(made.tomograms_star, tmp_path / "ds", **options)
     assert_same(exported(tmp_path / "ds"), source)
 
@@ -399,7 +399,7 @@ def test_sets_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name
     quoted = {f"'{tomogram}'" if '"' in tomogram else tomogram: text for tomogram, text in series.items()}
     star = write_project(tmp_path / "p", quoted)
     source = files_below(tmp_path / "p")
-    monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", slab)
+    monkeypatch.setattr("tomoarrow.dataset.tables.tilts._SLAB_BYTES", slab)
     ta.convert(star, tmp_path / "ds", **options)
     assert_same(exported(tmp_path / "ds"), source)
 

@@ -9,8 +9,8 @@ import pytest
 
 import tomoarrow as ta
 from tests.dataset.projects import loop, tilts, write_project
-from tomoarrow.dataset.integrity import verify_files
-from tomoarrow.dataset.manifest import FORMAT_VERSION
+from tomoarrow.dataset.versions.integrity import verify_files
+from tomoarrow.dataset.versions.manifest import FORMAT_VERSION
 
 
 @pytest.fixture(scope="module")

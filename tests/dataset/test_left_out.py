@@ -67,7 +67,7 @@ def test_a_set_that_names_itself(tmp_path: Path) -> None:
 
 
 def test_each_slab_leaves_its_own_files_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", 1)
+    monkeypatch.setattr("tomoarrow.dataset.tables.tilts._SLAB_BYTES", 1)
     star = write_project(tmp_path / "p", {name: tilts(name, 3) for name in "abcd"})
     for number in (0, 2):
         (tmp_path / f"p/tilt_series/{number}.star").write_bytes(b"\x80")

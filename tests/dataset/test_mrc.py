@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tomoarrow as ta
-from tomoarrow.dataset.mrc import file_of_image, read_mrc_header
+from tomoarrow.dataset.images.mrc import file_of_image, read_mrc_header
 
 NAMES = [
     ("frames/a.mrc", "frames/a.mrc"),

@@ -10,8 +10,8 @@ import pytest
 
 import tomoarrow as ta
 from tests.dataset.projects import tilts, write_project
-from tomoarrow.dataset.lock import locked
-from tomoarrow.dataset.outgoing import outgoing, place
+from tomoarrow.dataset.versions.lock import locked
+from tomoarrow.dataset.versions.outgoing import outgoing, place
 
 FIRST, SECOND = "tilt_series/0.star", "tilt_series/1.star"
 

@@ -423,7 +423,7 @@ def test_bent_in_a_way_that_cannot_be(
 
 
 def test_queries_of_all_kinds_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tomoarrow.dataset.particle_tilts._ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("tomoarrow.dataset.images.particle_tilts._ROWS_AT_ONCE", 4)
     frame = small(tmp_path, motion=motion_text(["B/1", "A/1", "B/2", "B/3"])).particle_tilts()
     whole = frame.collect()
     for name in whole.columns:
@@ -447,14 +447,14 @@ def test_queries_of_all_kinds_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_what_is_not_asked_for_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = small(tmp_path, motion=motion_text(["B/1", "A/1", "B/2", "B/3"])).particle_tilts()
-    monkeypatch.delattr("tomoarrow.dataset.shifts._begins")
+    monkeypatch.delattr("tomoarrow.dataset.images.shifts._begins")
     assert frame.select("tilt_index", "depth_angst", "defocus_u_angst").collect().height == 5
     with pytest.raises(NameError):
         frame.select("x_centred_px").collect()
 
 
 def test_rows_that_are_not_asked_for_are_not_worked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tomoarrow.dataset.particle_tilts._ROWS_AT_ONCE", 1)
+    monkeypatch.setattr("tomoarrow.dataset.images.particle_tilts._ROWS_AT_ONCE", 1)
     particles = [*PARTICLES, ["C", "C/1", 1, "[1]", 0.0, 0.0, 0.0]]
     frame = small(tmp_path, particles=OPTICS + loop("particles", PARTICLE, particles)).particle_tilts()
     assert frame.head(5).collect().height == 5

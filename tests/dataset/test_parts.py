@@ -16,8 +16,8 @@ import pytest
 import tomoarrow as ta
 from tests.dataset.projects import loop, write_project
 from tests.dataset.test_update import Project, check_equal
-from tomoarrow.dataset import writing
-from tomoarrow.dataset.planning import part_folder, read_plan, read_rows, slurm_script
+from tomoarrow.dataset.parts.planning import part_folder, read_plan, read_rows, slurm_script
+from tomoarrow.dataset.tables import writing
 from tomoarrow.example import make_project
 
 PROCESSES = multiprocessing.get_context("spawn")
@@ -64,7 +64,7 @@ UNLIKE = {
 def test_columns_that_a_plan_did_not_see(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: list[str], others: list[str], value: str, at: int
 ) -> None:
-    monkeypatch.setattr("tomoarrow.dataset.planning._SAMPLE", 2)
+    monkeypatch.setattr("tomoarrow.dataset.parts.planning._SAMPLE", 2)
     texts = {name: loop(name, labels, [["1"] * len(labels)]) for name in "abc"}
     texts["abc"[at]] = loop("abc"[at], others, [[value] * len(others)] * 2)
     star = write_project(tmp_path / "p", texts, more_labels=["rlnVoltage"], more_values={name: [300] for name in "abc"})

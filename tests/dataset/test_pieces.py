@@ -191,7 +191,7 @@ def test_the_same_bytes_for_any_number_of_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_project: Example, what: str
 ) -> None:
     monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", 500)
-    monkeypatch.setattr("tomoarrow.dataset.tilts._SLAB_BYTES", 3000)
+    monkeypatch.setattr("tomoarrow.dataset.tables.tilts._SLAB_BYTES", 3000)
     source = small_project.tomograms_star
     if what == "a file":
         source = tmp_path / "particles.star"

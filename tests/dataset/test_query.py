@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 import tomoarrow as ta
-from tomoarrow.dataset.answers import Format, format_of, write_answer
-from tomoarrow.dataset.query import QUESTIONS, run_sql
+from tomoarrow.dataset.reading.answers import Format, format_of, write_answer
+from tomoarrow.dataset.reading.query import QUESTIONS, run_sql
 from tomoarrow.example import make_project
 
 FRAME = pl.DataFrame({"name": ["a", "b"], "value": [1.5, None], "frames": [[1, 0], []]})

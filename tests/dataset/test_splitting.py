@@ -8,7 +8,7 @@ import pytest
 
 import tomoarrow as ta
 from tests.dataset.projects import tilts, write_project
-from tomoarrow.dataset.splitting import Split, split_groups
+from tomoarrow.dataset.reading.splitting import Split, split_groups
 from tomoarrow.errors import UsageError
 from tomoarrow.ml.batches import table_batches
 

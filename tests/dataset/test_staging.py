@@ -12,7 +12,7 @@ import pytest
 
 import tomoarrow as ta
 from tests.dataset.projects import tilts, write_project
-from tomoarrow.dataset.manifest import read_manifest
+from tomoarrow.dataset.versions.manifest import read_manifest
 
 
 @pytest.fixture

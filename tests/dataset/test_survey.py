@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tomoarrow.dataset.manifest import SourceInfo
-from tomoarrow.dataset.sources import as_infos, as_table
-from tomoarrow.dataset.survey import survey
+from tomoarrow.dataset.tables.sources import as_infos, as_table
+from tomoarrow.dataset.tables.survey import survey
+from tomoarrow.dataset.versions.manifest import SourceInfo
 
 OLD_NS, NOW_NS = 10**18, 2 * 10**18
 TEXT = b"data_\n"

@@ -10,7 +10,7 @@ import pytest
 
 import tomoarrow as ta
 from tests.dataset.projects import loop, tilts, write_project
-from tomoarrow.dataset.survey import Survey, survey
+from tomoarrow.dataset.tables.survey import Survey, survey
 from tomoarrow.dataset.verify import verify
 from tomoarrow.example import make_project
 
@@ -255,7 +255,7 @@ def test_files_that_change_while_they_are_looked_at(tmp_path: Path, monkeypatch:
             file.write_text(tilts("b", 4))
         return seen
 
-    monkeypatch.setattr("tomoarrow.dataset.making.survey", look)
+    monkeypatch.setattr("tomoarrow.dataset.updating.making.survey", look)
     ta.convert(star, tmp_path / "ds", update=True)
     monkeypatch.undo()
     ta.convert(star, tmp_path / "new")

@@ -162,7 +162,7 @@ def test_bytes_are_told_by_their_line(made: Path, project: Path) -> None:
 
 def test_several_files_are_told_each(made: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tomoarrow.dataset.verify._FILES_AT_A_TIME", 2)
-    monkeypatch.setattr("tomoarrow.dataset.rendering._ROWS_AT_A_TIME", 5)
+    monkeypatch.setattr("tomoarrow.dataset.text.rendering._ROWS_AT_A_TIME", 5)
     for name in ("TS_01", "TS_03"):
         path = project / SECOND.replace("TS_02", name)
         path.write_text(in_line(0, "85.0", "86.0")(path.read_text()))

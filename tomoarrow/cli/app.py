@@ -207,7 +207,7 @@ def verify(
 
 
 def _verify_fast(dataset: str, *, as_json: bool) -> None:
-    from ..dataset.integrity import verify_files
+    from ..dataset.versions.integrity import verify_files
     from .show import show_integrity
 
     with errors_told(as_json=as_json):
@@ -250,7 +250,7 @@ def validate(
             from .progress import compile_kernels
 
             compile_kernels(to_convert=True, quiet=form != "table")
-            from ..dataset.stores import folder_of
+            from ..dataset.stores.urls import folder_of
             from ..relion.validation import validate as run
 
             path = folder_of(source, "validate")

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..dataset.manifest import FILE_NAME, column_infos, read_manifest
-from ..dataset.stores import Remote, place_of
+from ..dataset.stores.urls import Remote, place_of
+from ..dataset.versions.manifest import FILE_NAME, column_infos, read_manifest
 from ..errors import DatasetError, Place
 
 if TYPE_CHECKING:

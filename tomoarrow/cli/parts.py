@@ -37,8 +37,8 @@ def plan(
         from .progress import compile_kernels
 
         compile_kernels(to_convert=True, quiet=as_json or slurm)
-        from ..dataset.planning import plan as run
-        from ..dataset.planning import slurm_script
+        from ..dataset.parts.planning import plan as run
+        from ..dataset.parts.planning import slurm_script
 
         made = run(
             source,
@@ -76,7 +76,7 @@ def partition(
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, quiet=as_json)
-        from ..dataset.partition import partition as run
+        from ..dataset.parts.partition import partition as run
 
         with progress_bar("partition", "tomograms", quiet=as_json) as progress:
             report = run(dataset, part, threads=threads, progress=progress)
@@ -101,7 +101,7 @@ def finalise(
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, quiet=as_json)
-        from ..dataset.assembling import finalise as run
+        from ..dataset.parts.assembling import finalise as run
 
         with progress_bar("finalise", "tomograms", quiet=as_json) as progress:
             report = run(dataset, threads=threads, max_rejects=max_rejects, progress=progress)

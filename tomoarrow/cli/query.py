@@ -37,7 +37,7 @@ def query(
     """Ask a question in SQL over the tables of a dataset; without one, show what there is to ask of."""
     with errors_told():
         from ..dataset.dataset import Dataset
-        from ..dataset.query import QUESTIONS
+        from ..dataset.reading.query import QUESTIONS
 
         opened = Dataset(dataset)
         if sql is None:
@@ -47,8 +47,8 @@ def query(
         if output is None and form in (None, "table"):
             _show(answer)
             return
-        from ..dataset.answers import format_of, write_answer
         from ..dataset.paths import told
+        from ..dataset.reading.answers import format_of, write_answer
 
         chosen = form if form is not None and form != "table" else format_of(output or Path("answer"))
         if output is None:
@@ -85,7 +85,7 @@ def _show_tables(dataset: Dataset) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..dataset.query import QUESTIONS
+    from ..dataset.reading.query import QUESTIONS
     from .console import new_console
 
     console = new_console()

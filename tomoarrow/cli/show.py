@@ -13,9 +13,9 @@ from .console import new_console
 
 if TYPE_CHECKING:
     from ..dataset.export import ExportReport
-    from ..dataset.integrity import IntegrityReport
     from ..dataset.report import Report
     from ..dataset.verify import VerifyReport
+    from ..dataset.versions.integrity import IntegrityReport
 
 _MB = 1e6
 

@@ -17,6 +17,22 @@ A dataset is a folder::
 
 Only those are there that the input has; of a file that is no set, each loop is a table of its own.
 
+Where things are
+----------------
+The jobs stand in this folder, each a module: `convert`, `export`, `verify`, and `dataset` for who reads. Their rooms,
+of which each imports from those before it only::
+
+    layout, paths, report, asked    what all of them speak of
+    stores/     URLs used as paths are
+    versions/   how a version takes its place, and how it is opened
+    reading/    the tables of a version, as they are asked for
+    tables/     STAR files to tables
+    text/       tables to STAR files
+    images/     particles in tilt images
+    updating/   all made anew, or only what has changed
+    parts/      the same by many machines
+    pictures/   a page for the browser, and charts
+
 How it is committed
 -------------------
 A dataset has versions, counted in its manifest. What is promised: a version is there whole or not at all, whenever

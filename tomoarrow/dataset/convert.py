@@ -19,19 +19,19 @@ from ..star.source import held_or_open, reads_again
 from ..star.tables import OnBadValue
 from ..star.threads import threads_for
 from .asked import Asked, OnBadFile, OnMissing
-from .cluster import convert_with
-from .contents import Progress
-from .making import Made, Work, all_anew, check_rejects, manifest_for, renewed, report_of
-from .manifest import FILE_NAME, Manifest, manifest_of
-from .members import Request
 from .origin import Origin, origin_of
+from .parts.cluster import convert_with
 from .paths import told
 from .projects import NameBy, merged, names_of, summed
 from .report import Report
-from .snapshot import open_snapshot
-from .staging import check_target, commit, staged
-from .stores import Remote, folder_of, is_url, place_of
-from .uploading import commit_to_store, look_at, staged_for_store
+from .stores.urls import Remote, folder_of, is_url, place_of
+from .tables.contents import Progress
+from .tables.members import Request
+from .updating.making import Made, Work, all_anew, check_rejects, manifest_for, renewed, report_of
+from .versions.manifest import FILE_NAME, Manifest, manifest_of
+from .versions.snapshot import open_snapshot
+from .versions.staging import check_target, commit, staged
+from .versions.uploading import commit_to_store, look_at, staged_for_store
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -13,20 +13,20 @@ import polars as pl
 
 from ..errors import DatasetError, Place, UsageError, first_of
 from ..relion.tomogram_set import NAME
-from .integrity import IntegrityReport, check_files
-from .lookup import RowGroup, find_tomogram, row_groups
-from .manifest import SourceInfo
-from .particle_tilts import scan_particle_tilts
+from .images.particle_tilts import scan_particle_tilts
+from .images.tilt_images import ImageSize
 from .projects import of_project, project_names
-from .query import run_sql
+from .reading.lookup import RowGroup, find_tomogram, row_groups
+from .reading.query import run_sql
+from .reading.scanning import scan_files
+from .reading.splitting import Split, split_groups
+from .reading.stored import Stored, open_table
 from .report import INNER_TABLES, WarningSummary
-from .scanning import scan_files
-from .snapshot import open_snapshot
-from .sources import read_sources
-from .splitting import Split, split_groups
-from .stored import Stored, open_table
-from .stores import place_of
-from .tilt_images import ImageSize
+from .stores.urls import place_of
+from .tables.sources import read_sources
+from .versions.integrity import IntegrityReport, check_files
+from .versions.manifest import SourceInfo
+from .versions.snapshot import open_snapshot
 
 if TYPE_CHECKING:
     import altair as alt
@@ -215,7 +215,7 @@ class Dataset:
         )
 
     def split(self, by: str = NAME, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> tuple[Split, ...]:
-        """Parts for training, validation and test, of whole groups: see `tomoarrow.dataset.splitting.split_groups`.
+        """Parts for training, validation and test, of whole groups: see `reading.splitting.split_groups`.
 
         Examples
         --------

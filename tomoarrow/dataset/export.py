@@ -14,17 +14,17 @@ from ..errors import DatasetError, Place, UsageError, counted, first_of
 from ..relion.tomogram_set import NAME
 from ..star.guess import is_text
 from ..star.sink import open_sink
-from .conditions import rows_where
-from .contents import Progress
-from .files import Files, open_files
-from .outgoing import check_free, outgoing, place
 from .paths import inside, reading, told
 from .projects import of_project, project_names
-from .rendering import Plan, Rendered, Selection
-from .snapshot import Snapshot, open_snapshot
-from .stored import open_table
-from .stores import Remote, place_of
-from .uploading import upload
+from .reading.conditions import rows_where
+from .reading.stored import open_table
+from .stores.urls import Remote, place_of
+from .tables.contents import Progress
+from .text.files import Files, open_files
+from .text.rendering import Plan, Rendered, Selection
+from .versions.outgoing import check_free, outgoing, place
+from .versions.snapshot import Snapshot, open_snapshot
+from .versions.uploading import upload
 
 #: So many tomograms are named in a warning.
 _MOST_NAMES = 5

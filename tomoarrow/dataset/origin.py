@@ -21,12 +21,12 @@ from ..relion.optimisation_set import TOMOGRAMS_FILE, optimisation_set
 from ..relion.tomogram_set import global_table
 from ..star.reader import read_star
 from ..star.tables import Findings
-from .manifest import SourceInfo
-from .objects import Entry
-from .pack import Pack, new_pack
 from .paths import inside, told
-from .sources import Known
-from .stores import Remote, at_once, place_of
+from .stores.objects import Entry
+from .stores.pack import Pack, new_pack
+from .stores.urls import Remote, at_once, place_of
+from .tables.sources import Known
+from .versions.manifest import SourceInfo
 
 #: What keeps an object: given its key and what it is, in pieces.
 _Keep = Callable[[str, Entry, Iterator[bytes]], None]

@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from ..errors import DatasetError, Place, UsageError
 from .layout import partition_folder
-from .making import Made
-from .manifest import ColumnInfo, Manifest, TableInfo
-from .snapshot import DataFile, Snapshot
+from .updating.making import Made
+from .versions.manifest import ColumnInfo, Manifest, TableInfo
+from .versions.snapshot import DataFile, Snapshot
 
 PROJECT = "project"
 

@@ -30,16 +30,16 @@ from ..star.reader import read_star
 from ..star.reread import equal_values
 from ..star.source import read_text
 from ..star.tables import Findings, Options
-from .contents import Progress
-from .files import Files, open_files
-from .members import name_in
 from .origin import copied
 from .paths import inside
 from .projects import of_project, project_names
-from .rendering import Rendered, Selection
-from .snapshot import Snapshot, open_snapshot
-from .stacks import STACKED
-from .stores import Remote, place_of
+from .stores.urls import Remote, place_of
+from .tables.contents import Progress
+from .tables.members import name_in
+from .tables.stacks import STACKED
+from .text.files import Files, open_files
+from .text.rendering import Rendered, Selection
+from .versions.snapshot import Snapshot, open_snapshot
 
 #: So many tilt-series files are read at a time.
 _FILES_AT_A_TIME = 256

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import DTypeLike
 
-from ..dataset.row_groups import open_groups
+from ..dataset.reading.row_groups import open_groups
 from ..errors import UsageError
 from ..relion.tomogram_set import NAME
 from .arrays import Fill, choose_columns, handed_out

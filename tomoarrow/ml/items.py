@@ -10,9 +10,9 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..dataset.conditions import rows_where
 from ..dataset.layout import TILT_INDEX
-from ..dataset.row_groups import GroupedTable
+from ..dataset.reading.conditions import rows_where
+from ..dataset.reading.row_groups import GroupedTable
 from ..errors import DatasetError, Place
 from ..relion.tomogram_set import NAME
 from .plan import Ints, Piece

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike
 
-from ..dataset.row_groups import GroupedTable
+from ..dataset.reading.row_groups import GroupedTable
 from ..errors import Place, UsageError, check_choice
 from ..relion.geometry import Floats, TiltAlignment, projection_matrices, stacked_rows
 

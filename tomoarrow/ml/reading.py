@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..dataset.row_groups import GroupedTable, open_file
+from ..dataset.reading.row_groups import GroupedTable, open_file
 from ..relion.tomogram_set import NAME
 from .arrays import Block, Column, block_of, reordered
 from .items import Items

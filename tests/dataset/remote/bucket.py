@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from tomoarrow.dataset.stores import Remote, place_of
+from tomoarrow.dataset.stores.urls import Remote, place_of
 
 #: "cut": half of the answer; "lost": the work is done and nothing is answered.
 Fault = Literal["busy", "slow", "cut", "lost", "gone", "denied"]

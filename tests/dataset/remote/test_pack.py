@@ -7,9 +7,9 @@ from random import Random
 import pytest
 
 from tomoarrow import DatasetError
-from tomoarrow.dataset import pack
-from tomoarrow.dataset.objects import Entry
-from tomoarrow.dataset.pack import new_pack
+from tomoarrow.dataset.stores import pack
+from tomoarrow.dataset.stores.objects import Entry
+from tomoarrow.dataset.stores.pack import new_pack
 
 
 def in_pieces(data: bytes, size: int) -> Iterator[bytes]:

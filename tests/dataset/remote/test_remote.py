@@ -15,7 +15,7 @@ from tests.dataset.projects import loop, tilts, write_project
 from tests.dataset.remote.bucket import Bucket
 from tomoarrow import DatasetError, MissingFileError, SchemaError, UsageError
 from tomoarrow.cli.app import app
-from tomoarrow.dataset.row_groups import open_groups
+from tomoarrow.dataset.reading.row_groups import open_groups
 from tomoarrow.example import Example, make_project
 
 

@@ -15,7 +15,9 @@ import tomoarrow as ta
 from tests.dataset.projects import tilts, write_project
 from tests.dataset.remote.bucket import Bucket, Fault
 from tomoarrow import DatasetError, MissingFileError
-from tomoarrow.dataset import objects, origin, uploading
+from tomoarrow.dataset import origin
+from tomoarrow.dataset.stores import objects
+from tomoarrow.dataset.versions import uploading
 
 
 @pytest.fixture

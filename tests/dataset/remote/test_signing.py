@@ -12,8 +12,8 @@ import tomoarrow as ta
 from tests.dataset.projects import tilts, write_project
 from tests.dataset.remote.bucket import Bucket
 from tomoarrow import UsageError
-from tomoarrow.dataset import objects
-from tomoarrow.dataset.signing import s3_options
+from tomoarrow.dataset.stores import objects
+from tomoarrow.dataset.stores.signing import s3_options
 
 
 @pytest.fixture

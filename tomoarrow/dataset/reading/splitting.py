@@ -1,0 +1,109 @@
+"""Splits of a dataset by group, for training: no group is in two parts, and new groups move no other."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from ...errors import UsageError
+from ...relion.tomogram_set import NAME
+from ..stores.urls import place_of
+from ..versions.manifest import read_manifest
+from .row_groups import open_groups
+
+#: Where a group is looked for, if no table is named.
+_TABLES = ("tomograms", "tilts", "particles")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One part of a split.
+
+    Attributes
+    ----------
+    by : str
+        The column that says the group.
+    names : tuple of str
+        The groups of this part, in the order of the table; numbers as text.
+    """
+
+    by: str
+    names: tuple[str, ...]
+
+    @property
+    def filter(self) -> pl.Expr:
+        """The rows of this part, in any table that has the column."""
+        return pl.col(self.by).cast(pl.String).is_in(list(self.names))
+
+
+def split_groups(
+    path: str | os.PathLike[str],
+    *,
+    by: str = NAME,
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    table: str | None = None,
+) -> tuple[Split, ...]:
+    """Split the groups of a dataset, such as its tomograms.
+
+    The part of a group follows from its name and the seed alone (a hash, BLAKE2b): another dataset, or this one with
+    more tomograms, has it in the same part. So the parts have these fractions of many groups only by and large.
+
+    Parameters
+    ----------
+    path : str or path
+        A dataset that `convert` made.
+    by : str
+        The column whose values are groups. Rows without a value are in no part.
+    fractions : sequence of float
+        What the parts have of all, with a sum of 1.
+    seed : int
+        Another one gives another split.
+    table : str, optional
+        Where the groups are looked for. Default: the first of tomograms, tilts, particles that has the column.
+
+    Returns
+    -------
+    tuple of Split
+
+    Raises
+    ------
+    DatasetError
+        The folder is no dataset, or damaged.
+    UsageError
+        No table has the column, or the fractions are none.
+    """
+    if min(fractions, default=-1.0) < 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-9):
+        raise UsageError(f"fractions={tuple(fractions)}", expected="shares, none negative, with a sum of 1")
+    ends = np.cumsum(fractions)[:-1]
+    parts: list[list[str]] = [[] for _ in fractions]
+    for name in _groups(path, by, (table,) if table else _TABLES):
+        parts[int(np.searchsorted(ends, _place(name, seed), side="right"))].append(name)
+    return tuple(Split(by, tuple(part)) for part in parts)
+
+
+def _place(name: str, seed: int) -> float:
+    """A number from 0 to 1, evenly spread, that follows from a name and a seed."""
+    digest = hashlib.blake2b(f"{seed}\0{name}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _groups(path: str | os.PathLike[str], by: str, tables: Sequence[str]) -> list[str]:
+    there = read_manifest(place_of(path))["tables"]
+    for name in tables:
+        if name not in there:
+            continue
+        table = open_groups(path, name)
+        if by in table.schema.names:
+            found: dict[str, None] = {}
+            for group in table.groups:
+                values = pl.Series(table.read(group, [by]).column(0)).cast(pl.String)
+                found |= dict.fromkeys(values.unique(maintain_order=True).drop_nulls().to_list())
+            return list(found)
+    raise UsageError(f"there is no column {by}", expected=f"a column of {', '.join(tables)}")

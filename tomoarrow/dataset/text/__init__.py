@@ -1,0 +1,1 @@
+"""The tables of a dataset to the text of its STAR files again."""

@@ -1,0 +1,1 @@
+"""A dataset made anew, or only what has changed since."""
