@@ -95,7 +95,7 @@ def _measure(settings: Settings, names: list[str], chosen: argparse.Namespace) -
     failures, short = [], []
     for name in names:
         results, failed = _work(name, settings, kept)
-        if chosen.quick and not chosen.keep and any(shortfalls(result, of_best=True) for result in results):
+        if chosen.quick and not chosen.keep and any(shortfalls(result, steady=True) for result in results):
             # Once more: what falls short twice was not a disturbance.
             results, failed = _work(name, settings, kept)
         for result in results:
@@ -104,7 +104,7 @@ def _measure(settings: Settings, names: list[str], chosen: argparse.Namespace) -
         failures += failed
         if output is not None:
             _store(run, output)
-        short += [line for result in results for line in shortfalls(result, of_best=chosen.quick)]
+        short += [line for result in results for line in shortfalls(result, steady=chosen.quick)]
     _tell(run, failures, short)
     if chosen.keep:
         _KEPT.write_text(json.dumps(kept | to_keep(run.results), indent=1) + "\n")

