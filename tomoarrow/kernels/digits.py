@@ -63,3 +63,17 @@ def up_to_eight_digits(buf, at, n):
     word = (word & u8(0x0F0F0F0F0F0F0F0F)) * u8(2561) >> u8(8)
     word = (word & u8(0x00FF00FF00FF00FF)) * u8(6553601) >> u8(16)
     return (word & u8(0x0000FFFF0000FFFF)) * u8(42949672960001) >> u8(32)
+
+
+@inlined
+def eight_digits(value):
+    """The digits of a number below 10**8, a byte each, the first in the lowest place.
+
+    Into two numbers of four digits, four of two, eight of one; the factors are reciprocals, exact for so few digits.
+    """
+    fours = value // u8(10_000)
+    fours |= (value - fours * u8(10_000)) << u8(32)
+    pairs = ((fours * u8(10486)) >> u8(20)) & u8(0x0000007F_0000007F)
+    pairs |= (fours - pairs * u8(100)) << u8(16)
+    digits = ((pairs * u8(103)) >> u8(10)) & u8(0x000F_000F_000F_000F)
+    return digits | (pairs - digits * u8(10)) << u8(8)

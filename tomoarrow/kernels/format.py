@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import INTS, OUT_I8, OUT_U1, i8, kernel, subkernel, types, u1
-from .memory import viewed_as
-from .wide import product
+from .digits import eight_digits
+from .jit import INTS, OUT_I8, OUT_U1, i8, inlined, kernel, subkernel, types, u1
+from .masks import lowest_bit
+from .memory import put_word, viewed_as
+from .wide import leading_zeros, product
 
 u8 = np.uint64
 
@@ -47,8 +49,7 @@ def _powers_of_ten() -> np.ndarray:
 _G = _powers_of_ten()
 _TENS = np.array([10**p for p in range(20)], np.uint64)
 _FIVES = np.array([5**p for p in range(28)], np.uint64)
-#: `00` to `99`.
-_PAIRS = np.array([48 + digit for n in range(100) for digit in divmod(n, 10)], np.uint8)
+_ZEROS = u8(0x3030303030303030)
 
 
 @subkernel
@@ -168,12 +169,34 @@ def _round_limbs(limbs, n, place):
 
 @subkernel
 def _put_digits(value, n, out, at):
-    """Write n digits of an integer, with leading zeros; return where they end."""
-    for i in range(at + n - 1, at - 1, -1):
-        rest = value // u8(10)
-        out[i] = u1(u8(48) + value - rest * u8(10))
-        value = rest
+    """Write n digits of an integer, with leading zeros; return where they end. Up to 8 bytes behind mean nothing."""
+    if n > 16:
+        first = value // _TENS[16]
+        put_word(out, at, _ZEROS | eight_digits(first) >> u8(8 * (24 - n)))
+        value -= first * _TENS[16]
+        at += n - 16
+        n = 16
+    if n > 8:
+        first = value // _TENS[8]
+        put_word(out, at, _ZEROS | eight_digits(first) >> u8(8 * (16 - n)))
+        value -= first * _TENS[8]
+        at += n - 8
+        n = 8
+    if n > 0:
+        put_word(out, at, _ZEROS | eight_digits(value) >> u8(8 * (8 - n)))
     return at + n
+
+
+@inlined
+def _put_whole(value, out, at):
+    """Write an integer without leading zeros; return where it ends. Up to 8 bytes behind mean nothing."""
+    if value >= _TENS[8]:
+        return _put_digits(value, _count_digits(value), out, at)
+    digits = eight_digits(value)
+    # The lowest byte is the first digit. Of zero, the last is written.
+    zeros = min(lowest_bit(digits) >> 3, 7)
+    put_word(out, at, _ZEROS | digits >> u8(8 * zeros))
+    return at + 8 - zeros
 
 
 @subkernel
@@ -188,7 +211,7 @@ def _count_digits(value):
     return n
 
 
-@subkernel
+@inlined
 def _split(bits):
     """The significand and exponent of a double that is finite."""
     e = i8(bits >> u8(52)) & 0x7FF
@@ -198,26 +221,14 @@ def _split(bits):
     return m, max(e, 1) - 1075
 
 
-@subkernel
+@inlined
 def _short_fixed(m, k, precision):
-    """M / 2**k, k from 1 to 54, rounded to 18 decimals at most: its whole part, and its decimals as an integer.
-
-    Three decimals at a time: each product is below 2**64.
-    """
+    """M / 2**k, k from 1 to 54, rounded to 18 decimals at most: its whole part, and its decimals as an integer."""
     whole = m >> u8(k)
     mask = (u8(1) << u8(k)) - u8(1)
-    rest = m & mask
-    decimals = u8(0)
-    left = precision
-    while left >= 3:
-        rest *= u8(1000)
-        decimals = decimals * u8(1000) + (rest >> u8(k))
-        rest &= mask
-        left -= 3
-    if left > 0:
-        rest *= _TENS[left]
-        decimals = decimals * _TENS[left] + (rest >> u8(k))
-        rest &= mask
+    high, low = product(m & mask, _TENS[precision])
+    decimals = high << u8(64 - k) | low >> u8(k)
+    rest = low & mask
     half = u8(1) << u8(k - 1)
     odd = (decimals if precision > 0 else whole) & u8(1)
     if rest > half or (rest == half and odd == u8(1)):
@@ -234,7 +245,7 @@ def _put_fixed(bits, precision, out, at, limbs):
     m, e = _split(bits)
     if -54 <= e < 0 and precision <= 18:
         whole, decimals = _short_fixed(m, -e, precision)
-        at = _put_digits(whole, _count_digits(whole), out, at)
+        at = _put_whole(whole, out, at)
         if precision > 0:
             out[at] = 46
             at = _put_digits(decimals, precision, out, at + 1)
@@ -242,7 +253,7 @@ def _put_fixed(bits, precision, out, at, limbs):
     scaled, done = _times_power(m, e, precision)
     if done:
         whole = scaled // _TENS[precision]
-        at = _put_digits(whole, _count_digits(whole), out, at)
+        at = _put_whole(whole, out, at)
         if precision > 0:
             out[at] = 46
             at = _put_digits(scaled - whole * _TENS[precision], precision, out, at + 1)
@@ -263,10 +274,7 @@ def _significant(bits, n_digits, limbs):
     """A positive double rounded to some significant digits: these as an integer, and the exponent of the first."""
     m, e = _split(bits)
     # 1233 / 4096 is log10(2), near enough for an estimate that is at most one too low.
-    length = 64
-    while m >> u8(length - 1) == u8(0):
-        length -= 1
-    x = ((length + e - 1) * 1233) >> 12
+    x = ((63 - leading_zeros(m) + e) * 1233) >> 12
     for _ in range(2):
         k = n_digits - 1 - x
         if k < 0 or k > 27:
@@ -470,7 +478,7 @@ def format_floats(values, style, precision, width, out, offsets):
             return i
         begin = at
         magnitude = bits[i] & u8(0x7FFFFFFFFFFFFFFF)
-        if is_fixed and smallest <= magnitude <= largest:
+        if is_fixed and (smallest <= magnitude <= largest or bits[i] == u8(0)):
             # Most values come this way, which is here because a call would cost half as much again.
             negative = i8(bits[i] >> u8(63))
             n = decimals - negative if style == RELION else decimals
@@ -483,8 +491,12 @@ def format_floats(values, style, precision, width, out, offsets):
                 rest = u8(0) if whole else scaled
             out[at] = 45
             at += negative
-            at = _put_digits(whole, _count_digits(whole), out, at)
-            if n > 0:
+            at = _put_whole(whole, out, at)
+            if 0 < n <= 8:
+                put_word(out, at, u8(46))
+                put_word(out, at + 1, _ZEROS | eight_digits(rest) >> u8(8 * (8 - n)))
+                at += 1 + n
+            elif n > 0:
                 out[at] = 46
                 at = _put_digits(rest, n, out, at + 1)
             at = min(at, begin + longest)
@@ -524,7 +536,7 @@ def format_ints(values, width, out, offsets):
             out[at] = 45
             at += 1
             magnitude = ~magnitude + u8(1)
-        at = _put_digits(magnitude, _count_digits(magnitude), out, at)
+        at = _put_whole(magnitude, out, at)
         if width > 0:
             at = _pad(out, begin, at, width)
         offsets[i + 1] = at

@@ -87,6 +87,18 @@ def put_blanks(typing, out, at, n):
 
 
 @intrinsic
+def put_word(typing, out, at, word):
+    """``out[at:at + 8] = word``, its lowest byte first."""
+
+    def generate(context, builder, signature, args):
+        to = _pointer(context, builder, signature.args[0], args[0], args[1], ir.Constant(args[1].type, 8), slack=0)
+        builder.store(args[2], builder.bitcast(to, args[2].type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64, types.uint64), generate
+
+
+@intrinsic
 def same_bytes(typing, one, at, other, begin, n):
     """Whether ``one[at:at + n] == other[begin:begin + n]`` (C's memcmp)."""
 

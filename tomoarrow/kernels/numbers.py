@@ -17,7 +17,7 @@ from .jit import BYTES, INTS, OUT_F8, OUT_I4, OUT_I8, OUT_U1, i8, inlined, kerne
 from .masks import lowest_bit
 from .memory import viewed_as
 from .tokenize import SPAN_BITS, SPAN_MASK
-from .wide import product
+from .wide import leading_zeros, product
 
 u8 = np.uint64
 f8 = np.float64
@@ -68,11 +68,8 @@ def _decimal_to_bits(mantissa, q):
         return u8(0)
     if q > _MAX_Q:
         return u8(0x7FF) << u8(52)
-    zeros = u8(0)
-    w = mantissa
-    while w < (u8(1) << u8(63)):
-        w <<= u8(1)
-        zeros += u8(1)
+    zeros = leading_zeros(mantissa)
+    w = mantissa << u8(zeros)
     at = 2 * (q - _MIN_Q)
     high, low = product(w, _FIVES[at])
     if high & u8(0x1FF) == u8(0x1FF):
@@ -83,7 +80,7 @@ def _decimal_to_bits(mantissa, q):
     upper = high >> u8(63)
     shift = upper + u8(9)
     bits = high >> shift
-    power = ((217706 * q) >> 16) + 63 + i8(upper) - i8(zeros) + 1023
+    power = ((217706 * q) >> 16) + 63 + i8(upper) - zeros + 1023
     if power <= 0:
         if 1 - power >= 64:
             return u8(0)

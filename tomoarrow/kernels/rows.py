@@ -278,7 +278,8 @@ def blanks(rules, gap, front, behind):
 def _put_gap(rules, gap, text, front, behind, out, at):
     n = blanks(rules, gap, front, behind)
     put_blanks(out, at, n)
-    return _copy(text, rules[6 * gap + 4], rules[6 * gap + 5], out, at + n)
+    begin, end = rules[6 * gap + 4], rules[6 * gap + 5]
+    return at + n if begin == end else _copy(text, begin, end, out, at + n)
 
 
 @kernel(i8, INTS, INTS, i8, INTS, BYTES, INTS, BYTES, INTS, OUT_U1, OUT_I8)
