@@ -376,31 +376,33 @@ def floats(buf, spans, seg_first, seg_rows, width, columns, stride, cif, out, va
     return n_issues
 
 
-@kernel(i8, BYTES, INTS, INTS, INTS, i8, i8, u1, OUT_I8, OUT_U1, OUT_I8)
-def ints(buf, spans, seg_first, seg_rows, width, column, cif, out, valid, issues):
-    """Read a column of integers. As `floats`; a number that is no integer is a FRACTION, with bit cleared."""
+@kernel(i8, BYTES, INTS, INTS, INTS, i8, INTS, i8, u1, OUT_I8, OUT_U1, OUT_I8)
+def ints(buf, spans, seg_first, seg_rows, width, columns, stride, cif, out, valid, issues):
+    """Read columns of integers. As `floats`; a number that is no integer is a FRACTION, with bit cleared."""
+    floats, bits = viewed_as(out, np.float64), viewed_as(out, np.uint64)
     n_issues = 0
     row = 0
-    floats, bits = viewed_as(out, np.float64), viewed_as(out, np.uint64)
     for g in range(len(seg_first)):
-        cell = seg_first[g] + column
-        for _ in range(seg_rows[g]):
-            start = spans[cell] >> SPAN_BITS
-            length = spans[cell] & SPAN_MASK
-            if _parse_short_int(buf, start, length, row, out):
-                row += 1
-                cell += width
-                continue
-            status = _parse_int(buf, start, length, row, out, floats, bits)
-            if status != GOOD:
-                if status == BAD and _is_missing(buf, start, length, cif):
-                    status = MISSING
-                if status != WORD:
-                    out[row] = 0
-                    _clear(valid, row)
-                n_issues = _note(issues, n_issues, row, status)
-            row += 1
-            cell += width
+        for begin in range(0, seg_rows[g], _ROWS_AT_A_TIME):
+            n = min(seg_rows[g] - begin, _ROWS_AT_A_TIME)
+            for k in range(len(columns)):
+                cell = seg_first[g] + begin * width + columns[k]
+                for at in range(k * stride + row, k * stride + row + n):
+                    start = spans[cell] >> SPAN_BITS
+                    length = spans[cell] & SPAN_MASK
+                    cell += width
+                    if _parse_short_int(buf, start, length, at, out):
+                        continue
+                    status = _parse_int(buf, start, length, at, out, floats, bits)
+                    if status == GOOD:
+                        continue
+                    if status == BAD and _is_missing(buf, start, length, cif):
+                        status = MISSING
+                    if status != WORD:
+                        out[at] = 0
+                        _clear(valid, at)
+                    n_issues = _note(issues, n_issues, at, status)
+            row += n
     return n_issues
 
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import Place, SchemaError, StarSyntaxError
-from .columns import Cells, read_strings
+from .cells import Cells
+from .columns import read_strings
 from .document import Block, Document
 from .faults import Notice, repeated_block
 from .pieces import OpenLoop, Piece, Read, always, read_pieces

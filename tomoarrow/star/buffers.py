@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import Place, StarSyntaxError
@@ -13,6 +15,11 @@ from ..kernels import gather
 
 #: Line feeds behind each file, so that kernels need no bounds check.
 PADDING = 64
+
+
+def room(n: int, dtype: type) -> NDArray[Any]:
+    """Room for values, from Arrow's memory pool: it keeps what is given back, where the system would clear it anew."""
+    return np.frombuffer(pa.allocate_buffer(n * np.dtype(dtype).itemsize), dtype)
 
 
 @dataclass(frozen=True, slots=True)

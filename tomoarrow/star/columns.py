@@ -6,7 +6,7 @@ float64, else string. What a value cannot be is never guessed: it is reported, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from ..kernels import gather, numbers
 from ..kernels.memory import SLACK
 from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
+from .buffers import room
+from .cells import Cells
 
 #: ``name`` is a string that repeats, and becomes a dictionary; ``path`` is a string.
 LabelType = Literal["float64", "int64", "bool", "string", "name", "path", "list<float64>", "list<int64>"]
@@ -42,43 +44,6 @@ class Label:
     type: LabelType
     unit: str = ""
     description: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """Where the values of a table stand: segments of `rows[g]` rows from span `first[g]` on, `width` a row."""
-
-    buffer: NDArray[np.uint8]
-    spans: NDArray[np.int64]
-    first: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    width: int
-    escapes: bool
-    nulls: bool
-
-    @property
-    def n_rows(self) -> int:
-        return int(self.rows.sum())
-
-    def span_of(self, row: int, column: int) -> int:
-        """The index of the span of one cell."""
-        return int(self.spans_of(np.array([row]), column)[0])
-
-    def spans_of(self, rows: NDArray[np.int64], column: int) -> NDArray[np.int64]:
-        """The indices of the spans of cells of one column."""
-        ends = np.cumsum(self.rows)
-        g = np.searchsorted(ends, rows, side="right")
-        return self.first[g] + (rows - ends[g] + self.rows[g]) * self.width + column
-
-    def text(self, row: int, column: int) -> str:
-        """The text of one cell."""
-        span = int(self.spans[self.span_of(row, column)])
-        start = span >> SPAN_BITS
-        return self.buffer[start : start + (span & SPAN_MASK)].tobytes().decode("utf-8", "replace")
-
-    def arguments(self, column: int) -> tuple[Any, ...]:
-        """What every kernel takes first."""
-        return self.buffer, self.spans, self.first, self.rows, self.width, column
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +76,18 @@ class Column:
     notices: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
+def read_columns(cells: Cells, wanted: Mapping[int, tuple[LabelType | None, int | None]]) -> list[Column]:
+    """Read columns of a table, given for each its type and evidence: see `read_column`.
+
+    Those of floats are read in one pass over the text, and so are those of integers.
+    """
+    floats, ints = ([c for c, (known, _) in wanted.items() if known == kind] for kind in ("float64", "int64"))
+    widen = [_widens("int64", wanted[c][1]) for c in ints]
+    read = dict(zip(floats, _read_floats(cells, floats), strict=True))
+    read |= dict(zip(ints, _read_ints(cells, ints, widen), strict=True))
+    return [read.get(c) or read_column(cells, c, *how) for c, how in wanted.items()]
+
+
 def read_column(cells: Cells, column: int, known: LabelType | None, evidence: int | None = None) -> Column:
     """Read one column of a table.
 
@@ -124,18 +101,15 @@ def read_column(cells: Cells, column: int, known: LabelType | None, evidence: in
         What the column holds here and in other tables that must get the same type: see `gather_evidence`. By
         default, what it holds here.
     """
-    if known == "int64" or known == "list<int64>":
-        widen = None if evidence is None else settle(known, evidence) != known
-        return _read_ints(cells, column, widen) if known == "int64" else _read_vectors(cells, column, known, widen)
     kind = known or settle(None, gather_evidence(cells, column, None) if evidence is None else evidence)
     if kind == "float64":
-        return read_floats(cells, [column])[0]
+        return _read_floats(cells, [column])[0]
     if kind == "int64":
-        return _read_ints(cells, column, False)
+        return _read_ints(cells, [column], [_widens(kind, evidence)])[0]
     if kind == "bool":
         return _read_bools(cells, column)
-    if kind == "list<float64>":
-        return _read_vectors(cells, column, kind, True)
+    if kind == "list<int64>" or kind == "list<float64>":
+        return _read_vectors(cells, column, kind, kind == "list<float64>" or _widens(kind, evidence))
     strings = read_strings(cells, column)
     return Column(strings.dictionary_encode() if kind == "name" else strings, kind)
 
@@ -148,10 +122,9 @@ def gather_evidence(cells: Cells, column: int, known: LabelType | None) -> int:
     if known is None:
         return int(numbers.classify(*cells.arguments(column), cells.nulls))
     if known == "int64":
-        return numbers.HAS_FLOAT if _read_ints(cells, column, None).type == "float64" else numbers.HAS_INT
+        return numbers.HAS_FLOAT if read_column(cells, column, known).type == "float64" else numbers.HAS_INT
     if known == "list<int64>":
-        widened = _read_vectors(cells, column, known, None).type == "list<float64>"
-        return numbers.HAS_FLOAT if widened else numbers.HAS_INT
+        return numbers.HAS_FLOAT if read_column(cells, column, known).type == "list<float64>" else numbers.HAS_INT
     return 0
 
 
@@ -172,6 +145,11 @@ def settle(known: LabelType | None, evidence: int) -> LabelType:
     if not evidence & numbers.HAS_FLOAT:
         return "int64"
     return "string" if evidence & numbers.HAS_LARGE else "float64"
+
+
+def _widens(known: LabelType, evidence: int | None) -> bool | None:
+    """Whether integers give way to floats; None where their own values decide that."""
+    return None if evidence is None else settle(known, evidence) != known
 
 
 def evidence_for(type_: pa.DataType) -> int:
@@ -243,23 +221,27 @@ def _array(kind: pa.DataType, out: NDArray[Any], valid: NDArray[np.uint8], n_row
     return pa.Array.from_buffers(kind, n_rows, [bitmap, pa.py_buffer(out)], n_null)
 
 
-def read_floats(cells: Cells, columns: Sequence[int]) -> list[Column]:
-    """Read columns of floats, all in one pass."""
-    n_rows = cells.n_rows
-    stride = (n_rows + 7) // 8 * 8
-    out = _room(len(columns) * stride, np.float64)
+def _read_side_by_side(
+    kernel: Callable[..., int], dtype: type, cells: Cells, columns: Sequence[int]
+) -> tuple[NDArray[Any], NDArray[np.uint8], _Issues, int]:
+    """Read columns in one pass: values, validity and issues of one after the other, and how far these are apart."""
+    stride = (cells.n_rows + 7) // 8 * 8
+    out = room(len(columns) * stride, dtype)
     arguments = *cells.arguments(0)[:-1], np.array(columns, np.int64), stride, cells.nulls
-    valid, issues = _run(numbers.floats, arguments, out, len(out))
+    return out, *_run(kernel, arguments, out, len(out)), stride
+
+
+def _read_floats(cells: Cells, columns: Sequence[int]) -> list[Column]:
+    out, valid, issues, stride = _read_side_by_side(numbers.floats, np.float64, cells, columns)
     for at in np.flatnonzero(issues.statuses == numbers.HARD).tolist():
         k, row = divmod(int(issues.rows[at]), stride)
-        value = out[k * stride + row] = float(cells.text(row, columns[k]))
+        value = out[issues.rows[at]] = float(cells.text(row, columns[k]))
         if np.isinf(value):
             issues.statuses[at] = numbers.RANGE
-            valid[(k * stride + row) >> 3] &= 255 ^ (1 << (row & 7))
-    return [
-        _floats(out[first : first + n_rows], valid[first >> 3 :], issues.within(first, first + n_rows))
-        for first in (k * stride for k in range(len(columns)))
-    ]
+            valid[issues.rows[at] >> 3] &= 255 ^ (1 << (row & 7))
+    n = cells.n_rows
+    firsts = (k * stride for k in range(len(columns)))
+    return [_floats(out[at : at + n], valid[at >> 3 :], issues.within(at, at + n)) for at in firsts]
 
 
 def _floats(out: NDArray[np.float64], valid: NDArray[np.uint8], issues: _Issues) -> Column:
@@ -269,16 +251,25 @@ def _floats(out: NDArray[np.float64], valid: NDArray[np.uint8], issues: _Issues)
     return Column(array, "float64", issues.bad(_REASONS), notices)
 
 
-def _read_ints(cells: Cells, column: int, widen: bool | None) -> Column:
+def _read_ints(cells: Cells, columns: Sequence[int], widen: Sequence[bool | None]) -> list[Column]:
     """Integers; as floats where told to, or (None) where there is a number that is none."""
-    out = _room(cells.n_rows, np.int64)
-    valid, issues = _run(numbers.ints, (*cells.arguments(column), cells.nulls), out, len(out))
-    fractions = issues.rows_of(numbers.FRACTION)
-    if widen or (widen is None and len(fractions)):
-        # No integer is rounded on the way: what a double cannot hold is refused.
-        large = np.flatnonzero((out > numbers.EXACT) | (out < -numbers.EXACT))
-        large = np.concatenate([large, issues.rows_of(numbers.RANGE)])
-        return _widened(read_floats(cells, [column])[0], large, fractions)
+    out, valid, issues, stride = _read_side_by_side(numbers.ints, np.int64, cells, columns)
+    found = []
+    for k, (column, widens) in enumerate(zip(columns, widen, strict=True)):
+        at, end = k * stride, k * stride + cells.n_rows
+        values, own = out[at:end], issues.within(at, end)
+        fractions = own.rows_of(numbers.FRACTION)
+        if widens or (widens is None and len(fractions)):
+            # No integer is rounded on the way: what a double cannot hold is refused.
+            large = np.flatnonzero((values > numbers.EXACT) | (values < -numbers.EXACT))
+            large = np.concatenate([large, own.rows_of(numbers.RANGE)])
+            found.append(_widened(_read_floats(cells, [column])[0], large, fractions))
+        else:
+            found.append(_ints(values, valid[at >> 3 :], own))
+    return found
+
+
+def _ints(out: NDArray[np.int64], valid: NDArray[np.uint8], issues: _Issues) -> Column:
     n_null = len(issues.rows_of(numbers.MISSING, numbers.BAD, numbers.RANGE, numbers.FRACTION))
     array = _array(pa.int64(), out, valid, len(out), n_null)
     notices = issues.notices(missing=numbers.MISSING, exponent=numbers.WORD)
@@ -311,11 +302,11 @@ def _read_bools(cells: Cells, column: int) -> Column:
 def read_strings(cells: Cells, column: int) -> pa.Array:
     """Read one column of a table as text, words for missing values included."""
     n_rows = cells.n_rows
-    offsets = _room(n_rows + 1, np.int32)
+    offsets = room(n_rows + 1, np.int32)
     size = gather.string_offsets(*cells.arguments(column), cells.escapes, offsets)
     if size > np.iinfo(np.int32).max:
         raise OverflowError("more than 2 GiB of text in one column: read the table in pieces")
-    data = _room(size + SLACK, np.uint8)
+    data = room(size + SLACK, np.uint8)
     gather.string_bytes(*cells.arguments(column), cells.escapes, data)
     return pa.Array.from_buffers(pa.string(), n_rows, [None, pa.py_buffer(offsets), pa.py_buffer(data)], 0)
 
@@ -327,14 +318,14 @@ def _read_vectors(cells: Cells, column: int, known: LabelType, widen: bool | Non
         plain = _read_plain_vectors(cells, column)
         if plain is not None:
             return Column(plain, known)
-    offsets = _room(n_rows + 1, np.int64)
+    offsets = room(n_rows + 1, np.int64)
     n_elements = numbers.vector_offsets(*cells.arguments(column), offsets)
     element_spans = np.empty(n_elements, np.int64)
     numbers.vector_spans(*cells.arguments(column), element_spans)
     elements = Cells(cells.buffer, element_spans, np.zeros(1, np.int64), np.array([n_elements]), 1, False, cells.nulls)
-    read = read_floats(elements, [0])[0] if known == "list<float64>" else _read_ints(elements, 0, widen)
+    read = _read_floats(elements, [0])[0] if known == "list<float64>" else _read_ints(elements, [0], [widen])[0]
 
-    spans = _spans_of(cells, column)
+    spans = cells.spans_along(column)
     starts, lengths = spans >> SPAN_BITS, spans & SPAN_MASK
     opened = (cells.buffer[starts] == ord("[")) & (lengths > 0)
     closed = (cells.buffer[starts + np.maximum(lengths, 1) - 1] == ord("]")) & (lengths > 0)
@@ -358,31 +349,17 @@ def _read_vectors(cells: Cells, column: int, known: LabelType, widen: bool | Non
 
 def _read_plain_vectors(cells: Cells, column: int) -> pa.Array | None:
     """Vectors of integers that hold nothing else, None where they do."""
-    offsets = _room(cells.n_rows + 1, np.int32)
-    most = int((_spans_of(cells, column) & SPAN_MASK).sum()) // 2
+    offsets = room(cells.n_rows + 1, np.int32)
+    most = int((cells.spans_along(column) & SPAN_MASK).sum()) // 2
     if most > np.iinfo(np.int32).max:
         return None
-    elements = _room(most, np.int64)
+    elements = room(most, np.int64)
     n = numbers.plain_int_vectors(*cells.arguments(column), offsets, elements)
     if n < 0:
         return None
     # A copy, where most of the room was not needed.
     elements = elements[:n] if n > most // 2 else elements[:n].copy()
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(elements))
-
-
-def _spans_of(cells: Cells, column: int) -> NDArray[np.int64]:
-    """The spans of a column, one a row."""
-    parts = [
-        cells.spans[first + column : first + rows * cells.width : cells.width]
-        for first, rows in zip(cells.first.tolist(), cells.rows.tolist(), strict=True)
-    ]
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
-
-
-def _room(n: int, dtype: type) -> NDArray[Any]:
-    """Room for values, from Arrow's memory pool: it keeps what is given back, where the system would clear it anew."""
-    return np.frombuffer(pa.allocate_buffer(n * np.dtype(dtype).itemsize), dtype)
 
 
 def field_of(name: str, type_: pa.DataType, label: Label | None) -> pa.Field:

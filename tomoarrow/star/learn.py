@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..kernels import compare
 from ..kernels.tokenize import SPAN_BITS, SPAN_MASK
-from .columns import Cells
+from .cells import Cells
 from .forms import NONE, Form, number_style, stay_bare, texts_of
 from .guess import guess_forms, guess_gap, is_text, learn_header, usual_form
 from .named import usual_gaps

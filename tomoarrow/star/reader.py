@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import SchemaError, check_choice, raise_gathered
-from .columns import Cells, Label, first_repeated, read_column
+from .cells import Cells
+from .columns import Label, first_repeated, read_column
 from .document import Block, Document, Origin, Value
 from .faults import Notice, refuse, repeated_block
 from .source import Held, Source, read_text

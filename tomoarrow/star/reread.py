@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..kernels.tokenize import SPAN_BITS
-from .columns import ARROW_TYPES, Cells, Column, Label, LabelType, read_column
+from .cells import Cells
+from .columns import ARROW_TYPES, Column, Label, LabelType, read_column
 from .forms import as_plain, pack, plain_type
 from .style import Departures, Exceptions
 

@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 
 from ..errors import Place, SchemaError, StarSyntaxError, TomoarrowError
 from ..kernels.tokenize import SPAN_BITS
+from .cells import Cells
 from .columns import (
-    Cells,
     Column,
     Label,
     LabelType,
     field_of,
     first_repeated,
     gather_evidence,
-    read_column,
-    read_floats,
+    read_columns,
 )
 from .document import Reject
 from .faults import Notice, merged
@@ -114,10 +113,8 @@ def read_cells(
     """
     arrays, fields = [], []
     wanted = {index: label for index, label in enumerate(labels) if chosen is None or label in chosen}
-    floats = [index for index, label in wanted.items() if options.type_of(label) == "float64"]
-    columns = dict(zip(floats, read_floats(cells, floats), strict=True))
-    for index, label in wanted.items():
-        column = columns.get(index) or read_column(cells, index, options.type_of(label), options.evidence_of(label))
+    how = {index: (options.type_of(label), options.evidence_of(label)) for index, label in wanted.items()}
+    for (index, label), column in zip(wanted.items(), read_columns(cells, how), strict=True):
         report_column(structure, cells, index, label, column, options, found, container)
         arrays.append(column.array)
         fields.append(field_of(label, column.array.type, options.labels.get(label)))
