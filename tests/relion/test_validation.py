@@ -290,6 +290,8 @@ def test_only_errors_fail_if_not_strict(severity: str, made: Example) -> None:
     [
         ("data_x\nloop_\n_a\n_b\n1\n", "malformed"),
         ("data_x\n_a 'open\n", "malformed"),
+        ("data_particles\nloop_\n_rlnTomoName\n_rlnImageName\n_rlnImageName\nTS_01 a.mrcs b.mrcs\n", "malformed"),
+        ("data_TS_01\nloop_\n_rlnTomoManifoldType\n_rlnTomoManifoldType\nsphere sphere\n", "malformed"),
         ('data_\n_rlnTomoParticlesFile ""\n', "unfit"),
         ("data_\n_rlnTomoParticlesFile a b c", "blanks-in-value"),
         ("data_job\n_rlnJobTypeLabel a\nloop_\n_rlnComment\nb\n", "list-and-loop"),

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from ..errors import BlockNotFoundError, MissingFileError, Place, StarSyntaxError, TomoarrowError
+from ..errors import BlockNotFoundError, MissingFileError, Place, StarSyntaxError, TomoarrowError, raise_gathered
 from ..star.batches import BLOCK, read_batches
 from ..star.document import Block
 from ..star.faults import merged
@@ -241,7 +241,13 @@ def _attempt(found: _Found, function: Callable[[], T]) -> T | None:
 
 
 def _read(file: str, block: str | None, columns: Iterable[str] | None, found: Findings) -> pa.Table:
-    """One table, or those of all blocks, with only some columns; values that do not fit are null."""
+    """One table, or those of all blocks, with only some columns; values that do not fit are null.
+
+    Raises
+    ------
+    TomoarrowError
+        There is no such table, or no loop of it can be read.
+    """
     request = new_request(file, block, "relion", None, False, "null", LABELS, None)
     kept = None if columns is None else frozenset(columns)
     own = Findings()
@@ -249,6 +255,9 @@ def _read(file: str, block: str | None, columns: Iterable[str] | None, found: Fi
         table if kept is None else table.select([name for name in table.column_names if name in kept])
         for table in read_batches(request, own)
     ]
+    if not tables:
+        found.notices += own.notices
+        raise_gathered(own.errors, "{n} loops cannot be read:")
     found.add(own)
     return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
 
