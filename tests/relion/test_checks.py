@@ -125,6 +125,11 @@ def numbered(files: Files) -> None:
         block.name = str(number)
 
 
+def as_volumes(word: object) -> Edit:
+    """Particles that are volumes, as the block `general` says in this word."""
+    return all_of(put((PARTICLES, 0), "rlnTomoSubTomosAre2DStacks", word), put(OPTICS, "rlnImageDimensionality", 3))
+
+
 _IMAGES = ("rlnMicrographName", "rlnCtfPowerSpectrum", "rlnCtfImage", "rlnMicrographPreExposure")
 _ALIGNMENT = ("rlnTomoYTilt", "rlnTomoZRot", "rlnTomoXShiftAngst", "rlnTomoYShiftAngst")
 _CENTRED = ("rlnCenteredCoordinateXAngst", "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst")
@@ -143,6 +148,9 @@ SPOILED: list[tuple[str, Edit, int]] = [
     ("not-finite", put(ROWS, "rlnCenteredCoordinateXAngst", "nan", "inf"), 2),
     ("missing", put(TILTS, "rlnDefocusU", "<NA>"), 1),
     ("boolean-word", put(OPTICS, "rlnCtfDataAreCtfPremultiplied", "True"), 1),
+    ("boolean-word", put((PARTICLES, 0), "rlnTomoSubTomosAre2DStacks", "True"), 1),
+    ("boolean-word", as_volumes("False"), 1),
+    ("bad-value", put((MOTION, 0), "rlnParticleNumber", "four"), 1),
     ("widened", put(GLOBAL, "rlnTomoSizeX", "4000.5"), 1),
     ("exponent", put(GLOBAL, "rlnTomoSizeX", "4e3"), 1),
     ("unfit", drop(GLOBAL, "rlnTomoName"), 1),
@@ -239,6 +247,7 @@ SPOILED: list[tuple[str, Edit, int]] = [
 SOUND: dict[str, Edit] = {
     "as it is": lambda files: None,
     "the other hand": put(GLOBAL, "rlnTomoHand", 1, 1),
+    "volumes": as_volumes(0),
     "no optics groups yet": all_of(without(PARTICLES, 1), drop((PARTICLES, 1), "rlnOpticsGroup")),
     "no names of particles yet": drop(ROWS, "rlnTomoParticleName"),
     "coordinates in pixels": all_of(

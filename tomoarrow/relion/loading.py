@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from ..errors import BlockNotFoundError, MissingFileError, Place, StarSyntaxError, TomoarrowError, raise_gathered
 from ..star.batches import BLOCK, read_batches
-from ..star.document import Block
+from ..star.document import Block, Value
 from ..star.faults import merged
 from ..star.pieces import always, read_pieces
 from ..star.reader import read_star
 from ..star.scan import new_request
 from ..star.source import Held, hold, read_text
 from ..star.structure import Structure
-from ..star.tables import Findings
+from ..star.tables import Findings, Options, read_pairs
 from .kinds import Kind, kind_of
 from .labels import LABELS
 from .optimisation_set import MANIFOLDS_FILE, PARTICLES_FILE, TOMOGRAMS_FILE, TRAJECTORIES_FILE, optimisation_set
@@ -268,13 +268,13 @@ def _front(file: str) -> Structure:
         return next(pieces).result
 
 
-def _pairs(structure: Structure, block: str) -> dict[str, str] | None:
-    """The pairs of a block as text; None where there is no such block."""
-    container = next((c for c in range(len(structure.heading)) if structure.name(c) == block), None)
+def _general(structure: Structure, found: Findings) -> dict[str, Value] | None:
+    """The pairs of the block ``general``; None where there is no such block."""
+    container = next((c for c in range(len(structure.heading)) if structure.name(c) == "general"), None)
     if container is None:
         return None
     tags = structure.pair_tag[structure.pair_container == container].tolist()
-    return {structure.string(tag): structure.string(tag + 1) for tag in tags}
+    return read_pairs(structure, container, tags, Options(LABELS, {}, "null"), found)
 
 
 def _tomograms(file: _File, kind: Kind, home: Path, found: _Found) -> Tomograms:
@@ -336,7 +336,7 @@ def _particles(file: _File, found: _Found) -> Particles:
     # The text of the whole file was looked at with the particles.
     of_optics.notices = [each for each in of_optics.notices if each.place.label]
     found.findings.add(of_optics)
-    return Particles(Rows(file.name, file.path, block or "", table), optics, _pairs(structure, "general"))
+    return Particles(Rows(file.name, file.path, block or "", table), optics, _general(structure, found.findings))
 
 
 def _trajectories(file: _File, found: _Found) -> Trajectories:
@@ -357,4 +357,5 @@ def _trajectories(file: _File, found: _Found) -> Trajectories:
             names += words
             counts += lengths
     found.findings.add(own)
-    return Trajectories(file.name, file.path, names, np.array(counts, np.int64), _pairs(_front(file.path), "general"))
+    general = _general(_front(file.path), found.findings)
+    return Trajectories(file.name, file.path, names, np.array(counts, np.int64), general)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import Place, TomoarrowError
-from ..star.document import Reject
+from ..star.document import Reject, Value
 from ..star.faults import Notice
 from ..star.source import read_slab
 from ..star.structure import analyse
@@ -158,7 +158,7 @@ class Particles:
 
     rows: Rows
     optics: Rows | None
-    general: dict[str, str] | None
+    general: dict[str, Value] | None
 
     @property
     def tomograms(self) -> tuple[NDArray[np.int64], list[str]]:
@@ -194,7 +194,7 @@ class Trajectories:
     file: str
     names: list[str]
     counts: NDArray[np.int64]
-    general: dict[str, str] | None
+    general: dict[str, Value] | None
 
     @property
     def is_numbered(self) -> bool:

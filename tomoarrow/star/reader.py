@@ -11,9 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import SchemaError, check_choice, raise_gathered
-from .cells import Cells
-from .columns import Label, first_repeated, read_column
-from .document import Block, Document, Origin, Value
+from .columns import Label, first_repeated
+from .document import Block, Document, Origin
 from .faults import Notice, refuse, repeated_block
 from .source import Held, Source, read_text
 from .structure import Dialect, Structure, analyse
@@ -22,11 +21,10 @@ from .tables import (
     OnBadValue,
     Options,
     check_loop,
-    label_twice,
     loop_cells,
     read_cells,
     read_loop,
-    report_column,
+    read_pairs,
 )
 
 #: Fewer loops than this are read one by one.
@@ -217,32 +215,8 @@ def _read_block(reading: _Reading, container: int) -> Block:
         if loop in reading.tables or check_loop(structure, loop, structure.labels(loop), found)
     )
     frames = tuple(_read_block(reading, frame) for frame in reading.frames.get(container, ()))
-    return Block(
-        structure.name(container), _read_pairs(reading, container), loops, frames, (reading.origin, container), loops
-    )
-
-
-def _read_pairs(reading: _Reading, container: int) -> dict[str, Value]:
-    structure, options, found = reading.structure, reading.origin.options, reading.found
-    pairs: dict[str, Value] = {}
-    for tag in reading.pairs.get(container, ()):
-        label = structure.string(tag)
-        if label in pairs:
-            found.errors.append(label_twice(structure.place_of_label(tag, container)))
-            continue
-        cells = Cells(
-            structure.text.buffer,
-            structure.spans,
-            np.array([tag + 1]),
-            np.ones(1, np.int64),
-            1,
-            structure.escapes,
-            structure.dialect == "star",
-        )
-        column = read_column(cells, 0, options.type_of(label))
-        report_column(structure, cells, 0, label, column, options, found, container, is_pair=True)
-        pairs[label] = column.array[0].as_py()
-    return pairs
+    pairs = read_pairs(structure, container, reading.pairs.get(container, ()), reading.origin.options, found)
+    return Block(structure.name(container), pairs, loops, frames, (reading.origin, container), loops)
 
 
 def _check_columns(blocks: Sequence[Block], columns: Sequence[str], structure: Structure) -> None:

@@ -23,9 +23,10 @@ from .columns import (
     field_of,
     first_repeated,
     gather_evidence,
+    read_column,
     read_columns,
 )
-from .document import Reject
+from .document import Reject, Value
 from .faults import Notice, merged
 from .structure import Structure
 from .threads import cores
@@ -182,6 +183,31 @@ def check_pairs(structure: Structure, begin: int, found: Findings) -> None:
             if key in seen:
                 found.errors.append(label_twice(structure.place_of_label(tag, container)))
             seen.add(key)
+
+
+def read_pairs(
+    structure: Structure, container: int, tags: Iterable[int], options: Options, found: Findings
+) -> dict[str, Value]:
+    """Read the pairs of a block or frame, given the spans of their labels; what does not fit is added to `found`."""
+    pairs: dict[str, Value] = {}
+    for tag in tags:
+        label = structure.string(tag)
+        if label in pairs:
+            found.errors.append(label_twice(structure.place_of_label(tag, container)))
+            continue
+        cells = Cells(
+            structure.text.buffer,
+            structure.spans,
+            np.array([tag + 1]),
+            np.ones(1, np.int64),
+            1,
+            structure.escapes,
+            structure.dialect == "star",
+        )
+        column = read_column(cells, 0, options.type_of(label))
+        report_column(structure, cells, 0, label, column, options, found, container, is_pair=True)
+        pairs[label] = column.array[0].as_py()
+    return pairs
 
 
 def label_twice(place: Place) -> StarSyntaxError:

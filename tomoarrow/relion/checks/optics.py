@@ -25,7 +25,7 @@ _RELATIVE = 1e-3
 
 def are_stacks(particles: Particles) -> bool:
     """Whether particles are stacks of tilts, as the block ``general`` says; without it they are volumes to RELION."""
-    return particles.general is not None and particles.general.get(_STACKS, "0") not in ("0", "")
+    return particles.general is not None and bool(particles.general.get(_STACKS))
 
 
 def _groups(particles: Particles) -> NDArray[np.int64]:

@@ -82,18 +82,25 @@ def _count(sets: Sets) -> Iterator[Found]:
     trajectories = sets.trajectories
     if trajectories is None:
         return
-    text = (trajectories.general or {}).get(NUMBER)
-    if text is None or not text.isdigit():
+    if NUMBER not in (trajectories.general or {}):
         yield Found(f"no {NUMBER} in a block data_general", Place(trajectories.path))
-    elif sets.particles is not None and int(text) < sets.particles.rows.table.num_rows:
-        what = f"{NUMBER} is {text}, for {sets.particles.rows.table.num_rows} particles"
+        return
+    number = _number(trajectories)
+    if number is not None and sets.particles is not None and number < sets.particles.rows.table.num_rows:
+        what = f"{NUMBER} is {number}, for {sets.particles.rows.table.num_rows} particles"
         yield Found(what, trajectories.place("general"))
 
 
+def _number(trajectories: Trajectories) -> int | None:
+    """How many particles the file says that it has; None where that is no integer, which is told of as such."""
+    number = (trajectories.general or {}).get(NUMBER)
+    return number if isinstance(number, int) else None
+
+
 def _cut_short(trajectories: Trajectories) -> Iterator[Found]:
-    text = (trajectories.general or {}).get(NUMBER, "")
-    if text.isdigit() and int(text) > len(trajectories.names):
-        what = f"{NUMBER} is {text}, but there are {len(trajectories.names)} trajectories: the end may be missing"
+    number = _number(trajectories)
+    if number is not None and number > len(trajectories.names):
+        what = f"{NUMBER} is {number}, but there are {len(trajectories.names)} trajectories: the end may be missing"
         yield Found(what, trajectories.place("general"))
 
 
