@@ -24,9 +24,10 @@ import pyarrow.parquet as pq
 
 import tomoarrow as ta
 from tomoarrow.relion.labels import LABELS
-from tomoarrow.star.batches import Request, read_batches
+from tomoarrow.star.batches import read_batches
 from tomoarrow.star.faults import merged
 from tomoarrow.star.lazy import scan_star
+from tomoarrow.star.request import Request
 from tomoarrow.star.scan import first_of, new_request, settled, sound, table_of
 from tomoarrow.star.source import lay_out
 from tomoarrow.star.stack import group_loops, read_stack

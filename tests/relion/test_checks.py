@@ -238,6 +238,7 @@ SPOILED: list[tuple[str, Edit, int]] = [
     ("trajectory-count", without(MOTION, 0), 1),
     ("trajectories-cut", put((MOTION, 0), "rlnParticleNumber", 5), 1),
     ("trajectory-twice", again(MOTION, 1), 1),
+    ("trajectory-twice", again(MOTION, -1), 1),
     ("numbered-trajectories", numbered, 1),
     ("manifold-of-unknown", name_block((MANIFOLDS, 1), "TS_07"), 1),
     ("manifold-type", put((MANIFOLDS, 0), "rlnTomoManifoldType", "torus"), 1),

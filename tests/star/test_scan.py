@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import tomoarrow as ta
 from tomoarrow.relion.labels import LABELS
 from tomoarrow.star import lazy, scan
-from tomoarrow.star.batches import Request, read_batches, read_evidence
+from tomoarrow.star.batches import count_rows, read_batches, read_evidence
+from tomoarrow.star.request import Request
 from tomoarrow.star.scan import new_request, table_of
 from tomoarrow.star.tables import Findings
 
@@ -860,6 +861,14 @@ def test_notices_of_stacked_blocks_are_in_their_block() -> None:
         assert first_notices(found) == {"not-finite": (2, 33)}, piece_bytes
         places = {(each.place.line, each.place.block) for each in found.notices}
         assert places <= {(33, "TS_2"), (46, "TS_3")}, piece_bytes
+
+
+def test_rows_are_counted_by_block_also_where_names_repeat() -> None:
+    sizes = [("TS_1", 5), ("TS_1", 3), ("TS_2", 0), ("TS_1", 4), ("TS_1", 30), ("TS_3", 1)]
+    data = b"".join(b"data_%s\nloop_\n_x #1\n_y #2\n%s\n" % (name.encode(), b"1 2\n" * n) for name, n in sizes)
+    expected = tuple(map(list, zip(*[(name, n) for name, n in sizes if n], strict=True)))
+    for piece_bytes in (10**6, *range(1, len(data), 5)):
+        assert count_rows(request(data, "*", piece_bytes=piece_bytes), Findings()) == expected, piece_bytes
 
 
 def test_a_label_named_block(small_pieces: None) -> None:

@@ -30,7 +30,7 @@ import tomoarrow as ta
 from tomoarrow.kernels import gather
 from tomoarrow.kernels.tokenize import SPAN_BITS
 from tomoarrow.star import lazy, scan
-from tomoarrow.star.batches import Request
+from tomoarrow.star.request import Request
 from tomoarrow.star.scan import new_request
 
 from ..kernels.oracle import read, run_kernel

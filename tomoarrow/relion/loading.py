@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import BlockNotFoundError, MissingFileError, Place, StarSyntaxError, TomoarrowError, raise_gathered
-from ..star.batches import BLOCK, read_batches
+from ..star.batches import count_rows, read_batches
 from ..star.document import Block, Value
 from ..star.faults import merged
 from ..star.pieces import always, read_pieces
@@ -342,20 +342,6 @@ def _particles(file: _File, found: _Found) -> Particles:
 def _trajectories(file: _File, found: _Found) -> Trajectories:
     """The names of blocks and how many rows each has, a piece after the other; no shift is kept."""
     request = new_request(file.path, "*", "relion", None, False, "null", LABELS, None)
-    names: list[str] = []
-    counts: list[int] = []
-    own = Findings()
-    for table in read_batches(request, own):
-        for chunk in table.column(BLOCK).chunks:
-            codes = chunk.indices.to_numpy()
-            begins = np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1]) if len(codes) else np.empty(0, int)
-            words = chunk.dictionary.take(pa.array(codes[begins])).to_pylist()
-            lengths = np.diff(np.append(begins, len(codes))).tolist()
-            if names and words and names[-1] == words[0]:
-                counts[-1] += lengths.pop(0)
-                words.pop(0)
-            names += words
-            counts += lengths
-    found.findings.add(own)
+    names, counts = count_rows(request, found.findings)
     general = _general(_front(file.path), found.findings)
     return Trajectories(file.name, file.path, names, np.array(counts, np.int64), general)

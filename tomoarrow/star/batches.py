@@ -2,76 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from fnmatch import translate
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import Place, SchemaError, StarSyntaxError
+from ..errors import SchemaError, StarSyntaxError
 from .cells import Cells
 from .columns import read_strings
-from .document import Block, Document
 from .faults import Notice, repeated_block
 from .pieces import OpenLoop, Piece, Read, always, read_pieces
-from .source import Held, Source, name_of
+from .request import Request, check_found, missing_columns, other_labels
 from .stack import group_loops
-from .structure import Dialect, Structure
-from .tables import Findings, Options, add_evidence, evidence_of, loop_cells, read_cells
+from .structure import Structure
+from .tables import Findings, add_evidence, evidence_of, loop_cells, read_cells
 
 #: The column with the name of the block that each row of stacked tables comes from.
 BLOCK = "block"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Which table to read, and how.
-
-    Attributes
-    ----------
-    source : Source
-    block : str, int or None
-        The name or position of its block; a pattern with ``*`` for all blocks that fit, stacked; None for the only
-        loop there is.
-    dialect : "relion" or "star"
-    columns : tuple of str or None
-        Labels, in the order asked for.
-    strict : bool
-    options : Options
-    threads : int
-    gathers : bool
-        Whether only the evidence for the types of columns is wanted, no values.
-    piece_bytes : int or None
-    """
-
-    source: Source | Held
-    block: str | int | None
-    dialect: Dialect
-    columns: tuple[str, ...] | None
-    strict: bool
-    options: Options
-    threads: int
-    gathers: bool = False
-    piece_bytes: int | None = None
-
-    @property
-    def stacks(self) -> bool:
-        """Whether several blocks may be read."""
-        return isinstance(self.block, str) and "*" in self.block
-
-    def wants(self, name: str, position: int) -> bool:
-        """Whether a block is read."""
-        if isinstance(self.block, int):
-            return position == self.block
-        if self.block is None or not self.stacks:
-            return self.block in (None, name)
-        return re.match(translate(self.block), name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +87,42 @@ def read_batches(request: Request, found: Findings) -> Generator[pa.Table, None,
     StarSyntaxError
         The text is malformed.
     """
+    with closing(_told(request, found)) as pieces:
+        for taken in pieces:
+            if taken.table is not None:
+                yield taken.table
+
+
+def count_rows(request: Request, found: Findings) -> tuple[list[str], list[int]]:
+    """The blocks whose rows make a table, and how many each has: also where several that follow have one name.
+
+    Values are read for what is wrong with them, and not kept; parameters and errors are those of `read_batches`.
+    """
+    names: list[str] = []
+    counts: list[int] = []
+    with closing(_told(request, found)) as pieces:
+        for taken in pieces:
+            blocks, rows = taken.block_of_loop.tolist(), taken.rows.tolist()
+            if len(blocks) > taken.begun:
+                # The first loop has begun in a piece before.
+                counts[-1] += rows.pop(0)
+                blocks.pop(0)
+            filled = [(taken.names[block], n) for block, n in zip(blocks, rows, strict=True) if n]
+            names += [name for name, _ in filled]
+            counts += [n for _, n in filled]
+    return names, counts
+
+
+def _told(request: Request, found: Findings) -> Generator[_Taken, None, None]:
+    """What each piece holds of the table; what it came upon is added to `found`."""
     rows = 0
     with closing(_taken(request)) as pieces:
         for taken in pieces:
             found.notices += taken.found.notices
             found.rejects += [replace(each, row=each.row + rows) for each in taken.found.rejects]
             found.errors += taken.found.errors
-            if taken.table is not None:
-                rows += taken.table.num_rows
-                yield taken.table
+            rows += 0 if taken.table is None else taken.table.num_rows
+            yield taken
 
 
 def read_evidence(request: Request) -> dict[str, int]:
@@ -188,26 +167,28 @@ def _taken(request: Request) -> Generator[_Taken, None, None]:
         for read in pieces:
             taken, goes_on = read.result, int(read.within is not None)
             is_sound &= not any(isinstance(error, StarSyntaxError) for error in taken.found.errors)
-            if goes_on:
+            if read.within is not None:
                 loops[-1] += taken.loops[0]
+                # It was taken to begin in a block that may have had another name.
+                taken = replace(taken, names=[read.within.block, *taken.names[1:]])
             if request.strict:
                 taken.found.notices.extend(_repeated_names(read, seen, goes_on))
             names += taken.names[goes_on:]
             loops += taken.loops[goes_on:]
             begun += taken.begun
             labels = labels or taken.labels
-            wrong = wrong or taken.other_labels or _other_labels(request, labels, taken.labels, taken.first_block)
+            wrong = wrong or taken.other_labels or other_labels(request, labels, taken.labels, taken.first_block)
             if taken.labels:
-                wrong = wrong or _missing_columns(request, labels)
+                wrong = wrong or missing_columns(request, labels)
             if wrong or (begun > 1 and not request.stacks):
                 # Not one table: what is still to be seen is only which there are.
                 taken = replace(taken, table=None, evidence={})
             if taken.table is not None:
                 columns = dict.fromkeys(labels if request.columns is None else request.columns)
                 table = taken.table.select(list(columns))
-                taken = replace(taken, table=_with_blocks(table, taken, read, labels) if request.stacks else table)
+                taken = replace(taken, table=_with_blocks(table, taken, labels) if request.stacks else table)
             yield taken
-    _check_found(request, names, loops, begun)
+    check_found(request, names, loops, begun)
     if wrong and is_sound:
         raise wrong
 
@@ -266,7 +247,7 @@ def _with_loops(request: Request, taken: _Taken, structure: Structure, loops: ND
     taken = replace(taken, labels=first)
     for names, members in groups.items():
         block = structure.name(int(structure.loop_container[members[0]]))
-        other = _other_labels(request, first, names, block)
+        other = other_labels(request, first, names, block)
         if other:
             return replace(taken, other_labels=other)
     cells = {names: loop_cells(structure, members) for names, members in groups.items()}
@@ -307,24 +288,11 @@ def _repeated_names(read: Read[_Taken], seen: Counter[str], goes_on: int) -> Ite
             yield repeated_block(name, structure.place_of_heading(root))
 
 
-def _missing_columns(request: Request, labels: Collection[str]) -> SchemaError | None:
-    missing = sorted(set(request.columns or ()) - set(labels))
-    if not missing:
-        return None
-    return SchemaError(
-        f"{name_of(request.source)}: no column {', '.join(missing)} in the blocks that were read",
-        remedy="read without columns= to see which there are",
-    )
-
-
-def _with_blocks(table: pa.Table, taken: _Taken, read: Read[_Taken], labels: Collection[str]) -> pa.Table:
+def _with_blocks(table: pa.Table, taken: _Taken, labels: Collection[str]) -> pa.Table:
     """The table, behind a column with the name of the block of each row."""
-    names = list(taken.names)
-    if read.within:
-        names[0] = read.within.block
     used, codes = np.unique(taken.block_of_loop, return_inverse=True)
     # Blocks may have the same name.
-    values = pa.array([names[i] for i in used.tolist()], pa.string()).dictionary_encode()
+    values = pa.array([taken.names[i] for i in used.tolist()], pa.string()).dictionary_encode()
     indices = np.asarray(values.indices)[np.repeat(codes, taken.rows)]
     column = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), values.dictionary)
     return table.add_column(0, pa.field(block_column(labels), column.type), column)
@@ -336,51 +304,3 @@ def block_column(labels: Collection[str]) -> str:
     while name in labels:
         name += "_"
     return name
-
-
-def _other_labels(request: Request, first: Collection[str], other: Collection[str], block: str) -> SchemaError | None:
-    """What is wrong with stacking a loop on the first one, given the labels of both."""
-    differing = sorted(set(first) ^ set(other))
-    if not differing or not other or not request.stacks:
-        return None
-    return SchemaError(
-        f"the loop of this block has other labels than the one before: {', '.join(differing[:10])}",
-        place=Place(name_of(request.source), block=block),
-        expected="the same labels in all blocks that are stacked",
-        remedy='name blocks that have the same with a pattern, such as block="TS_01/*"; or read them with read_star',
-    )
-
-
-def _check_found(request: Request, names: list[str], loops: list[int], begun: int) -> None:
-    """Refuse what is not one table, or no table at all.
-
-    Raises
-    ------
-    SchemaError
-    """
-    outline = Document(tuple(Block(name) for name in names))
-    path = name_of(request.source)
-    if request.block is None and begun != 1:
-        there = ", ".join(f"'data_{name}'" for name, n in zip(names, loops, strict=True) if n) or "none"
-        if sum(n > 0 for n in loops) == 1:
-            raise _several_loops(path, names, loops, next(i for i, n in enumerate(loops) if n))
-        raise SchemaError(
-            f"{path}: {sum(n > 0 for n in loops)} blocks with a loop, not one",
-            expected="a file with one table, or the name of a block",
-            remedy=f"name one of the blocks with a loop: {there}",
-        )
-    if request.stacks and not begun:
-        there = ", ".join(f"'data_{name}'" for name in names[:20]) or "none at all"
-        raise SchemaError(f"{path}: no block fits {request.block!r}, or none has a loop", expected=f"one of {there}")
-    if request.block is None or request.stacks:
-        return
-    at = outline.position(request.block)
-    if loops[at] != 1:
-        raise _several_loops(path, names, loops, at)
-
-
-def _several_loops(path: str, names: Sequence[str], loops: Sequence[int], at: int) -> SchemaError:
-    return SchemaError(
-        f"{path}: block 'data_{names[at]}' has {loops[at] or 'no'} loop{'s' * (loops[at] > 1)}",
-        remedy="read it with read_star" + " and take one from .loops" * (loops[at] > 1),
-    )

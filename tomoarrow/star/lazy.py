@@ -11,8 +11,8 @@ import pyarrow as pa
 from polars.io.plugins import register_io_source
 
 from ..errors import UsageError
-from .batches import Request
 from .columns import Label
+from .request import Request
 from .scan import first_of, new_request, settled, sound
 from .source import Source, name_of, reads_again
 from .structure import Dialect

@@ -10,9 +10,10 @@ from typing import get_args
 import pyarrow as pa
 
 from ..errors import BlockNotFoundError, StarSyntaxError, UsageError, check_choice, raise_gathered
-from .batches import Request, count_blocks, read_batches, read_evidence
+from .batches import count_blocks, read_batches, read_evidence
 from .columns import Label
 from .faults import merged, refuse
+from .request import Request
 from .source import Held, Source, hold, reads_again
 from .structure import Dialect
 from .tables import Findings, OnBadValue, Options, told
