@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -87,6 +88,22 @@ def test_a_block_that_is_not_there_is_a_key_error_that_says_which_are() -> None:
     assert isinstance(missing.value, TomoarrowError)
 
 
+def test_a_block_is_found_while_another_thread_looks_for_one() -> None:
+    found = []
+
+    class Watched(tuple[Block, ...]):
+        def __iter__(self) -> Iterator[Block]:
+            for n, block in enumerate(tuple.__iter__(self)):
+                if n == 1 and not found:
+                    found.append(True)
+                    found.append("z" in document)
+                yield block
+
+    document = Document(Watched([Block("a"), Block("z")]))
+    assert "z" in document
+    assert found == [True, True]
+
+
 def test_names_that_repeat_are_found_by_position_only() -> None:
     document = read_star(b"data_x\n_rlnA 1\ndata_y\ndata_x\n_rlnA 2\n")
     assert [block.pairs.get("rlnA") for block in document] == [1, None, 2]
@@ -117,7 +134,7 @@ def test_what_is_not_chosen_is_not_read() -> None:
     assert read_star(text, blocks="a", columns=["rlnTomoName"])[0].table.to_pydict() == {"rlnTomoName": ["x"]}  # type: ignore[union-attr]
     with pytest.raises(SchemaError, match="no column rlnNone"):
         read_star(text, blocks="b", columns=["rlnNone"])
-    with pytest.raises(SchemaError, match="position 2"):
+    with pytest.raises(BlockNotFoundError, match="position 2"):
         read_star(text, blocks=2)
     with pytest.raises(KeyError):
         read_star(text, blocks="c")

@@ -164,8 +164,11 @@ class Document:
 
     def _by_name(self) -> dict[str, list[int]]:
         if not self._positions:
+            # Made whole before it is kept: another thread may look up meanwhile.
+            positions: dict[str, list[int]] = {}
             for position, block in enumerate(self.blocks):
-                self._positions.setdefault(block.name, []).append(position)
+                positions.setdefault(block.name, []).append(position)
+            self._positions.update(positions)
         return self._positions
 
     @property

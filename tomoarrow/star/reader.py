@@ -116,17 +116,8 @@ def _choose_blocks(structure: Structure, blocks: str | int | Sequence[str | int]
     if blocks is None:
         return [int(root) for root in roots]
     wanted = [blocks] if isinstance(blocks, str | int) else list(blocks)
-    names = [structure.name(root) for root in roots.tolist()]
-    chosen: list[int] = []
-    outline = Document(tuple(Block(name) for name in names))
-    for key in wanted:
-        if isinstance(key, int):
-            if not -len(names) <= key < len(names):
-                raise SchemaError(f"no block at position {key}", expected=f"{len(names)} blocks")
-            chosen.append(int(roots[key]))
-        else:
-            chosen.append(int(roots[outline.position(key)]))
-    return chosen
+    outline = Document(tuple(Block(structure.name(root)) for root in roots.tolist()))
+    return [int(roots[outline.position(key)]) for key in wanted]
 
 
 def _roots(structure: Structure) -> NDArray[np.int64]:
