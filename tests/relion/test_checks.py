@@ -23,7 +23,6 @@ from tests.relion.sound import (
     write,
 )
 from tomoarrow.relion.checks import CHECKS
-from tomoarrow.relion.checks.files import file_of
 from tomoarrow.relion.validation import validate
 
 Edit = Callable[[Files], None]
@@ -357,17 +356,3 @@ def test_every_check_has_an_example() -> None:
     shown = {code for codes, *_ in [*SPOILED, *MISTYPED] for code in codes.split()}
     assert {check.code for check in CHECKS} == shown
     assert len({check.code for check in CHECKS}) == len(CHECKS)
-
-
-@pytest.mark.parametrize(
-    ("path", "file"),
-    [
-        ("a/b.mrc", "a/b.mrc"),
-        ("000003@a/b.mrcs", "a/b.mrcs"),
-        ("a/b.ctf:mrc", "a/b.ctf"),
-        ("3@a/b:mrcs", "a/b"),
-        ("C:/x/b.mrc", "C:/x/b.mrc"),
-    ],
-)
-def test_the_file_of_an_image_path(path: str, file: str) -> None:
-    assert file_of(path) == file

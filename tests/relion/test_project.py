@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tomoarrow.relion.project import find_project, paths_outside
+from tomoarrow.relion.project import file_of, find_project, paths_outside
 
 
 @pytest.fixture
@@ -158,3 +158,18 @@ def test_where_only_absolute_paths_are_named(
         (project / mark).touch()
     monkeypatch.chdir(tmp_path / here)
     assert find_project(project / "Job" / "a.star", ["/etc/passwd"]).directory == tmp_path / expected
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("a/b.mrc", "a/b.mrc"),
+        ("000003@a/b.mrcs", "a/b.mrcs"),
+        ("a/b.ctf:mrc", "a/b.ctf"),
+        ("3@a/b:mrcs", "a/b"),
+        ("3@me@lab/b.mrcs", "me@lab/b.mrcs"),
+        ("C:/x/b.mrc", "C:/x/b.mrc"),
+    ],
+)
+def test_the_file_of_an_image_path(path: str, file: str) -> None:
+    assert file_of(path) == file

@@ -26,7 +26,7 @@ from .kinds import Kind, kind_of
 from .labels import LABELS
 from .optimisation_set import MANIFOLDS_FILE, PARTICLES_FILE, TOMOGRAMS_FILE, TRAJECTORIES_FILE, optimisation_set
 from .particle_set import OPTICS_GROUP, PARTICLE_NAME, VISIBLE_FRAMES
-from .project import find_project, paths_outside
+from .project import file_of, find_project, paths_outside
 from .relion4 import split_set
 from .series import SeriesFile
 from .sets import Named, Particles, Rows, Sets, Tomograms, Trajectories, locate
@@ -154,7 +154,7 @@ def _home(path: Path, kind: Kind, project: Path | None, found: _Found) -> Path:
             images = _read(os.fspath(path), _particle_block(structure), {"rlnImageName"}, Findings())
             if "rlnImageName" in images.column_names:
                 images = images.column("rlnImageName").slice(0, _MOST_TRIED)
-                named = [name.rpartition("@")[2] for name in images.to_pylist()]
+                named = [file_of(name) for name in images.to_pylist()]
     if project is None and not named:
         return path.resolve().parent
     return find_project(path, named, project, allow_outside=found.allow_outside).directory

@@ -180,6 +180,15 @@ def joined(home: str, path: str) -> str:
     return path if path.startswith(os.sep) else f"{home}{os.sep}{path}"
 
 
+def file_of(path: str) -> str:
+    """The file of an image path: without the position in a stack, ``3@a.mrcs``, and without a format, ``a.ctf:mrc``.
+
+    The first ``@`` and the last ``:`` count (``src/filename.cpp``: FileName::decompose, removeFileFormat).
+    """
+    behind = path[path.find("@") + 1 :]
+    return behind.rpartition(":")[0] or behind if ":" in behind.rpartition("/")[2] else behind
+
+
 def is_there(home: str, path: str) -> bool:
     """Whether a file is there, given its path from the project directory.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...errors import Place
 from ..labels import LABELS
-from ..project import paths_outside
+from ..project import file_of, paths_outside
 from ..sets import Sets
 from ..tomogram_set import SERIES_FILE
 from .finding import Check, Found
@@ -32,12 +32,6 @@ _NEEDED = frozenset(
 
 #: What writers put where there is no file.
 _NO_FILE = frozenset(["", "N/A", "None", "<NA>", "NA", "null"])
-
-
-def file_of(path: str) -> str:
-    """The file of an image path: without the position in a stack, ``3@a.mrcs``, and without a format, ``a.ctf:mrc``."""
-    behind = path.rpartition("@")[2]
-    return behind.rpartition(":")[0] or behind if ":" in behind.rpartition("/")[2] else behind
 
 
 #: Rows and files, each file once.
