@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -356,3 +357,28 @@ def test_every_check_has_an_example() -> None:
     shown = {code for codes, *_ in [*SPOILED, *MISTYPED] for code in codes.split()}
     assert {check.code for check in CHECKS} == shown
     assert len({check.code for check in CHECKS}) == len(CHECKS)
+
+
+def test_a_tilt_that_stands_twice_is_told_of_where_it_stands(tmp_path: Path) -> None:
+    files = sound_project()
+    without_particles(files)
+    keep_rows(TILTS, 0, 1, 2, 3, 3, 4, 5, 6)(files)
+    on_every_series(lambda table: drop(table, "rlnMicrographMovieName"))(files)
+    (finding,) = validate(write(files, tmp_path), project=tmp_path).findings
+    line = (tmp_path / SERIES).read_text().splitlines()[finding.place.line - 1]
+    assert (finding.code, line.split()[0]) == ("tilt-twice", "0.001")
+
+
+def test_images_in_a_folder_that_may_not_be_looked_into_are_not_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimisation_set = write(sound_project(), tmp_path)
+    stat = os.stat
+
+    def refused(path: object, *args: object, **named: object) -> object:
+        if "MotionCorr" in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        return stat(path, *args, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "stat", refused)
+    assert not validate(optimisation_set, project=tmp_path, files=True).findings

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...errors import Place
 from ..labels import LABELS
-from ..project import file_of, paths_outside
+from ..project import file_of, is_there, paths_outside
 from ..sets import Sets
 from ..tomogram_set import SERIES_FILE
 from .finding import Check, Found
@@ -58,7 +58,7 @@ def _absent(sets: Sets, paths: Sequence[str | None]) -> _Files:
     home = os.fspath(sets.project)
     outside = set(_outside(sets, paths))
     inside = [each for each in _firsts(paths) if each not in outside]
-    return [(row, file) for row, file in inside if not os.path.exists(os.path.join(home, file))]
+    return [(row, file) for row, file in inside if not is_there(home, file)]
 
 
 def _columns(sets: Sets) -> Iterator[tuple[str, list[str | None], int]]:

@@ -150,7 +150,8 @@ def _same_tilt(tilts: Tilts) -> Mask:
 
 def _tilts_twice(tomograms: Tomograms) -> Iterator[Found]:
     if tomograms.tilts.table.num_rows:
-        yield from in_tilts(tomograms, _same_tilt(tomograms.tilts), "tilts that stand twice in their series", MOVIE)
+        label = MOVIE if MOVIE in tomograms.tilts.table.column_names else NOMINAL
+        yield from in_tilts(tomograms, _same_tilt(tomograms.tilts), "tilts that stand twice in their series", label)
 
 
 def _movie_of_two_series(tomograms: Tomograms) -> Iterator[Found]:
