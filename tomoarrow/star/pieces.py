@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -156,23 +156,10 @@ def read_pieces(
         piece = _take_apart(cut, within, dialect)
         return piece, work(piece)
 
-    def result_of(
-        cut: Cut, taken_for: OpenLoop | None, future: Future[tuple[Piece, T]] | None, within: OpenLoop | None
-    ) -> tuple[Piece, T]:
-        # What is wrong with a piece may be no more than where it was taken to begin.
-        if future and (taken_for == within or not future.exception()):
-            piece, result = future.result()
-            if taken_for == within or (not piece.structure.faults and stands(result, taken_for, within)):
-                return piece, result
-        return take(cut, within)
-
-    def following() -> Cut | None:
-        return waiting.popleft()[0] if waiting else next(cuts, None)
-
     with open_stream(source) as stream, ThreadPoolExecutor(threads) as pool:
         place = place_before_block if whole_blocks else partial(place_behind_row, dialect=dialect)
         cuts = cuts_of(stream, place, piece_bytes or PIECE_BYTES, dialect)
-        waiting: deque[tuple[Cut, OpenLoop | None, Future[tuple[Piece, T]] | None]] = deque()
+        waiting: deque[_Ahead[T]] = deque()
         within: OpenLoop | None = None
         counts = _Counts()
         try:
@@ -180,32 +167,76 @@ def read_pieces(
                 # The first piece is waited for: it tells which loop is open.
                 ahead = threads + 2 if within or whole_blocks else 1
                 while len(waiting) < ahead and (cut := next(cuts, None)) is not None:
-                    waiting.append((cut, within, pool.submit(take, cut, within)))
+                    waiting.append(_Ahead(cut, within, pool.submit(take, cut, within)))
                 if not waiting:
                     return
-                cut, taken_for, future = waiting.popleft()
-                piece, result = result_of(cut, taken_for, future, within)
-                shorter, longest = 0, len(cut)
-                while not whole_blocks and not piece.is_last and not _ends_with_row(piece, dialect):
-                    at = _place_to_end(piece, dialect) - piece.begin + cut.begin
-                    if at > cut.begin and shorter < _MOST_SHORTER:
-                        rest = joined([cut.rest(at), *_as_long_as(1, following)])
-                        waiting.appendleft((rest, None, None))
-                        cut, shorter = cut.upto(at), shorter + 1
-                    else:
-                        # As much again: joined with one more at a time, it would be taken apart for each.
-                        cut, shorter = joined([cut, *_as_long_as(longest, following)]), 0
-                        longest = len(cut)
-                    piece, result = take(cut, within)
+                first = waiting.popleft()
+                piece, result = _result_of(first, within, take, stands)
+                if not whole_blocks:
+                    again = partial(take, within=within)
+                    piece, result = _up_to_a_row(first.cut, (piece, result), again, waiting, cuts, dialect)
                 for fault in piece.structure.faults:
                     raise fault
                 counts.see(piece)
                 yield Read(piece, within, result)
                 within = None if whole_blocks else _followed(within, piece)
         finally:
-            for _, _, future in waiting:
-                if future:
-                    future.cancel()
+            for each in waiting:
+                if each.future:
+                    each.future.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead(Generic[T]):
+    """A cut that waits for its turn, the loop it was taken to begin in, and the work on it, if that was begun ahead."""
+
+    cut: Cut
+    within: OpenLoop | None = None
+    future: Future[tuple[Piece, T]] | None = None
+
+
+def _result_of(
+    ahead: _Ahead[T],
+    within: OpenLoop | None,
+    take: Callable[[Cut, OpenLoop | None], tuple[Piece, T]],
+    stands: Callable[[T, OpenLoop | None, OpenLoop | None], bool],
+) -> tuple[Piece, T]:
+    """What is made of a cut that begins in a loop: what was made ahead, where that stands."""
+    future = ahead.future
+    # What is wrong with a piece may be no more than where it was taken to begin.
+    if future and (ahead.within == within or not future.exception()):
+        piece, result = future.result()
+        if ahead.within == within or (not piece.structure.faults and stands(result, ahead.within, within)):
+            return piece, result
+    return take(ahead.cut, within)
+
+
+def _up_to_a_row(
+    cut: Cut,
+    made: tuple[Piece, T],
+    take: Callable[[Cut], tuple[Piece, T]],
+    waiting: deque[_Ahead[T]],
+    cuts: Iterator[Cut],
+    dialect: Dialect,
+) -> tuple[Piece, T]:
+    """What is made of a cut that was made shorter or longer until it ends with a row, given what was made of it."""
+
+    def following() -> Cut | None:
+        return waiting.popleft().cut if waiting else next(cuts, None)
+
+    shorter, longest = 0, len(cut)
+    while not (made[0].is_last or _ends_with_row(made[0], dialect)):
+        at = _place_to_end(made[0], dialect) - made[0].begin + cut.begin
+        if at > cut.begin and shorter < _MOST_SHORTER:
+            rest = joined([cut.rest(at), *_as_long_as(1, following)])
+            waiting.appendleft(_Ahead(rest))
+            cut, shorter = cut.upto(at), shorter + 1
+        else:
+            # As much again: joined with one more at a time, it would be taken apart for each.
+            cut, shorter = joined([cut, *_as_long_as(longest, following)]), 0
+            longest = len(cut)
+        made = take(cut)
+    return made
 
 
 @dataclass(slots=True)
