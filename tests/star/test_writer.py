@@ -1000,7 +1000,7 @@ def test_an_error_late_in_a_file_leaves_the_target_as_it_was(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("as_text", [False, True])
-@pytest.mark.parametrize("name", ["x.star", "x.star.gz", "x.star.zst", "x"])
+@pytest.mark.parametrize("name", ["x.star", "x.star.gz", "x.star.zst", "x", "é" * 125, f"{'x' * 250}.star"])
 def test_paths(name: str, as_text: bool, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(b"before")

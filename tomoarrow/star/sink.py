@@ -37,7 +37,9 @@ def open_sink(target: Target) -> Iterator[Callable[[bytes | memoryview], object]
         return
     path = os.path.realpath(target)
     is_replaced = os.path.isfile(target) or not os.path.exists(target)
-    staged = os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.{secrets.token_hex(4)}")
+    # Names have at most 255 bytes.
+    name = os.fsdecode(os.fsencode(os.path.basename(path))[:200])
+    staged = os.path.join(os.path.dirname(path), f".{name}.{secrets.token_hex(4)}")
     try:
         with open(staged, "xb") if is_replaced else open(target, "wb") as file:
             with suppress(OSError):
