@@ -67,8 +67,8 @@ def _groups(particles: pa.Table, optics: pa.Table) -> tuple[pa.Array, pa.Array]:
     """The groups of particles, and those that there are, of one type."""
     wanted, known = (table.column(OPTICS_GROUP).combine_chunks() for table in (particles, optics))
     if wanted.type != known.type:
-        # One of the two columns has fractions.
-        return wanted.cast(pa.float64()), known.cast(pa.float64())
+        # One of the two columns has fractions. Integers that no double holds are rounded: no group has such a number.
+        return wanted.cast(pa.float64(), safe=False), known.cast(pa.float64(), safe=False)
     return wanted, known
 
 

@@ -274,7 +274,8 @@ def column_of_numbers(table: pa.Table, label: str) -> NDArray[np.float64] | None
     column = table.column(label)
     if pa.types.is_dictionary(column.type) or pa.types.is_string(column.type):
         return np.full(len(column), np.nan)
-    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
+    # Integers that no double holds are rounded: they are far out of any range that is looked for.
+    values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy()
     return values
 
 

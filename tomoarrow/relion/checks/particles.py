@@ -145,7 +145,7 @@ def _frames(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
         return None
     column = rows.table.column(VISIBLE_FRAMES).combine_chunks()
     lengths = pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64)
-    values = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
+    values = column.flatten().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return np.concatenate([[0], np.cumsum(lengths)]), values
 
 
