@@ -39,7 +39,7 @@ def test_errors_fail(project: Path) -> None:
     assert done.returncode == 1
     for text in (
         "error",
-        "a hand that is neither 1 nor -1",
+        "tomograms whose hand is neither 1 nor -1",
         "Tomograms/job006/tomograms.star:19:",
         "set it to 1, or to",
     ):
@@ -87,7 +87,7 @@ def test_sarif(project: Path) -> None:
     (result,) = sarif_run["results"]
     assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"] == "hand"
     assert result["level"] == "error"
-    assert result["message"]["text"].startswith("a hand that is neither 1 nor -1")
+    assert result["message"]["text"].startswith("tomograms whose hand is neither 1 nor -1")
     place = result["locations"][0]["physicalLocation"]
     assert place["artifactLocation"] == {"uri": TOMOGRAMS, "uriBaseId": "PROJECT"}
     assert place["region"]["startLine"] == 19

@@ -50,7 +50,7 @@ def _groups_twice(particles: Particles) -> Iterator[Found]:
         twice = [str(value) for value, count in Counter(values).items() if count > 1]
         if twice and optics is not None:
             place = optics.place(len(values) - 1 - values[::-1].index(twice[0]), label)
-            yield named("optics groups that stand more than once", twice, place)
+            yield named("optics groups that are listed more than once", twice, place)
             return
 
 
@@ -80,7 +80,7 @@ def _other_pixel_size(sets: Sets) -> Iterator[Found]:
     if sets.tomograms is not None and sets.particles is not None and sets.particles.optics is not None:
         is_bad = _groups_unlike(sets.tomograms, sets.particles, PIXEL_SIZE)
         if is_bad is not None:
-            what = "optics groups with another pixel size than the tilt series of their particles"
+            what = "optics groups whose pixel size differs from that of the tilt series of their particles"
             yield from in_rows(sets.particles.optics, is_bad, what, PIXEL_SIZE, _GROUP_NAME)
 
 
@@ -90,7 +90,7 @@ def _other_optics(sets: Sets) -> Iterator[Found]:
     for label, *_ in OPTICS_RANGES:
         is_bad = _groups_unlike(sets.tomograms, sets.particles, label)
         if is_bad is not None:
-            what = f"optics groups with another {label} than the tilt series of their particles"
+            what = f"optics groups whose {label} differs from that of the tilt series of their particles"
             yield from in_rows(sets.particles.optics, is_bad, what, label, _GROUP_NAME)
 
 
@@ -114,7 +114,7 @@ def _stack_kind(particles: Particles) -> Iterator[Found]:
         return
     expected = 2 if are_stacks(particles) else 3
     why = f"{_STACKS} says" if particles.general is not None else "RELION expects without a block data_general"
-    what = f"optics groups whose images have not the {expected} dimensions that {why}"
+    what = f"optics groups whose images do not have the {expected} dimensions that {why}"
     is_bad = (dimensions != expected) & ~np.isnan(dimensions)
     yield from in_rows(optics, is_bad, what, _DIMENSIONS, _GROUP_NAME)
 
@@ -130,7 +130,7 @@ CHECKS = (
     Check(
         "optics-twice",
         "error",
-        "optics groups that stand more than once",
+        "optics groups that are listed more than once",
         "remove or rename the rows of data_optics that repeat",
         on_particles(_groups_twice),
     ),
@@ -144,28 +144,28 @@ CHECKS = (
     Check(
         "other-pixel-size",
         "error",
-        "optics groups with another pixel size than the tilt series of their particles",
-        "take the rlnTomoTiltSeriesPixelSize of the tomogram set, or give these particles a group of their own",
+        "optics groups whose pixel size differs from that of the tilt series of their particles",
+        "use the rlnTomoTiltSeriesPixelSize of the tomogram set, or give these particles an optics group of their own",
         _other_pixel_size,
     ),
     Check(
         "other-optics",
         "warning",
-        "optics groups with other optics than the tilt series of their particles",
-        "take voltage, aberration and contrast from the tomogram set",
+        "optics groups whose optics differ from those of the tilt series of their particles",
+        "copy voltage, aberration and contrast from the tomogram set",
         _other_optics,
     ),
     Check(
         "image-pixel-size",
         "error",
-        "image pixel sizes that are not the pixel size times the binning",
+        "image pixel sizes that are not the pixel size of the tilt series times the binning",
         "correct rlnImagePixelSize or rlnTomoSubtomogramBinning in data_optics",
         on_particles(_image_pixel_size),
     ),
     Check(
         "stack-kind",
         "error",
-        "rlnImageDimensionality that is not what rlnTomoSubTomosAre2DStacks says",
+        "an rlnImageDimensionality that contradicts rlnTomoSubTomosAre2DStacks",
         "set rlnTomoSubTomosAre2DStacks in data_general: 1 for stacks of tilts, 0 for volumes",
         on_particles(_stack_kind),
     ),

@@ -82,14 +82,14 @@ def _names_twice(particles: Particles) -> Iterator[Found]:
         is_first[np.unique(names.dictionary_encode().indices.to_numpy(zero_copy_only=False), return_index=True)[1]] = (
             True
         )
-        yield from in_particles(particles, ~is_first, "particles whose name stands further up already", PARTICLE_NAME)
+        yield from in_particles(particles, ~is_first, "particles whose name is used further up already", PARTICLE_NAME)
 
 
 def _name_form(particles: Particles) -> Iterator[Found]:
     if PARTICLE_NAME in particles.rows.table.column_names:
         names = particles.rows.table.column(PARTICLE_NAME)
         is_good = pc.match_substring_regex(names, r"^.+/\d+$").fill_null(True).to_numpy()
-        what = "particle names that are not the name of a tomogram, a slash and a number"
+        what = "particle names that are not of the form TOMOGRAM/NUMBER"
         yield from in_particles(particles, ~is_good, what, PARTICLE_NAME)
 
 
@@ -178,7 +178,7 @@ def _no_frame_visible(particles: Particles) -> Iterator[Found]:
         offsets, values = frames
         sums = np.diff(np.concatenate([[0.0], np.cumsum(np.nan_to_num(values, nan=1.0) != 0)])[offsets])
         is_bad = (sums == 0) & (np.diff(offsets) > 0)
-        yield from in_particles(particles, is_bad, "particles that are visible in no tilt", VISIBLE_FRAMES)
+        yield from in_particles(particles, is_bad, "particles that no tilt shows", VISIBLE_FRAMES)
 
 
 _OTHER_SET = "check that particles and tomograms belong together: an optimisation set names the right pair"
@@ -206,7 +206,7 @@ CHECKS = (
         "no-particles-in",
         "note",
         "tomograms without particles",
-        "nothing, if no particle was found in them",
+        "nothing, if they really hold no particles",
         _empty_tomograms,
     ),
     Check(
@@ -219,15 +219,15 @@ CHECKS = (
     Check(
         "particle-twice",
         "error",
-        "particle names that stand more than once",
-        "remove the duplicates, or leave rlnTomoParticleName out: RELION then names particles itself",
+        "particle names that are used more than once",
+        "remove the duplicates, or drop rlnTomoParticleName: RELION then names the particles itself",
         on_particles(_names_twice),
     ),
     Check(
         "particle-name",
         "warning",
         "particle names of another form than TOMOGRAM/NUMBER",
-        "leave rlnTomoParticleName out before extraction: RELION then names particles itself",
+        "drop rlnTomoParticleName before extraction: RELION then names the particles itself",
         on_particles(_name_form),
     ),
     Check(
@@ -247,7 +247,7 @@ CHECKS = (
     Check(
         "random-subset",
         "warning",
-        "particles in neither half",
+        "particles in neither half set",
         "set rlnRandomSubset to 1 or 2",
         on_particles(_random_subset),
     ),
@@ -268,7 +268,7 @@ CHECKS = (
     Check(
         "frames-none",
         "warning",
-        "particles that are visible in no tilt",
+        "particles that no tilt shows",
         "remove these particles",
         on_particles(_no_frame_visible),
     ),

@@ -92,7 +92,7 @@ def _images_of_others(tomograms: Tomograms) -> Iterator[Found]:
         if bad.any():
             is_bad |= bad
             bad_labels.append(label)
-    what = f"tilts with files of another tilt in {', '.join(bad_labels)} than in {base}"
+    what = f"tilts whose {', '.join(bad_labels)} is of another tilt than their {base}"
     yield from in_tilts(tomograms, is_bad, what, bad_labels[0] if bad_labels else base)
 
 
@@ -130,7 +130,7 @@ def _names_and_angles(tomograms: Tomograms) -> Iterator[Found]:
         if mixed is not None:
             is_bad[rows] = mixed
     yield from in_tilts(
-        tomograms, is_bad, f"tilts whose nominal angle is not that in the name of their {base}", NOMINAL
+        tomograms, is_bad, f"tilts whose nominal angle differs from the angle in the name of their {base}", NOMINAL
     )
 
 
@@ -170,7 +170,7 @@ def _dose_order(tomograms: Tomograms) -> Iterator[Found]:
             order = None if numbers is None else _acquisition(numbers, None if angles is None else angles[rows])
         if order is not None and len(np.unique(order)) == len(order):
             is_bad[rows] = np.argsort(np.argsort(order)) != np.argsort(np.argsort(dose[rows]))
-    yield from in_tilts(tomograms, is_bad, "tilts whose dose is not in the order in which they were taken", DOSE)
+    yield from in_tilts(tomograms, is_bad, "tilts whose dose does not follow the order in which they were taken", DOSE)
 
 
 CHECKS = (
@@ -185,7 +185,7 @@ CHECKS = (
     Check(
         "angle-mixed",
         "error",
-        "nominal angles that are not those in the names of files",
+        "nominal angles that differ from the angles in the names of files",
         "check the mdoc file, and that no column was sorted without the others",
         on_tomograms(_names_and_angles),
     ),

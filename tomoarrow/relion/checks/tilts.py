@@ -53,9 +53,7 @@ def _alignment(tomograms: Tomograms) -> Iterator[Found]:
         bad = [t for t, labels in enumerate(tomograms.tilts.labels) if labels & wanted and not wanted <= labels]
         if bad:
             lacking = sorted(wanted - tomograms.tilts.labels[bad[0]])
-            what = (
-                f"tilt series with a part of the alignment only, without {', '.join(lacking)}: RELION uses none of it"
-            )
+            what = f"tilt series whose alignment is incomplete, without {', '.join(lacking)}: RELION uses none of it"
             yield from _series_with(tomograms, bad, what, None)
 
 
@@ -89,7 +87,7 @@ def _no_images(tomograms: Tomograms) -> Iterator[Found]:
     if "rlnTomoTiltSeriesName" not in tomograms.rows.table.column_names:
         later = _DEFOCUS | _ALIGNMENT
         bad = [t for t, own in enumerate(tomograms.tilts.labels) if own & later and not own & _IMAGES]
-        yield from _series_with(tomograms, bad, "tilt series that name no images", None)
+        yield from _series_with(tomograms, bad, "tilt series that do not name their images", None)
 
 
 def _columns_differ(tomograms: Tomograms) -> Iterator[Found]:
@@ -107,7 +105,7 @@ def _columns_differ(tomograms: Tomograms) -> Iterator[Found]:
 def _one_tilt(tomograms: Tomograms) -> Iterator[Found]:
     if "rlnTomoImportFractionalDose" not in tomograms.rows.table.column_names:
         bad = np.flatnonzero(tomograms.tilts.counts == 1).tolist()
-        what = "series of one tilt, without rlnTomoImportFractionalDose: RELION cannot tell its dose"
+        what = "tilt series of a single tilt, without rlnTomoImportFractionalDose: RELION cannot tell its dose"
         yield from _series_with(tomograms, bad, what, None)
 
 
@@ -151,7 +149,7 @@ def _same_tilt(tilts: Tilts) -> Mask:
 def _tilts_twice(tomograms: Tomograms) -> Iterator[Found]:
     if tomograms.tilts.table.num_rows:
         label = MOVIE if MOVIE in tomograms.tilts.table.column_names else NOMINAL
-        yield from in_tilts(tomograms, _same_tilt(tomograms.tilts), "tilts that stand twice in their series", label)
+        yield from in_tilts(tomograms, _same_tilt(tomograms.tilts), "tilts that are in their series twice", label)
 
 
 def _movie_of_two_series(tomograms: Tomograms) -> Iterator[Found]:
@@ -164,7 +162,7 @@ def _movie_of_two_series(tomograms: Tomograms) -> Iterator[Found]:
     first: dict[str, str] = {}
     pairs = zip(movies, owners, strict=True)
     is_bad = np.array([movie is not None and first.setdefault(movie, own) != own for movie, own in pairs], bool)
-    yield from in_tilts(tomograms, is_bad, "tilts whose movie is in an earlier tilt series too", MOVIE)
+    yield from in_tilts(tomograms, is_bad, "tilts whose movie is also in an earlier tilt series", MOVIE)
 
 
 def _middle(values: NDArray[np.float64]) -> float:
@@ -195,7 +193,7 @@ def _angle_range(tomograms: Tomograms) -> Iterator[Found]:
     for label in (NOMINAL, Y_TILT):
         angle = tomograms.tilts.numbers(label)
         if angle is not None:
-            yield from in_tilts(tomograms, np.abs(angle) > 90, "tilts by more than 90 degrees", label)
+            yield from in_tilts(tomograms, np.abs(angle) > 90, "tilt angles of more than 90 degrees", label)
 
 
 def _turned(tomograms: Tomograms) -> Iterator[Found]:
@@ -215,7 +213,7 @@ def _defocus_unit(tomograms: Tomograms) -> Iterator[Found]:
         defocus = tomograms.tilts.numbers(label)
         if defocus is not None:
             is_bad = (np.abs(defocus) < _LEAST_DEFOCUS_ANGST) & (defocus != 0)
-            yield from in_tilts(tomograms, is_bad, "tilts with a defocus that is in micrometres", label)
+            yield from in_tilts(tomograms, is_bad, "tilts whose defocus seems to be in micrometres", label)
 
 
 def _defocus(tomograms: Tomograms) -> Iterator[Found]:
@@ -223,7 +221,7 @@ def _defocus(tomograms: Tomograms) -> Iterator[Found]:
         defocus = tomograms.tilts.numbers(label)
         if defocus is not None:
             is_bad = (defocus == 0) | (defocus <= -_LEAST_DEFOCUS_ANGST) | (defocus > _MOST_DEFOCUS_ANGST)
-            yield from in_tilts(tomograms, is_bad, "tilts with a defocus that cannot be", label)
+            yield from in_tilts(tomograms, is_bad, "tilts whose defocus is not plausible", label)
 
 
 def _astigmatism(tomograms: Tomograms) -> Iterator[Found]:
@@ -231,7 +229,7 @@ def _astigmatism(tomograms: Tomograms) -> Iterator[Found]:
     if u is not None and v is not None:
         is_bad = (np.abs(u - v) > 0.5 * np.maximum(u, v)) & (np.minimum(u, v) >= _LEAST_DEFOCUS_ANGST)
         is_bad &= np.maximum(u, v) <= _MOST_DEFOCUS_ANGST
-        what = "tilts whose two defoci differ by more than half"
+        what = "tilts whose rlnDefocusU and rlnDefocusV differ by more than half"
         yield from in_tilts(tomograms, is_bad, what, "rlnDefocusU")
 
 
@@ -239,7 +237,7 @@ def _nominal_defocus(tomograms: Tomograms) -> Iterator[Found]:
     defocus = tomograms.tilts.numbers("rlnTomoNominalDefocus")
     if defocus is not None:
         is_bad = (defocus > 0) | (defocus < -_MOST_NOMINAL_UM)
-        what = "tilts with a nominal defocus that is not negative micrometres"
+        what = "tilts whose nominal defocus is not in negative micrometres"
         yield from in_tilts(tomograms, is_bad, what, "rlnTomoNominalDefocus")
 
 
@@ -254,8 +252,8 @@ CHECKS = (
     Check(
         "alignment-columns",
         "error",
-        "tilt series with a part of the alignment",
-        "align again, or add rlnTomoYTilt, rlnTomoZRot, rlnTomoXShiftAngst and rlnTomoYShiftAngst, all four",
+        "tilt series whose alignment is incomplete",
+        "align again, or add what is missing of rlnTomoYTilt, rlnTomoZRot, rlnTomoXShiftAngst and rlnTomoYShiftAngst",
         on_tomograms(_alignment),
     ),
     Check(
@@ -275,7 +273,7 @@ CHECKS = (
     Check(
         "image-columns",
         "error",
-        "tilt series that name no images",
+        "tilt series that do not name their images",
         "add rlnMicrographName, or its even and odd halves: motion correction writes them",
         on_tomograms(_no_images),
     ),
@@ -283,13 +281,13 @@ CHECKS = (
         "columns-differ",
         "note",
         "tilt series with other labels than most: motion correction and CTF estimation refuse such sets",
-        "bring all tilt series through the same jobs",
+        "run the same jobs on all tilt series",
         on_tomograms(_columns_differ),
     ),
     Check(
         "one-tilt",
         "warning",
-        "series of one tilt, of which RELION cannot tell the dose",
+        "tilt series of a single tilt, whose dose RELION cannot tell",
         "add rlnTomoImportFractionalDose to the global table, or leave the tomogram out",
         on_tomograms(_one_tilt),
     ),
@@ -298,13 +296,13 @@ CHECKS = (
         "same-dose",
         "warning",
         "tilts of a series with the same dose: RELION orders tilts by dose",
-        "correct rlnMicrographPreExposure: it grows with each tilt; check the dose given at import",
+        "correct rlnMicrographPreExposure, which must grow with each tilt; check the dose given at import",
         on_tomograms(_same_dose),
     ),
     Check(
         "tilt-twice",
         "error",
-        "tilts that stand twice in their series: the same movie, or the same angle and dose",
+        "tilts that are in their series twice: the same movie, or the same angle and dose",
         "remove one of the two rows, and re-extract particles",
         on_tomograms(_tilts_twice),
     ),
@@ -322,11 +320,17 @@ CHECKS = (
         "nothing, if these tilts were excluded on purpose",
         on_tomograms(_gaps),
     ),
-    Check("tilt-range", "error", "tilts by more than 90 degrees", "angles are in degrees", on_tomograms(_angle_range)),
+    Check(
+        "tilt-range",
+        "error",
+        "tilt angles of more than 90 degrees",
+        "correct the angles: they are in degrees",
+        on_tomograms(_angle_range),
+    ),
     Check(
         "tilt-turned",
         "warning",
-        "aligned angles far from nominal angles, beside what is common to the whole series",
+        "aligned angles far from nominal angles, apart from an offset of the whole series",
         "check that alignment and tilt-series table have the same rows in the same order",
         on_tomograms(_turned),
     ),

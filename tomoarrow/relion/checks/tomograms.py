@@ -45,27 +45,29 @@ def _names_twice(tomograms: Tomograms) -> Iterator[Found]:
     twice = [name for name, count in Counter(tomograms.names).items() if count > 1]
     if twice:
         row = len(tomograms.names) - 1 - tomograms.names[::-1].index(twice[0])
-        yield named("tomogram names that stand more than once", twice, tomograms.rows.place(row, NAME))
+        yield named("tomogram names that are used more than once", twice, tomograms.rows.place(row, NAME))
 
 
 def _unsafe_names(tomograms: Tomograms) -> Iterator[Found]:
     is_unsafe = np.array([not _SAFE_NAME.fullmatch(name) for name in tomograms.names], bool)
-    yield from in_rows(tomograms.rows, is_unsafe, "tomogram names with letters that break paths", NAME, NAME)
+    yield from in_rows(tomograms.rows, is_unsafe, "tomogram names with characters that break paths", NAME, NAME)
 
 
 def _columns(tomograms: Tomograms) -> Iterator[Found]:
     missing = [label for label in _NEEDED if label not in tomograms.rows.table.column_names]
     if missing and tomograms.names:
-        yield named(
-            "labels that RELION needs in the global table and that are not there", missing, tomograms.rows.place()
-        )
+        yield named("the global table lacks labels that RELION needs", missing, tomograms.rows.place())
 
 
 def _hand(tomograms: Tomograms) -> Iterator[Found]:
     hand = tomograms.rows.numbers(HAND)
     if hand is not None:
         yield from in_rows(
-            tomograms.rows, ~np.isin(hand, (1.0, -1.0)) & ~np.isnan(hand), "a hand that is neither 1 nor -1", HAND, NAME
+            tomograms.rows,
+            ~np.isin(hand, (1.0, -1.0)) & ~np.isnan(hand),
+            "tomograms whose hand is neither 1 nor -1",
+            HAND,
+            NAME,
         )
 
 
@@ -73,7 +75,7 @@ def _pixel_size(tomograms: Tomograms) -> Iterator[Found]:
     for label in (PIXEL_SIZE, ORIGINAL_PIXEL_SIZE):
         sizes = tomograms.rows.numbers(label)
         if sizes is not None:
-            yield from in_rows(tomograms.rows, sizes <= 0, "a pixel size that is not positive", label, NAME)
+            yield from in_rows(tomograms.rows, sizes <= 0, "tomograms whose pixel size is not positive", label, NAME)
 
 
 def _no_pixel_size(tomograms: Tomograms) -> Iterator[Found]:
@@ -88,14 +90,14 @@ def _pixel_ratio(tomograms: Tomograms) -> Iterator[Found]:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where((sizes > 0) & (originals > 0), sizes / originals, 1.0)
         is_odd = (ratio < 1 - _RATIO_TOLERANCE) | (np.abs(2 * ratio - np.round(2 * ratio)) > 2 * _RATIO_TOLERANCE)
-        what = "a pixel size of the tilt series that is no multiple of that of the movies"
+        what = "tilt series whose pixel size is no multiple of that of their movies"
         yield from in_rows(tomograms.rows, is_odd, what, PIXEL_SIZE, NAME)
 
 
 def _binning(tomograms: Tomograms) -> Iterator[Found]:
     binning = tomograms.rows.numbers(BINNING)
     if binning is not None:
-        what = "a binning of the tomogram that is not positive"
+        what = "tomograms whose binning is not positive"
         yield from in_rows(tomograms.rows, binning <= 0, what, BINNING, NAME)
 
 
@@ -105,17 +107,19 @@ def _binned_sizes(tomograms: Tomograms) -> Iterator[Found]:
         binned = np.unique(np.round((binning * sizes)[(binning > 0) & (sizes > 0)], 2))
         if len(binned) > 1:
             texts = [f"{size:g} A" for size in binned.tolist()]
-            yield named("tomograms of more than one pixel size", texts, tomograms.rows.place(None, BINNING))
+            yield named("tomograms with more than one pixel size", texts, tomograms.rows.place(None, BINNING))
 
 
 def _size(tomograms: Tomograms) -> Iterator[Found]:
     columns = [tomograms.rows.numbers(label) for label in SIZES]
     there = [label for label, column in zip(SIZES, columns, strict=True) if column is not None]
     if 0 < len(there) < len(SIZES):
-        yield named("not all three sizes of the tomograms, but only", there, tomograms.rows.place(None, there[0]))
+        yield named(
+            "the tomograms lack some of their three sizes; there is only", there, tomograms.rows.place(None, there[0])
+        )
     for label, column in zip(SIZES, columns, strict=True):
         if column is not None:
-            what = "a size of the tomogram that is not positive"
+            what = "tomograms with a size that is not positive"
             yield from in_rows(tomograms.rows, column <= 0, what, label, NAME)
 
 
@@ -144,7 +148,13 @@ def _optics_of_group(tomograms: Tomograms) -> Iterator[Found]:
                 first.setdefault(group, value)
         expected = np.array([first.get(group, np.nan) for group in groups])
         is_other = np.abs(values - expected) > 1e-4 * np.abs(expected)
-        yield from in_rows(tomograms.rows, is_other, f"another {label} than the first of its optics group", label, NAME)
+        yield from in_rows(
+            tomograms.rows,
+            is_other,
+            f"tomograms whose {label} differs from the first of their optics group",
+            label,
+            NAME,
+        )
 
 
 def _series_twice(tomograms: Tomograms) -> Iterator[Found]:
@@ -191,7 +201,7 @@ def _frame_count(tomograms: Tomograms) -> Iterator[Found]:
     counts = tomograms.rows.numbers("rlnTomoFrameCount")
     if counts is not None:
         is_other = tomograms.tilts.is_read & (counts != tomograms.tilts.counts) & ~np.isnan(counts)
-        what = "rlnTomoFrameCount is not the number of tilts"
+        what = "tomograms whose rlnTomoFrameCount is not the number of their tilts"
         yield from in_rows(tomograms.rows, is_other, what, "rlnTomoFrameCount", NAME)
 
 
@@ -200,13 +210,13 @@ CHECKS = (
         "no-tomograms",
         "error",
         "a tomogram set without tomograms",
-        "look at the job that wrote it: no tilt series got through",
+        "look at the job that wrote it: none of its tilt series succeeded",
         on_tomograms(_no_tomograms),
     ),
     Check(
         "tomogram-twice",
         "error",
-        "a tomogram name that stands more than once",
+        "tomogram names that are used more than once",
         "rename or remove the rows that repeat; particles are found by this name",
         on_tomograms(_names_twice),
     ),
@@ -214,7 +224,7 @@ CHECKS = (
         "tomogram-name",
         "warning",
         "tomogram names with blanks, slashes, quotes or #",
-        "use letters, digits, _ - + and . only: names become parts of paths and names of blocks",
+        "use only letters, digits, _ - + and . : names become parts of paths, and names of blocks",
         on_tomograms(_unsafe_names),
     ),
     Check(
@@ -248,7 +258,7 @@ CHECKS = (
     Check(
         "pixel-ratio",
         "warning",
-        "a pixel size of tilt series that binning of the movies does not give",
+        "pixel sizes of tilt series that no binning of the movies gives",
         "compare rlnTomoTiltSeriesPixelSize with rlnMicrographOriginalPixelSize: one of the two may be wrong",
         on_tomograms(_pixel_ratio),
     ),
@@ -257,7 +267,7 @@ CHECKS = (
         "binned-sizes",
         "note",
         "tomograms that were reconstructed at more than one pixel size",
-        "nothing, if this was meant; picks of different tomograms have different scales",
+        "nothing, if this was intended; but picks in different tomograms have different scales",
         on_tomograms(_binned_sizes),
     ),
     Check(
@@ -270,7 +280,7 @@ CHECKS = (
     Check(
         "optics-range",
         "error",
-        "voltage, spherical aberration and amplitude contrast that no microscope has",
+        "voltages, spherical aberrations and amplitude contrasts that no microscope has",
         "set the voltage in kV (300, not 300000), the aberration in mm, the contrast as a fraction (0.1, not 10)",
         on_tomograms(_optics_ranges),
     ),
@@ -298,7 +308,7 @@ CHECKS = (
     Check(
         "relion4",
         "note",
-        "the layout of RELION 4, whose alignment RELION 5 does not write again",
+        "the layout of RELION 4, whose alignment RELION 5 does not write",
         "align again in RELION 5, or convert the matrices to angles, before jobs that write tomogram sets",
         on_tomograms(_relion4),
     ),

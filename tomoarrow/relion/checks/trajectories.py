@@ -72,9 +72,7 @@ def _lengths(sets: Sets) -> Iterator[Found]:
     if bad:
         names = [sets.trajectories.names[i] for i in bad]
         rows, tilts_there = int(sets.trajectories.counts[bad[0]]), int(expected[bad[0]])
-        what = (
-            f"trajectories that are not as long as their tilt series, the first of {rows} rows for {tilts_there} tilts"
-        )
+        what = f"trajectories that do not fit their tilt series: the first has {rows} rows for {tilts_there} tilts"
         yield named(what, names, sets.trajectories.place(names[0]))
 
 
@@ -83,7 +81,7 @@ def _count(sets: Sets) -> Iterator[Found]:
     if trajectories is None:
         return
     if NUMBER not in (trajectories.general or {}):
-        yield Found(f"no {NUMBER} in a block data_general", Place(trajectories.path))
+        yield Found(f"there is no {NUMBER} in data_general", Place(trajectories.path))
         return
     number = _number(trajectories)
     if number is not None and sets.particles is not None and number < sets.particles.rows.table.num_rows:
@@ -107,12 +105,14 @@ def _cut_short(trajectories: Trajectories) -> Iterator[Found]:
 def _twice(trajectories: Trajectories) -> Iterator[Found]:
     if len(set(trajectories.names)) < len(trajectories.names):
         twice = [name for name, count in Counter(trajectories.names).items() if count > 1]
-        yield named("trajectories of which there is more than one", twice, trajectories.place(twice[0]))
+        yield named("particles with more than one trajectory", twice, trajectories.place(twice[0]))
 
 
 def _numbered(trajectories: Trajectories) -> Iterator[Found]:
     if trajectories.is_numbered:
-        yield Found("trajectories without names: only their order links them to particles", Place(trajectories.path))
+        yield Found(
+            "trajectories have numbers for names: only their order links them to particles", Place(trajectories.path)
+        )
 
 
 def _of_manifolds(sets: Sets) -> Iterator[Found]:
@@ -139,14 +139,14 @@ CHECKS = (
         "no-trajectory",
         "error",
         "particles without a trajectory, at which RELION stops",
-        "take the motion.star that was made with these particles, or leave rlnTomoTrajectoriesFile empty",
+        "use the motion.star that was made with these particles, or leave rlnTomoTrajectoriesFile empty",
         _without,
     ),
     Check(
         "trajectory-length",
         "error",
         "trajectories that are not as long as their tilt series",
-        "take the tomogram set with which the motion was estimated, or estimate it again",
+        "use the tomogram set with which the motion was estimated, or estimate it again",
         _lengths,
     ),
     Check(
@@ -181,7 +181,7 @@ CHECKS = (
         "manifold-of-unknown",
         "error",
         "manifolds of unknown tomograms",
-        "rename the block, or take the manifolds that were made with these tomograms",
+        "rename the block, or use the manifolds that were made with these tomograms",
         _of_manifolds,
     ),
     Check(
