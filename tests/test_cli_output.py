@@ -1,6 +1,7 @@
 """An answer that nobody reads ends the command without a word; one that cannot be written is an error."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,28 @@ def test_an_output_that_is_closed(home: Path) -> None:
     command = f"{sys.executable} -m tomoarrow inspect ds >&-"
     done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False, cwd=home)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_closed_place_for_errors(home: Path, tmp_path: Path) -> None:
+    star = home / "p/Tomograms/job006/tomograms.star"
+    command = f"{sys.executable} -m tomoarrow convert {star} {tmp_path / 'ds'} --json 2>&-"
+    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stdout[:1]) == (0, "{")
+    again = subprocess.run(command.replace(" --json", ""), shell=True, stdout=subprocess.PIPE, text=True, check=False)
+    assert (again.returncode, again.stdout) == (3, "")
+
+
+@pytest.mark.parametrize("command", ["", "nohup "], ids=["the terminal is gone", "nohup"])
+def test_what_nohup_has_started_outlives_its_terminal(home: Path, command: str, tmp_path: Path) -> None:
+    """It hangs up while the STAR file comes through a pipe that is still open."""
+    line = f"exec {command}{sys.executable} -m tomoarrow convert /dev/stdin {tmp_path / 'ds'}"
+    started = subprocess.Popen(
+        line, shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert started.stdin is not None
+    # Behind so much that the command has begun to read.
+    started.stdin.write(b"data_a\nloop_\n_n\n" + b"1\n" * (1 << 17))
+    started.send_signal(signal.SIGHUP)
+    started.communicate(b"2\n", timeout=120)
+    assert started.returncode == (0 if command else 130)
+    assert (tmp_path / "ds").exists() is bool(command)

@@ -14,14 +14,16 @@ def main() -> None:
 
         print(f"tomoarrow {__version__}")
         return
-    if sys.stdout is None:
-        # Whoever called has closed it.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    # A terminal that cannot show a name is no reason to fail. What ends a job on a cluster, or a lost connection, ends
-    # it as Ctrl-C does: nothing is left behind.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Whoever called has closed it.
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    # A terminal that cannot show a name is no reason to fail.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # The end of a job on a cluster, and a lost connection, stop it as Ctrl-C does: nothing is left behind. What
+    # `nohup` has started goes on.
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     sys.meta_path.insert(0, _NoPandas)
     from .app import app
