@@ -56,9 +56,12 @@ def test_export_says_what_it_wrote(small_project: Example, dataset: Path, tmp_pa
 
 
 def test_options_as_relion_users_type_them(small_project: Example, dataset: Path, tmp_path: Path) -> None:
-    done = run("export", "--i", dataset, "--o", tmp_path / "out")
-    assert done.exit_code == 0, done.output
-    assert files_below(tmp_path / "out") == files_below(small_project.directory)
+    for number, arguments in enumerate([["--i", dataset, "--o"], ["--i", dataset], [dataset, "--o"]]):
+        out = tmp_path / str(number)
+        done = run("export", *arguments, out)
+        assert done.exit_code == 0, done.output
+        assert files_below(out) == files_below(small_project.directory)
+    assert run("export", dataset, out, "--o", out).exit_code == 2
 
 
 def test_export_json_is_one_report_and_nothing_else(dataset: Path, tmp_path: Path) -> None:

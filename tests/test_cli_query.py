@@ -112,3 +112,59 @@ def test_inspect_a_project(made: Example) -> None:
     }
     assert "Extract/job009/particles.star" in run("inspect", made.directory).stdout
     assert "6 trajectories" in run("inspect", made.trajectories_star).stdout
+
+
+def narrow(*arguments: object, cwd: Path) -> str:
+    """What a terminal of 80 columns shows."""
+    command = [sys.executable, "-m", "tomoarrow", *map(str, arguments)]
+    env = {**os.environ, "COLUMNS": "80"}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=env, cwd=cwd).stdout
+
+
+def test_inspect_cuts_no_label_and_no_path_on_a_narrow_terminal(made: Example) -> None:
+    home = made.directory.parent
+    shown = narrow("inspect", "project", cwd=home)
+    assert "\nTomograms/job006/tomograms.star: tomogram set, 3 tomograms\n" in shown
+    assert "  rlnTomoTiltSeriesStarFile: 3 files, Tomograms/job006/tilt_series/TS_01.star, ..." in shown
+    words = narrow("inspect", "dataset", cwd=home).split()
+    columns = {
+        column["name"] for t in ta.Dataset(home / "dataset").manifest["tables"].values() for column in t["columns"]
+    }
+    assert columns <= {*words}
+
+
+def test_a_place_in_a_file_is_shown_as_it_is(tmp_path: Path) -> None:
+    """``:100:`` is the name of an emoji, too."""
+    (tmp_path / "a.star").write_text("#\n" * 94 + "data_a\nloop_\n_n\n\n1\n\n2\n")
+    for arguments in (["convert", "a.star", "d"], ["inspect", "a.star"], ["inspect", "d"]):
+        assert "a.star:100:1" in narrow(*arguments, cwd=tmp_path)
+
+
+def test_what_to_ask_next_is_quoted_for_the_shell(made: Example, tmp_path: Path) -> None:
+    (tmp_path / "a [b] c").symlink_to(made.directory.parent / "dataset")
+    assert "\ntomoarrow query 'a [b] c' ctf\n" in narrow("query", "a [b] c", cwd=tmp_path)
+
+
+def test_options_as_relion_users_type_them(made: Example, tmp_path: Path) -> None:
+    dataset = made.directory.parent / "dataset"
+    assert run("query", "--i", dataset, "particles", "--o", tmp_path / "a.csv").returncode == 0
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 4
+    assert run("query", "--i", dataset).stdout == run("query", dataset).stdout
+    assert run("inspect", "--i", dataset).stdout == run("inspect", dataset).stdout
+    assert "PATH is needed" in run("inspect").stderr
+    assert "DATASET is needed" in run("query").stderr
+    refused = run("query", "--i", dataset, dataset, "particles")
+    assert (refused.returncode, "DATASET is needed, not also particles" in refused.stderr) == (2, True)
+
+
+def test_a_conversion_in_parts_as_relion_users_type_it(made: Example, tmp_path: Path) -> None:
+    set_, dataset = made.tomograms_star, tmp_path / "d"
+    for arguments in (
+        ["plan", "--i", set_, "--o", dataset, "--parts", 1],
+        ["partition", "--o", dataset, "--part", 0, "--j", 1],
+        ["finalise", "--o", dataset, "--j", 1],
+    ):
+        done = run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert ta.Dataset(dataset).tomograms.collect().height == 3
+    assert "INPUT and DATASET are needed" in run("plan", "--parts", 1).stderr

@@ -12,9 +12,23 @@ import typer
 
 from ..errors import UsageError, counted
 from .errors import errors_told
-from .options import AllowOutside, Json, MaxRejects, Missing, OnBadFile, OnBadValue, PartitionBy, Project, Threads
+from .options import (
+    AllowOutside,
+    InputOption,
+    Json,
+    MaxRejects,
+    Missing,
+    OnBadFile,
+    OnBadValue,
+    OutputOption,
+    PartitionBy,
+    Project,
+    Threads,
+    arguments,
+)
 from .parts import finalise, partition, plan
 from .query import query
+from .show import leave_with, show_export, show_integrity, show_report, show_verification
 
 app = typer.Typer(
     name="tomoarrow",
@@ -52,8 +66,8 @@ def convert(
             show_default=False,
         ),
     ] = None,
-    source_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
-    dataset_option: Annotated[str | None, typer.Option("--o", hidden=True)] = None,
+    source_option: InputOption = None,
+    dataset_option: OutputOption = None,
     project: Project = None,
     partition_by: PartitionBy = None,
     threads: Threads = None,
@@ -116,21 +130,15 @@ def convert(
                 allow_outside=allow_outside,
                 progress=progress,
             )
-        if as_json:
-            print(json.dumps(report.to_dict()))
-        else:
-            from .show import show_report
-
-            show_report(report)
-        raise typer.Exit(report.exit_code)
+        leave_with(report, show_report, as_json=as_json)
 
 
 @app.command()
 def export(
     dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
     directory: Annotated[str | None, typer.Argument(metavar="OUT_DIR", help="A new or empty folder.")] = None,
-    dataset_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
-    directory_option: Annotated[str | None, typer.Option("--o", hidden=True)] = None,
+    dataset_option: InputOption = None,
+    directory_option: OutputOption = None,
     tomograms: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this tomogram; may be given several times.")
     ] = None,
@@ -145,10 +153,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the STAR files of a dataset again, byte for byte where its tables were not changed."""
-    dataset, directory = dataset_option or dataset, directory_option or directory
     with errors_told(as_json=as_json):
-        if dataset is None or directory is None:
-            raise UsageError("DATASET and OUT_DIR are needed", expected="tomoarrow export DATASET OUT_DIR")
+        given = (dataset_option, dataset, directory, directory_option)
+        source, target = arguments(("DATASET", "OUT_DIR"), given, "tomoarrow export DATASET OUT_DIR")
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_write=True, quiet=as_json)
@@ -156,21 +163,15 @@ def export(
 
         with progress_bar("export", "files", quiet=as_json) as progress:
             report = run(
-                dataset, directory, tomograms=tomograms, where=where, project=project, force=force, progress=progress
+                source, target, tomograms=tomograms, where=where, project=project, force=force, progress=progress
             )
-        if as_json:
-            print(json.dumps(report.to_dict()))
-        else:
-            from .show import show_export
-
-            show_export(report)
-        raise typer.Exit(report.exit_code)
+        leave_with(report, show_export, as_json=as_json)
 
 
 @app.command()
 def verify(
     dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
-    dataset_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
+    dataset_option: InputOption = None,
     against: Annotated[
         str | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
     ] = None,
@@ -181,42 +182,22 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Read the STAR files of a dataset again and compare, value by value and byte by byte."""
-    dataset = dataset_option or dataset
     with errors_told(as_json=as_json):
-        if dataset is None:
-            raise UsageError("DATASET is needed", expected="tomoarrow verify DATASET")
+        (source,) = arguments(("DATASET",), (dataset_option, dataset), "tomoarrow verify DATASET")
         if fast and against is not None:
             raise UsageError("--fast looks at the dataset alone", remedy="leave --against out")
-    if fast:
-        _verify_fast(dataset, as_json=as_json)
-    with errors_told(as_json=as_json):
+        if fast:
+            from ..dataset.versions.integrity import verify_files
+
+            leave_with(verify_files(source), show_integrity, as_json=as_json)
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, to_write=True, quiet=as_json)
         from ..dataset.verify import verify as run
 
         with progress_bar("verify", "files", quiet=as_json) as progress:
-            report = run(dataset, against=against, allow_outside=allow_outside, progress=progress)
-        if as_json:
-            print(json.dumps(report.to_dict()))
-        else:
-            from .show import show_verification
-
-            show_verification(report)
-        raise typer.Exit(report.exit_code)
-
-
-def _verify_fast(dataset: str, *, as_json: bool) -> None:
-    from ..dataset.versions.integrity import verify_files
-    from .show import show_integrity
-
-    with errors_told(as_json=as_json):
-        report = verify_files(dataset)
-        if as_json:
-            print(json.dumps(report.to_dict()))
-        else:
-            show_integrity(report)
-        raise typer.Exit(report.exit_code)
+            report = run(source, against=against, allow_outside=allow_outside, progress=progress)
+        leave_with(report, show_verification, as_json=as_json)
 
 
 @app.command()
@@ -225,7 +206,7 @@ def validate(
         str | None,
         typer.Argument(metavar="INPUT", help="Any STAR file of a project; best an optimisation set."),
     ] = None,
-    source_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
+    source_option: InputOption = None,
     project: Project = None,
     files: Annotated[bool, typer.Option("--files", help="Look for the images that the sets name, too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
@@ -238,24 +219,24 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Check a project: what RELION would stop at, read as something else, or that looks mixed up."""
-    source, form = source_option or source, "json" if as_json else form
+    form = "json" if as_json else form
     with errors_told(as_json=form == "json"):
         from ..relion.checks import CHECKS
         from .findings import show_checks, show_findings
 
         report = None
         if not listed:
-            if source is None:
-                raise UsageError("INPUT is needed", expected="tomoarrow validate optimisation_set.star")
+            (path,) = arguments(("INPUT",), (source_option, source), "tomoarrow validate optimisation_set.star")
             from .progress import compile_kernels
 
             compile_kernels(to_convert=True, quiet=form != "table")
             from ..dataset.stores.urls import folder_of
             from ..relion.validation import validate as run
 
-            path = folder_of(source, "validate")
             home = None if project is None else folder_of(project, "validate")
-            report = run(path, project=home, files=files, strict=strict, allow_outside=allow_outside)
+            report = run(
+                folder_of(path, "validate"), project=home, files=files, strict=strict, allow_outside=allow_outside
+            )
         if report is None:
             show_checks(CHECKS, form)
         else:
@@ -265,17 +246,21 @@ def validate(
 
 @app.command()
 def inspect(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")],
+    path: Annotated[
+        str | None, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")
+    ] = None,
+    path_option: InputOption = None,
     dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
     allow_outside: AllowOutside = False,
     as_json: Json = False,
 ) -> None:
     """Show what a STAR file, a project or a dataset holds: sets and what they refer to, blocks, columns, rows."""
     with errors_told(as_json=as_json):
+        (what,) = arguments(("PATH",), (path_option, path), "tomoarrow inspect tomograms.star")
         from .describe import describe
-        from .show import show_description
+        from .tables import show_description
 
-        description = describe(path, dialect, allow_outside=allow_outside)
+        description = describe(what, dialect, allow_outside=allow_outside)
         if as_json:
             print(json.dumps(description, allow_nan=False))
         else:
@@ -293,7 +278,7 @@ def report(
     dataset: Annotated[
         str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made, or its URL.")
     ] = None,
-    dataset_option: Annotated[str | None, typer.Option("--i", hidden=True)] = None,
+    dataset_option: InputOption = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", "--o", metavar="FILE", help="The page; one that is there is replaced.")
     ] = Path("report.html"),
@@ -302,17 +287,15 @@ def report(
     ] = False,
 ) -> None:
     """Write a page for the browser: overview, distributions, curves of each tomogram, outliers, findings."""
-    dataset = dataset_option or dataset
     with errors_told():
-        if dataset is None:
-            raise UsageError("DATASET is needed", expected="tomoarrow report DATASET -o report.html")
+        (source,) = arguments(("DATASET",), (dataset_option, dataset), "tomoarrow report DATASET -o report.html")
         if checked:
             from .progress import compile_kernels
 
             compile_kernels(to_convert=True)
         from ..dataset.pictures import write_page
 
-        path = write_page(dataset, out, checked=checked)
+        path = write_page(source, out, checked=checked)
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in any browser, without network")
 
 
@@ -348,7 +331,7 @@ def demo() -> None:
         compile_kernels(to_convert=True, to_write=True)
         from ..dataset.convert import convert as run
         from ..example import make_project
-        from .show import show_demo_query, show_report
+        from .tables import show_demo_query
 
         home = Path(tempfile.mkdtemp(prefix="tomoarrow-demo-"))
         made = make_project(home / "project", tomograms=40)

@@ -11,6 +11,7 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def new_console(*, soft_wrap: bool = False) -> Console:
+def new_console() -> Console:
     """A terminal, or what stands in its place; colours only where they are asked for."""
-    return _Console(highlight=False, soft_wrap=soft_wrap)
+    # Emoji would stand for ":100:", which is line 100 of a file.
+    return _Console(highlight=False, emoji=False)

@@ -87,11 +87,10 @@ def _result(finding: Finding, rule: int) -> dict[str, Any]:
 
 
 def _show_table(report: ValidationReport) -> None:
-    console = new_console()
     for each in report.sets:
         holds = held(each.counts)
-        console.print(f"{each.path}: {each.kind}{f' of {holds}' if holds else ''}", markup=False, soft_wrap=True)
-    console.print(f"project directory: {report.project}", markup=False, soft_wrap=True)
+        print(f"{each.path}: {each.kind}{f' of {holds}' if holds else ''}")
+    print(f"project directory: {report.project}")
     if report.findings:
         table = Table(show_lines=True)
         table.add_column("", no_wrap=True)
@@ -101,9 +100,9 @@ def _show_table(report: ValidationReport) -> None:
             severity = Text(finding.severity, style=_COLOURS[finding.severity])
             what = Text(finding.message).append(f"\n{finding.place}\n", style="dim").append(finding.code, style="dim")
             table.add_row(severity, what, Text(finding.remedy))
-        console.print(table)
+        new_console().print(table)
     counts = ", ".join(counted(n, severity) for severity, n in report.counts.items())
-    console.print(f"{report.checks} checks in {report.seconds:.2f} s: {counts}", markup=False, soft_wrap=True)
+    print(f"{report.checks} checks in {report.seconds:.2f} s: {counts}")
 
 
 def show_checks(checks: tuple[Check, ...], form: Format) -> None:

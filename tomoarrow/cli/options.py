@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import typer
 
+from ..errors import UsageError
+
+#: What RELION users type in the place of the first argument, and of the last.
+InputOption = Annotated[str | None, typer.Option("--i", hidden=True)]
+OutputOption = Annotated[str | None, typer.Option("--o", hidden=True)]
 Project = Annotated[
     str | None,
     typer.Option(
@@ -40,3 +46,28 @@ AllowOutside = Annotated[
     bool, typer.Option("--allow-outside", help="Read files outside of the project too, where paths lead there.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
+
+
+def arguments(names: Sequence[str], given: Sequence[str | None], usage: str) -> list[str]:
+    """The arguments of a command, of which ``--i`` may have given the first and ``--o`` the last.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What each is called.
+    given : sequence of str or None
+        All that may have given one, in the order of the arguments.
+    usage : str
+        An example, for the error.
+
+    Raises
+    ------
+    UsageError
+        There are fewer or more than that.
+    """
+    found = [each for each in given if each is not None]
+    if len(found) != len(names):
+        needed = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} needed"
+        more = f", not also {', '.join(found[len(names) :])}" if len(found) > len(names) else ""
+        raise UsageError(f"{needed}{more}", expected=usage)
+    return found

@@ -10,15 +10,35 @@ import typer
 
 from ..errors import counted
 from .errors import errors_told
-from .options import AllowOutside, Json, MaxRejects, Missing, OnBadFile, OnBadValue, PartitionBy, Project, Threads
+from .options import (
+    AllowOutside,
+    InputOption,
+    Json,
+    MaxRejects,
+    Missing,
+    OnBadFile,
+    OnBadValue,
+    OutputOption,
+    PartitionBy,
+    Project,
+    Threads,
+    arguments,
+)
+from .show import leave_with, show_report
 
-_Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="The dataset to be, as it was given to plan.")]
+_Dataset = Annotated[
+    str | None, typer.Argument(metavar="DATASET", help="The dataset to be made, as it was given to plan.")
+]
 
 
 def plan(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="An optimisation set or a tomogram set.")],
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The folder to make.")],
     parts: Annotated[int, typer.Option(min=1, metavar="N", help="How many parts, of like size.")],
+    source: Annotated[
+        str | None, typer.Argument(metavar="INPUT", help="An optimisation set or a tomogram set.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="The folder to make.")] = None,
+    source_option: InputOption = None,
+    dataset_option: OutputOption = None,
     project: Project = None,
     partition_by: PartitionBy = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there, in the end.")] = False,
@@ -34,6 +54,8 @@ def plan(
 ) -> None:
     """Cut a conversion into parts, for as many machines: then run partition for each, and finalise."""
     with errors_told(as_json=as_json):
+        given = (source_option, source, dataset, dataset_option)
+        path, target = arguments(("INPUT", "DATASET"), given, "tomoarrow plan INPUT DATASET --parts N")
         from .progress import compile_kernels
 
         compile_kernels(to_convert=True, quiet=as_json or slurm)
@@ -41,8 +63,8 @@ def plan(
         from ..dataset.parts.planning import slurm_script
 
         made = run(
-            source,
-            dataset,
+            path,
+            target,
             parts=parts,
             project=project,
             partition_by=partition_by,
@@ -60,26 +82,28 @@ def plan(
             largest = max(made.sizes) / 1e6
             parts_of = f"{counted(made.parts, 'part')} of {counted(made.bounds[-1], 'tomogram')}"
             print(f"{parts_of}, the largest with {largest:.1f} MB of tilt series")
-            named = shlex.quote(dataset)
+            named = shlex.quote(target)
             print(f"next, for each K from 0 to {made.parts - 1}: tomoarrow partition {named} --part K")
             print(f"then: tomoarrow finalise {named}")
 
 
 def partition(
-    dataset: _Dataset,
     part: Annotated[int, typer.Option(metavar="K", help="Which part, from 0.")],
+    dataset: _Dataset = None,
+    dataset_option: OutputOption = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
     """Convert one part; one that is done is not done again. What is left out, finalise tells."""
     with errors_told(as_json=as_json):
+        (target,) = arguments(("DATASET",), (dataset, dataset_option), "tomoarrow partition DATASET --part K")
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, quiet=as_json)
         from ..dataset.parts.partition import partition as run
 
         with progress_bar("partition", "tomograms", quiet=as_json) as progress:
-            report = run(dataset, part, threads=threads, progress=progress)
+            report = run(target, part, threads=threads, progress=progress)
         if as_json:
             print(json.dumps(report.to_dict()))
         else:
@@ -91,24 +115,20 @@ def partition(
 
 
 def finalise(
-    dataset: _Dataset,
+    dataset: _Dataset = None,
+    dataset_option: OutputOption = None,
     threads: Threads = None,
     max_rejects: MaxRejects = None,
     as_json: Json = False,
 ) -> None:
     """Make the dataset of its parts; refused, with their numbers, while some are missing."""
     with errors_told(as_json=as_json):
+        (target,) = arguments(("DATASET",), (dataset, dataset_option), "tomoarrow finalise DATASET")
         from .progress import compile_kernels, progress_bar
 
         compile_kernels(to_convert=True, quiet=as_json)
         from ..dataset.parts.assembling import finalise as run
 
         with progress_bar("finalise", "tomograms", quiet=as_json) as progress:
-            report = run(dataset, threads=threads, max_rejects=max_rejects, progress=progress)
-        if as_json:
-            print(json.dumps(report.to_dict()))
-        else:
-            from .show import show_report
-
-            show_report(report)
-        raise typer.Exit(report.exit_code)
+            report = run(target, threads=threads, max_rejects=max_rejects, progress=progress)
+        leave_with(report, show_report, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .errors import errors_told
+from .options import InputOption, arguments
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,14 +22,17 @@ _MOST_ROWS = 40
 
 
 def query(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset that convert made.")],
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
     sql: Annotated[
         str | None,
         typer.Argument(metavar="SQL", help="A question, or the name of a listed one; without, all are listed."),
     ] = None,
+    dataset_option: InputOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the answer to a file: .csv, .jsonl, .parquet, .arrow or .star."),
+        typer.Option(
+            "--output", "-o", "--o", help="Write the answer to a file: .csv, .jsonl, .parquet, .arrow or .star."
+        ),
     ] = None,
     form: Annotated[
         Literal["table", "csv", "jsonl", "parquet", "arrow", "star"] | None,
@@ -36,14 +41,17 @@ def query(
 ) -> None:
     """Ask a question in SQL over the tables of a dataset; without one, show what there is to ask of."""
     with errors_told():
+        given = [each for each in (dataset_option, dataset, sql) if each is not None]
+        (path,) = arguments(("DATASET",), [*given[:1], *given[2:]], "tomoarrow query DATASET SQL")
         from ..dataset.dataset import Dataset
         from ..dataset.reading.query import QUESTIONS
 
-        opened = Dataset(dataset)
-        if sql is None:
+        opened = Dataset(path)
+        if len(given) == 1:
             _show_tables(opened)
             return
-        answer = opened.sql(QUESTIONS[sql].sql if sql in QUESTIONS else sql).collect()
+        asked = given[1]
+        answer = opened.sql(QUESTIONS[asked].sql if asked in QUESTIONS else asked).collect()
         if output is None and form in (None, "table"):
             _show(answer)
             return
@@ -69,10 +77,9 @@ def _show(answer: pl.DataFrame) -> None:
         shown.add_column(Text(column), overflow="fold")
     for row in answer.head(_MOST_ROWS).iter_rows():
         shown.add_row(*(Text(_text(value)) for value in row))
-    console = new_console()
-    console.print(shown)
+    new_console().print(shown)
     if answer.height > _MOST_ROWS:
-        console.print(f"{_MOST_ROWS} of {answer.height} rows; all of them with --format csv, or --output FILE")
+        print(f"{_MOST_ROWS} of {answer.height} rows; all of them with --format csv, or --output FILE")
 
 
 def _text(value: Any) -> str:
@@ -88,15 +95,15 @@ def _show_tables(dataset: Dataset) -> None:
     from ..dataset.reading.query import QUESTIONS
     from .console import new_console
 
-    console = new_console()
     shown = Table("table", "rows", "columns")
     for name in dataset.tables:
         table = dataset.manifest["tables"][name]
         columns = ", ".join(column["name"] for column in table["columns"])
         shown.add_row(Text(name), str(table["rows"]), Text(columns))
-    console.print(shown)
+    new_console().print(shown)
     for name, question in QUESTIONS.items():
         lacks = dataset.lacking(question.needs)
-        console.print(f"\n{name}: {question.title}" + (f" (lacks {', '.join(lacks)})" if lacks else ""), markup=False)
-        console.print(f"  {question.sql}".replace("\n", "\n  "), markup=False, soft_wrap=True)
-    console.print(f'\ntomoarrow query {dataset.path} ctf\ntomoarrow query {dataset.path} "SELECT ..." -o answer.csv')
+        print(f"\n{name}: {question.title}" + (f" (lacks {', '.join(lacks)})" if lacks else ""))
+        print(f"  {question.sql}".replace("\n", "\n  "))
+    again = f"tomoarrow query {shlex.quote(str(dataset.path))}"
+    print(f'\n{again} ctf\n{again} "SELECT ..." -o answer.csv')
