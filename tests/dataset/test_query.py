@@ -32,6 +32,7 @@ ANSWERED = [
     ("WITH u AS (SELECT * FROM t) SELECT name FROM u WHERE name <> 'read_csv('", ["a", "b"]),
     ("/* read_csv('x') */ SELECT 'it''s read_csv(''x'')' AS name FROM t LIMIT 1", ["it's read_csv('x')"]),
     ('SELECT name AS "read_csv" FROM t', ["a", "b"]),
+    ("SELECT name FROM t WHERE name LIKE'a%'", ["a"]),
 ]
 
 
@@ -54,6 +55,11 @@ REFUSED = [
     ("SELECT /* /* */ ' */ 1 AS x, * FROM read_csv('{file}') --'", "two ways"),
     ("/* /* */ ' */ SELECT * FROM read_csv('{file}') --'", "not a question|two ways"),
     ("SELECT 'a", "two ways"),
+    ("SELECT E'\\'' AS x, * FROM read_csv('{file}') --'", "two ways"),
+    ("SELECT e'\\'' AS x, * FROM read_csv('{file}') --'", "two ways"),
+    ("SELECT U&'\\'' AS x, * FROM read_csv('{file}') --'", "two ways"),
+    ("SELECT Q'[']' AS x, * FROM read_csv('{file}') --'", "two ways"),
+    ("SELECT nq'[']' AS x, * FROM read_csv('{file}') --'", "two ways"),
     ("SELECT * FROM '{file}'", "cannot be answered"),
     ('SELECT * FROM "{file}"', "cannot be answered"),
     ("COPY t TO '{file}'", "not a question"),

@@ -10,10 +10,11 @@ import polars as pl
 
 from ...errors import UsageError
 
-#: A string, a name in quotes, a comment, a word, or any other character.
+#: A string, a name in quotes, a comment, a letter that makes another kind of string of what follows, a word, or any
+#: other character.
 _TOKENS = re.compile(
     r"""(?P<string>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")*"|`[^`]*`)|(?P<comment>--[^\n]*|/\*.*?\*/)"""
-    r"""|(?P<word>\w+)|(?P<blank>\s+)|(?P<other>.)""",
+    r"""|(?P<prefixed>\b(?:[bBeEqQrR]|[nN][qQ]|[bB][rR]|[rR][bB]|[uU]&)')|(?P<word>\w+)|(?P<blank>\s+)|(?P<other>.)""",
     re.DOTALL,
 )
 
@@ -85,12 +86,14 @@ def _check(tokens: Sequence[str]) -> None:
 
 
 def _may_hide(token: str) -> bool:
-    """Whether the parser of Polars may take what follows for other tokens than these.
+    r"""Whether the parser of Polars may take what follows for other tokens than these.
 
-    It knows strings between dollars, ``$$'$$``, and comments inside comments: behind those a quote that opens a
-    string here may be part of one there, and what looks like text here would be run.
+    It knows strings between dollars, ``$$'$$``, strings with escapes or ends of their own, ``E'\''`` and ``Q'[']'``,
+    and comments inside comments: behind those a quote that opens a string here may be part of one there, and what
+    looks like text here would be run.
     """
-    return token in ("$", "'", '"', "`") or (token.startswith("/*") and "/*" in token[2:])
+    is_prefix = token.endswith("'") and not token.startswith("'")
+    return token in ("$", "'", '"', "`") or is_prefix or (token.startswith("/*") and "/*" in token[2:])
 
 
 def _bare(token: str) -> str:
