@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ...errors import DatasetError, Place
 from ...relion.tomogram_set import NAME
 from ..versions.snapshot import DataFile
 
@@ -40,17 +41,35 @@ class Run:
 
 
 def row_groups(files: Iterable[DataFile]) -> Iterator[RowGroup]:
-    """The row groups of the files of a table, in order."""
+    """The row groups of the files of a table, in order.
+
+    Raises
+    ------
+    DatasetError
+        A file does not say of which tomograms its rows are.
+    """
     for file in files:
         footer = pq.read_metadata(file.source)
+        if NAME not in footer.schema.names:
+            raise DatasetError(
+                f"the file has no column {NAME}",
+                place=Place(str(file.place)),
+                remedy="write the table with that column, or convert again",
+            )
         at = footer.schema.names.index(NAME)
         first = 0
         for number in range(footer.num_row_groups):
             group = footer.row_group(number)
-            found = group.column(at).statistics
-            known = found is not None and found.has_min_max
-            yield RowGroup(file, footer, number, first, found.min if known else None, found.max if known else None)
+            low, high = _bounds(group.column(at).statistics)
+            yield RowGroup(file, footer, number, first, low, high)
             first += group.num_rows
+
+
+def _bounds(found: pq.Statistics | None) -> tuple[str, str] | tuple[None, None]:
+    """The first and last of the names in a row group, if known; other tools may have made numbers of them."""
+    if found is None or not found.has_min_max or not isinstance(found.min, str) or not isinstance(found.max, str):
+        return None, None
+    return found.min, found.max
 
 
 def find_tomogram(groups: Iterable[RowGroup], name: str) -> list[Run]:

@@ -38,13 +38,22 @@ def scan_files(files: Sequence[DataFile], table: dict[str, Any]) -> pl.LazyFrame
     frames = []
     for folder, own in groupby(files, key=lambda file: PurePath(file.path).parts[1:-1]):
         values = [
-            pl.lit(None if value == HIVE_NULL else unquote(value)).cast(types.get(unquote(name), pl.String)).alias(name)
+            _value(value, types.get(unquote(name), pl.String)).alias(unquote(name))
             for name, is_hive, value in (part.partition("=") for part in folder)
             if is_hive
         ]
         frames.append(_scan(own).with_columns(values))
     # Projects need not have the same columns.
     return pl.concat(frames, how="diagonal_relaxed") if len(frames) > 1 else frames[0]
+
+
+def _value(text: str, type_: type[pl.DataType]) -> pl.Expr:
+    """What the name of a folder says."""
+    value = None if text == HIVE_NULL else unquote(text)
+    if value is not None and type_ == pl.Boolean:
+        # Polars makes none of text.
+        return pl.lit(value.lower() == "true")
+    return pl.lit(value).cast(type_)
 
 
 def _scan(files: Iterable[DataFile]) -> pl.LazyFrame:
