@@ -11,6 +11,8 @@ import pytest
 
 import tomoarrow as ta
 from tests.dataset.projects import loop, tilts, write_project
+from tomoarrow.dataset.pictures.facts import project_findings
+from tomoarrow.dataset.pictures.gather import gather
 from tomoarrow.example import Example, make_project
 
 
@@ -135,3 +137,53 @@ def test_the_command_line(tmp_path: Path, three: list[Example]) -> None:
     assert files(tmp_path / "out") == files(tmp_path / "home/A")
     assert "tilts: 27 rows" in run("inspect", tmp_path / "d")
     assert "C d" in run("query", tmp_path / "d", "SELECT DISTINCT project FROM tilts")
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+def test_one_project_of_several_is_only_that(tmp_path: Path, three: list[Example]) -> None:
+    ta.convert(inputs(three), tmp_path / "d", partition_by="rlnOpticsGroupName")
+    one = ta.Dataset(tmp_path / "d").project("A")
+    assert sorted(name for part in one.split() for name in part.names) == ["TS_01", "TS_02"]
+    frame = one.to_dask("tilts")
+    assert len(frame) == 6
+    assert set(frame["project"].compute()) == {"A"}
+    assert sorted(set(frame["rlnOpticsGroupName"].compute())) == ["optics1", "optics2"]
+
+
+def test_pictures_of_several_projects_tell_their_tomograms_apart(tmp_path: Path, three: list[Example]) -> None:
+    ta.convert(inputs(three), tmp_path / "d")
+    dataset = ta.Dataset(tmp_path / "d")
+    tomograms = gather(dataset).tomograms
+    assert tomograms["rlnTomoName"].to_list() == [
+        f"{name}/TS_{i:02d}" for name, n in (("A", 2), ("B", 3), ("C d", 4)) for i in range(1, n + 1)
+    ]
+    assert tomograms["tilts"].to_list() == [3] * 9
+    assert tomograms["particles"].to_list() == [0, 0, 4, 4, 4, 0, 0, 0, 0]
+    dataset.plot_tilts("C d/TS_04")
+    assert gather(dataset.project("A")).tomograms["rlnTomoName"].to_list() == ["TS_01", "TS_02"]
+    assert project_findings(dataset) == [
+        found for name in dataset.projects for found in project_findings(dataset.project(name))
+    ]
+
+
+def test_tables_that_are_called_by_numbers(tmp_path: Path) -> None:
+    for name in "AB":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.star").write_text("".join(loop(str(n), ["a", "b"], [[n, 2]]) for n in range(3)))
+    ta.convert([tmp_path / name / "x.star" for name in "AB"], tmp_path / "d")
+    assert {name: frame.collect()["a"].to_list() for name, frame in ta.Dataset(tmp_path / "d").tables.items()} == {
+        str(n): [n, n] for n in range(3)
+    }
+    ta.export(tmp_path / "d", tmp_path / "out")
+    assert files(tmp_path / "out/B") == files(tmp_path / "B")
+
+
+def test_a_project_whose_folder_is_no_utf_8(tmp_path: Path) -> None:
+    home = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    stars = [write_project(folder, {"T": tilts("T", 2)}) for folder in (home, tmp_path / "b")]
+    ta.convert(stars, tmp_path / "d")
+    dataset = ta.Dataset(tmp_path / "d")
+    assert [dataset.project(name).tilts.collect().height for name in dataset.projects] == [2, 2]
+    assert dataset.tilts.collect()["project"].n_unique() == 2
+    ta.export(tmp_path / "d", tmp_path / "out")
+    assert files(tmp_path / "out" / home.name) == files(home)

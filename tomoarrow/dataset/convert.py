@@ -22,7 +22,7 @@ from .asked import Asked, OnBadFile, OnMissing
 from .origin import Origin, origin_of
 from .parts.cluster import convert_with
 from .paths import told
-from .projects import NameBy, merged, names_of, summed
+from .projects import NameBy, merged, names_of, part_of, summed
 from .report import Report
 from .stores.urls import Remote, folder_of, is_url, place_of
 from .tables.contents import Progress
@@ -261,7 +261,7 @@ def _convert_many(
     manifests: list[Manifest] = []
     with told(target), staged(target, force=force) as staging:
         for number, request in enumerate(requests):
-            folder = staging.folder / str(number)
+            folder = part_of(staging.folder, number)
             folder.mkdir()
             parts.append(all_anew(Work(request, folder, progress)))
             manifests.append(manifest_for(request.path, parts[-1], asdict(request.asked), folder))

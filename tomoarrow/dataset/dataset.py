@@ -222,7 +222,7 @@ class Dataset:
         >>> training, validation, test = ds.split(by="rlnTomoName", seed=1)  # doctest: +SKIP
         >>> ds.tilts.filter(training.filter)  # doctest: +SKIP
         """
-        return split_groups(self.path, by=by, fractions=fractions, seed=seed)
+        return split_groups(self._snapshot, by=by, fractions=fractions, seed=seed)
 
     def lacking(self, needs: Mapping[str, Sequence[str]]) -> list[str]:
         """The columns, of some by table, that are not there."""
@@ -307,9 +307,9 @@ class Dataset:
 
         self._check(table)
         files = [str(file.place) for file in self._snapshot.tables[table]]
-        folder = str(self.path / table)
-        is_hive = self.manifest["tables"][table]["partition_by"] is not None
-        frame: dd.DataFrame = dataframe.read_parquet(folder if is_hive else files)
+        # What stands above the table is no column, though it may be called ``user=me``.
+        base = {"partition_base_dir": str(self.path / table)}
+        frame: dd.DataFrame = dataframe.read_parquet(files, dataset=base)
         return frame
 
     def verify(self) -> IntegrityReport:

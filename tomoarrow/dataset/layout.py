@@ -78,7 +78,8 @@ def partition_folder(label: str, value: object) -> str:
     if value == HIVE_NULL:
         raise UsageError(f"{label} has the value {value}, which Hive takes for a missing one")
     text = HIVE_NULL if value is None else str(value)
-    name = f"{quote(label, safe='')}={quote(text, safe=' ')}"
+    # A path may hold bytes that are no UTF-8, which Python has as lone surrogates.
+    name = f"{quote(label, safe='')}={quote(text, safe=' ', errors='surrogateescape')}"
     if len(name) > _LONGEST_NAME:
         raise UsageError(f"a value of {label} is too long to name a folder", expected=f"{_LONGEST_NAME} bytes at most")
     return name

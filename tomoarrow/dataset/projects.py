@@ -50,13 +50,18 @@ def names_of(directories: Sequence[Path], by: NameBy) -> list[str]:
     return names
 
 
+def part_of(staging: Path, number: int) -> Path:
+    """Where one of several projects is written. No table is called so: their names do not begin with a point."""
+    return staging / f".{number}"
+
+
 def merged(manifests: Mapping[str, Manifest], staging: Path) -> Manifest:
     """One manifest for the projects that lie in folders of their own in a staging folder; their files move together.
 
     Parameters
     ----------
     manifests : mapping
-        By the name of the project. The files of the one with the number ``i`` are in ``staging/str(i)``.
+        By the name of the project. The files of the one with the number ``i`` are in `part_of` that.
     staging : Path
     """
     moved: dict[str, Manifest] = {}
@@ -66,10 +71,10 @@ def merged(manifests: Mapping[str, Manifest], staging: Path) -> Manifest:
             files = [replace(part, path=_path(part.path, name)) for part in info.files]
             for part, now in zip(info.files, files, strict=True):
                 (staging / now.path).parent.mkdir(parents=True, exist_ok=True)
-                os.rename(staging / str(number) / part.path, staging / now.path)
+                os.rename(part_of(staging, number) / part.path, staging / now.path)
             tables[table] = replace(info, files=files)
         moved[name] = replace(manifest, tables=tables)
-        for folder, _, _ in os.walk(staging / str(number), topdown=False):
+        for folder, _, _ in os.walk(part_of(staging, number), topdown=False):
             os.rmdir(folder)
     every = dict.fromkeys(table for manifest in moved.values() for table in manifest.tables)
     first = next(iter(moved.values()))

@@ -115,14 +115,15 @@ def project_findings(dataset: Dataset) -> list[Finding]:
     MissingFileError
         They, or the project directory, are no longer there.
     """
-    report = validate(dataset.manifest["input"], project=dataset.manifest["project"])
+    manifests = [dataset.project(name).manifest for name in dataset.projects] or [dataset.manifest]
     return [
         Finding(
             each.severity,
             f"{each.message} [{each.code}]",
             f"{each.count:,}, first {each.place}" + (f"; to do: {each.remedy}" if each.remedy else ""),
         )
-        for each in report.findings
+        for manifest in manifests
+        for each in validate(manifest["input"], project=manifest["project"]).findings
     ]
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from ...relion.tomogram_set import NAME
 from ..dataset import Dataset
+from ..projects import PROJECT
 from .metrics import Metric, angle, present
 from .outliers import is_outlier, robust_z
 
@@ -101,11 +102,13 @@ def gather(dataset: Dataset) -> Gathered:
 
 
 def _with_names(dataset: Dataset) -> dict[str, pl.LazyFrame]:
-    """The tables that tell of tomograms; names as text."""
+    """The tables that tell of tomograms; names as text, of several projects behind that of the project."""
     tables = dataset.tables
     there = [name for name in ("tomograms", "tilts", "particles") if name in tables]
     named = [name for name in there if NAME in tables[name].collect_schema().names()]
-    return {name: tables[name].with_columns(pl.col(NAME).cast(pl.String)) for name in named}
+    own = pl.col(NAME).cast(pl.String)
+    shown = pl.format("{}/{}", PROJECT, own).alias(NAME) if dataset.projects else own
+    return {name: tables[name].with_columns(shown) for name in named}
 
 
 def _tomogram_names(tables: dict[str, pl.LazyFrame]) -> pl.DataFrame:

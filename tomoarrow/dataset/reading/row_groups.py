@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ...errors import DatasetError, Place, UsageError
 from ..layout import HIVE_NULL
 from ..stores.urls import folder_of
-from ..versions.snapshot import open_snapshot
+from ..versions.snapshot import Snapshot, open_snapshot
 from .stored import Stored, open_table
 
 
@@ -96,10 +96,13 @@ def open_groups(dataset: str | os.PathLike[str], name: str) -> GroupedTable:
     UsageError
         The dataset has no such table.
     """
-    folder = folder_of(dataset, "training")
     # By path: those who read go on in other processes.
-    snapshot = open_snapshot(folder, hold=False)
-    manifest = snapshot.manifest
+    return groups_of(open_snapshot(folder_of(dataset, "training"), hold=False), name)
+
+
+def groups_of(snapshot: Snapshot, name: str) -> GroupedTable:
+    """The same of a dataset that is open, in a folder."""
+    folder, manifest = folder_of(snapshot.folder, "training"), snapshot.manifest
     if name not in manifest["tables"]:
         raise UsageError(
             f"the dataset has no table {name}", place=Place(str(folder)), expected=", ".join(manifest["tables"])

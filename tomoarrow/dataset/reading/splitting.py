@@ -13,9 +13,9 @@ import polars as pl
 
 from ...errors import UsageError
 from ...relion.tomogram_set import NAME
-from ..stores.urls import place_of
-from ..versions.manifest import read_manifest
-from .row_groups import open_groups
+from ..stores.urls import folder_of
+from ..versions.snapshot import Snapshot, open_snapshot
+from .row_groups import groups_of
 
 #: Where a group is looked for, if no table is named.
 _TABLES = ("tomograms", "tilts", "particles")
@@ -43,7 +43,7 @@ class Split:
 
 
 def split_groups(
-    path: str | os.PathLike[str],
+    dataset: str | os.PathLike[str] | Snapshot,
     *,
     by: str = NAME,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
@@ -57,8 +57,8 @@ def split_groups(
 
     Parameters
     ----------
-    path : str or path
-        A dataset that `convert` made.
+    dataset : str, path or Snapshot
+        A dataset that `convert` made, or one that is open.
     by : str
         The column whose values are groups. Rows without a value are in no part.
     fractions : sequence of float
@@ -81,9 +81,12 @@ def split_groups(
     """
     if min(fractions, default=-1.0) < 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-9):
         raise UsageError(f"fractions={tuple(fractions)}", expected="shares, none negative, with a sum of 1")
+    snapshot = dataset
+    if not isinstance(snapshot, Snapshot):
+        snapshot = open_snapshot(folder_of(snapshot, "training"), hold=False)
     ends = np.cumsum(fractions)[:-1]
     parts: list[list[str]] = [[] for _ in fractions]
-    for name in _groups(path, by, (table,) if table else _TABLES):
+    for name in _groups(snapshot, by, (table,) if table else _TABLES):
         parts[int(np.searchsorted(ends, _place(name, seed), side="right"))].append(name)
     return tuple(Split(by, tuple(part)) for part in parts)
 
@@ -94,12 +97,11 @@ def _place(name: str, seed: int) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _groups(path: str | os.PathLike[str], by: str, tables: Sequence[str]) -> list[str]:
-    there = read_manifest(place_of(path))["tables"]
+def _groups(snapshot: Snapshot, by: str, tables: Sequence[str]) -> list[str]:
     for name in tables:
-        if name not in there:
+        if name not in snapshot.manifest["tables"]:
             continue
-        table = open_groups(path, name)
+        table = groups_of(snapshot, name)
         if by in table.schema.names:
             found: dict[str, None] = {}
             for group in table.groups:
