@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import tomoarrow as ta
+from tests.dataset.projects import tilts, write_project
 from tomoarrow.dataset.reading.lookup import find_tomogram, row_groups
 from tomoarrow.dataset.versions.snapshot import open_snapshot
 from tomoarrow.example import Example, make_project
@@ -108,6 +109,51 @@ def test_one_tomogram_of_an_edited_dataset(made: Example, tmp_path: Path) -> Non
     assert found["tilt_index"].to_list() == [0, 1, 2, 3, 4]
     assert found["rlnTomoName"].cast(pl.String).to_list() == ["TS_03"] * 5
     assert len(find_tomogram(row_groups(open_snapshot(tmp_path / "d").tables["tilts"]), "TS_03")) == 5
+
+
+@pytest.mark.parametrize("type_", [pl.Int64, pl.Binary, pl.Categorical])
+def test_one_tomogram_whose_name_other_tools_have_made_something_else_of(tmp_path: Path, type_: pl.DataType) -> None:
+    star = write_project(tmp_path / "p", {"1": tilts("1", 2), "22": tilts("22", 3)})
+    ta.convert(star, tmp_path / "d")
+    path = next((tmp_path / "d" / "tilts").glob("*.parquet"))
+    pl.read_parquet(path).with_columns(pl.col("rlnTomoName").cast(pl.String).cast(type_)).write_parquet(path)
+    assert ta.Dataset(tmp_path / "d").tomogram("22").height == 3
+    pl.read_parquet(path).drop("rlnTomoName").write_parquet(path)
+    with pytest.raises(ta.DatasetError, match="the file has no column rlnTomoName"):
+        ta.Dataset(tmp_path / "d").tomogram("22")
+
+
+@pytest.mark.parametrize(
+    ("label", "values", "expected"),
+    [
+        ("rlnCtfDataAreCtfPremultiplied", ["1", "0"], [True, False]),
+        ("rlnOpticsGroupName", ["a/b", "'é = %'"], ["a/b", "é = %"]),
+        ("lab/x[%]", ["0.1", "None"], [0.1, None]),
+    ],
+)
+def test_folders_of_any_label_and_value(tmp_path: Path, label: str, values: list[str], expected: list[object]) -> None:
+    series = {"A": tilts("A", 1), "B": tilts("B", 1)}
+    star = write_project(
+        tmp_path / "p", series, more_labels=[label], more_values={n: [v] for n, v in zip("AB", values, strict=True)}
+    )
+    ta.convert(star, tmp_path / "d", partition_by=label)
+    dataset = ta.Dataset(tmp_path / "d")
+    assert [dataset.tomogram(name)[label].to_list() for name in "AB"] == [[value] for value in expected]
+    assert dataset.tilts.sort("rlnTomoName").collect()[label].to_list() == expected
+    assert dataset.sql(f'SELECT "{label}" FROM tilts ORDER BY rlnTomoName').collect()[label].to_list() == expected
+    ta.export(tmp_path / "d", tmp_path / "out")
+    assert (tmp_path / "out/tomograms.star").read_bytes() == star.read_bytes()
+
+
+def test_what_stands_above_a_dataset_is_no_column(made: Example, tmp_path: Path) -> None:
+    ta.convert(made.tomograms_star, tmp_path / "user=me" / "d")
+    dataset = ta.Dataset(tmp_path / "user=me" / "d")
+    assert list(dataset.to_dask("tilts").columns) == dataset.tilts.collect_schema().names()
+
+
+def test_a_file_is_no_dataset(made: Example) -> None:
+    with pytest.raises(ta.DatasetError, match="a file, not the folder of a dataset"):
+        ta.Dataset(made.tomograms_star)
 
 
 def test_a_tomogram_without_tilts(tmp_path: Path) -> None:

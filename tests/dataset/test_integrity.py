@@ -1,9 +1,13 @@
 """A flipped byte, anywhere in a dataset, is found."""
 
+import errno
+import hashlib
 import json
+import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,3 +88,23 @@ def test_a_newer_dataset_is_refused(dataset: Path, tmp_path: Path) -> None:
     for options in ({"force": True}, {"update": True}):
         with pytest.raises(ta.DatasetError, match="update tomoarrow"):
             ta.convert(tmp_path / "x.star", copy, **options)  # type: ignore[arg-type]
+
+
+def test_a_file_that_the_disk_does_not_give_is_told_of_beside_the_others(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(dataset, tmp_path / "d")
+    (copy / "sources/part-00000.parquet").unlink()
+    real = hashlib.file_digest
+
+    def digest(file: Any, how: str) -> Any:
+        if len(file.peek()) and os.fstat(file.fileno()).st_ino == os.stat(copy / "star/part-00000.parquet").st_ino:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(file, how)
+
+    monkeypatch.setattr(hashlib, "file_digest", digest)
+    report = verify_files(copy)
+    assert sorted((each.file, each.kind, each.what) for each in report.damages) == [
+        ("sources/part-00000.parquet", "missing", "it is gone"),
+        ("star/part-00000.parquet", "unreadable", "Input/output error"),
+    ]

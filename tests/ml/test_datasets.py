@@ -218,3 +218,10 @@ def test_another_number_of_workers_is_refused(dataset: Path) -> None:
     alone.load_state_dict(loader_state(loader, 3))
     with pytest.raises(UsageError, match="workers=2"):
         next(iter(alone))
+
+
+def test_series_of_text_alone_have_a_mask_of_no_tilt_as_arrays_have(dataset: Path) -> None:
+    options: Any = {"columns": ["rlnMicrographName"], "projections": None, "batch_size": 4}
+    (first, *_), (arrays, *_) = TiltSeriesDataset(dataset, **options), series_batches(dataset, **options)
+    assert first["rlnMicrographName"] == arrays["rlnMicrographName"]
+    assert first["mask"].shape == arrays["mask"].shape == (4, 0)

@@ -72,7 +72,7 @@ def export(
     dataset: str | os.PathLike[str],
     directory: str | os.PathLike[str],
     *,
-    tomograms: Sequence[str] | None = None,
+    tomograms: Sequence[str] | str | None = None,
     where: str | None = None,
     project: str | None = None,
     force: bool = False,
@@ -89,8 +89,8 @@ def export(
     dataset : path or URL
     directory : path or URL
         A new or empty folder, or place in an object store. Each file goes to its path in the project, below it.
-    tomograms : sequence of str, optional
-        Only these.
+    tomograms : sequence of str, or str, optional
+        Only these, or only this one.
     where : str, optional
         Only tilts for which an SQL expression over the columns of ``tilts`` is true; tomograms without any are left
         out.
@@ -111,6 +111,7 @@ def export(
         The dataset, the folder or the selection is not as it must be, or the disk is full. Nothing is written then.
     """
     there = place_of(directory)
+    tomograms = [tomograms] if isinstance(tomograms, str) else tomograms
     if isinstance(there, Remote):
         selected = {"tomograms": tomograms, "where": where, "project": project}
         return _export_to_store(dataset, there, selected, force=force, progress=progress)

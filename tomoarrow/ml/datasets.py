@@ -182,7 +182,7 @@ def pad_series(series: Sequence[Mapping[str, Any]], value: float = 0) -> dict[st
     for name in series[0]:
         values = [each[name] for each in series]
         batch[name] = _padded(values, value) if all(isinstance(each, torch.Tensor) for each in values) else values
-    lengths = torch.tensor([next(len(each) for each in one.values() if _is_column(each)) for one in series])
+    lengths = torch.tensor([next((len(each) for each in one.values() if _is_column(each)), 0) for one in series])
     batch["mask"] = torch.arange(int(lengths.max())) < lengths[:, None]
     return batch
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from ..._version import __version__
-from ...errors import DatasetError, Place, SchemaError, counted
+from ...errors import DatasetError, Place, SchemaError, UsageError, counted
 from ...star.document import Reject
 from ...star.source import reads_again
 from ...star.tables import Findings
@@ -172,7 +172,11 @@ def check_rejects(rejects: Sequence[Reject], most: int | None) -> None:
     ------
     SchemaError
         There are more rejects than that.
+    UsageError
+        That is a negative number.
     """
+    if most is not None and most < 0:
+        raise UsageError(f"max_rejects={most}", expected="0 or more")
     if most is not None and len(rejects) > most:
         first = rejects[0]
         raise SchemaError(

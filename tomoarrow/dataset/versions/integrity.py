@@ -26,12 +26,12 @@ class Damage:
     ----------
     file : str
         Its path in the dataset.
-    kind : "missing", "changed" or "extra"
+    kind : "missing", "changed", "unreadable" or "extra"
     what : str
     """
 
     file: str
-    kind: Literal["missing", "changed", "extra"]
+    kind: Literal["missing", "changed", "unreadable", "extra"]
     what: str
 
 
@@ -99,6 +99,9 @@ def _damage(file: DataFile | None, listed: dict[str, Any]) -> Damage | None:
     if file.bytes != listed["bytes"]:
         return Damage(listed["path"], "changed", f"{file.bytes} bytes, {listed['bytes']} were written")
     source = file.source
-    with open(source, "rb") if isinstance(source, str) else io.BufferedReader(source, _CHUNK_BYTES) as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    try:
+        with open(source, "rb") if isinstance(source, str) else io.BufferedReader(source, _CHUNK_BYTES) as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        return Damage(listed["path"], "unreadable", error.strerror or str(error))
     return None if digest == listed["sha256"] else Damage(listed["path"], "changed", "its checksum is another")

@@ -197,10 +197,13 @@ def _read(folder: Path | Remote) -> bytes:
     path = folder / FILE_NAME
     try:
         return path.read_bytes()
-    except FileNotFoundError as error:
-        if isinstance(folder, Path) and not folder.exists():
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if isinstance(folder, Path) and not folder.is_dir():
+            is_file = folder.exists()
             raise DatasetError(
-                "there is no such folder", place=Place(str(folder)), remedy="check the path, or convert first"
+                "a file, not the folder of a dataset" if is_file else "there is no such folder",
+                place=Place(str(folder)),
+                remedy="name the folder that convert made" if is_file else "check the path, or convert first",
             ) from error
         raise DatasetError(
             "the folder is not a tomoarrow dataset: it has no manifest.json",
