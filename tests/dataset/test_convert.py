@@ -689,3 +689,10 @@ def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, message: str) 
         read_manifest(tmp_path / "folder")
     with pytest.raises(DatasetError, match="no such folder"):
         read_manifest(tmp_path / "none")
+
+
+def test_no_fewer_rejects_than_none_can_be_asked_for(tmp_path: Path) -> None:
+    star = write_project(tmp_path / "p", {"T": tilts("T", 2)})
+    with pytest.raises(ta.UsageError, match="max_rejects=-1"):
+        ta.convert(star, tmp_path / "d", max_rejects=-1)
+    assert not (tmp_path / "d").exists()

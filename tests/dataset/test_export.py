@@ -1495,3 +1495,8 @@ def test_pairs_of_a_single_file_are_changed_added_and_left_out(tmp_path: Path) -
     edit(tmp_path / "ds", "pairs", lambda frame: frame.with_columns(block_index=pl.lit(9)))
     with pytest.raises(ta.DatasetError, match="names no block"):
         ta.export(tmp_path / "ds", tmp_path / "out")
+
+
+def test_one_name_is_a_selection_too(tmp_path: Path) -> None:
+    ta.convert(write_project(tmp_path / "p", {"TS_1": tilts("TS_1", 2), "TS_2": tilts("TS_2", 2)}), tmp_path / "d")
+    assert ta.export(tmp_path / "d", tmp_path / "out", tomograms="TS_2").tomograms == 1

@@ -27,16 +27,16 @@ from ..tables.join import TiltSchema, tilt_schema
 from ..tables.members import Request, find_members
 from ..tables.noticed import by_series, read_notices, read_rejects
 from ..tables.plain import Written
-from ..tables.sources import Known, read_sources
+from ..tables.sources import Known
 from ..tables.texts import KeptTable, KeptText
 from ..tables.tilts import Job, tilt_fields
 from ..tables.tomogram_sets import add_tilts, texts_of_set, write_global
 from ..tables.writing import write_members
 from ..updating.making import Made, changed_meanwhile, check_rejects, manifest_for, report_of
-from ..versions.manifest import FILE_NAME, read_manifest
+from ..versions.manifest import FILE_NAME, SourceInfo, read_manifest
 from ..versions.snapshot import Snapshot
 from ..versions.staging import commit, staged
-from .partition import check_global, check_unchanged, convert_part, finished
+from .partition import DonePart, check_global, check_unchanged, convert_part, finished
 from .planning import Plan, read_plan, remove_parts
 
 _MOST_NAMED = 20
@@ -78,14 +78,14 @@ def finalise(
         # Another run may have finalised meanwhile.
         plan = read_plan(dataset)
         check_global(plan)
-        snapshots = _all_parts(plan, n_threads)
-        read_ns, found = min(each.manifest["read_ns"] for each in snapshots), Findings()
+        done = _all_parts(plan, n_threads)
+        read_ns, found = min(each.snapshot.manifest["read_ns"] for each in done), Findings()
         given = Path(plan.input)
-        known = {info.path: Known(info) for each in snapshots for info in read_sources(each)}
+        known = {info.path: Known(info) for each in done for info in each.sources}
         members = find_members(Request(given, given, Path(plan.project), plan.asked, n_threads, known), found)
         assert members.job is not None
         check_unchanged(plan, members.job.sources[0].sha256)
-        parts = FinishedParts(plan, snapshots)
+        parts = FinishedParts(plan, done)
         contents = write_members(members, staging.folder, found=found, progress=progress, parts=parts)
         if contents.changed:
             raise changed_meanwhile(contents.changed, given)
@@ -104,11 +104,11 @@ def _is_finalised(plan: Plan) -> bool:
     if not (target / FILE_NAME).exists():
         return False
     parts = [finished(plan, part) for part in range(plan.parts)]
-    read_ns = [part.manifest["read_ns"] for part in parts if part is not None]
+    read_ns = [part.snapshot.manifest["read_ns"] for part in parts if part is not None]
     return len(read_ns) == plan.parts and read_manifest(target)["read_ns"] == min(read_ns)
 
 
-def _all_parts(plan: Plan, threads: int) -> list[Snapshot]:
+def _all_parts(plan: Plan, threads: int) -> list[DonePart]:
     """All parts, opened.
 
     Raises
@@ -117,7 +117,7 @@ def _all_parts(plan: Plan, threads: int) -> list[Snapshot]:
         Some are not done.
     """
     found = {part: finished(plan, part, threads) for part in range(plan.parts)}
-    absent = [part for part, snapshot in found.items() if snapshot is None]
+    absent = [part for part, done in found.items() if done is None]
     if absent:
         named = first_of(absent, _MOST_NAMED)
         raise DatasetError(
@@ -125,7 +125,7 @@ def _all_parts(plan: Plan, threads: int) -> list[Snapshot]:
             place=Place(plan.dataset),
             remedy=f"tomoarrow partition {shlex.quote(plan.dataset)} --part {absent[0]}, and so on",
         )
-    return [snapshot for snapshot in found.values() if snapshot is not None]
+    return [done for done in found.values() if done is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +133,31 @@ class FinishedParts:
     """The tilt series of a set as all parts have them."""
 
     plan: Plan
-    snapshots: list[Snapshot]
+    done: list[DonePart]
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """The small dataset of each part."""
+        return [each.snapshot for each in self.done]
 
     @property
     def texts(self) -> Iterator[pa.Table]:
         """What is kept of the texts of tilt-series files, part after part."""
-        return (KeptTable.of(snapshot).table for snapshot in self.snapshots if "star" in snapshot.tables)
+        # Of the list itself, in which parts that are converted again take the place of others before the first is read.
+        return (KeptTable.of(part.snapshot).table for part in self.done if "star" in part.snapshot.tables)
 
     def write_set(
         self, job: Job, staging: Path, written: Written, *, found: Findings, progress: Progress | None, optics: str
     ) -> Iterator[KeptText]:
         """Link or write ``tilts/``, and write the tables of the global file; give the text of that."""
         schema, evidence = self._schema(job)
-        fitting = [self._fitting(snapshot, schema, evidence, job) for snapshot in self.snapshots]
-        anew = [new for new, old in zip(fitting, self.snapshots, strict=True) if new is not old]
-        written.digests |= {source.path: source.sha256 for snapshot in anew for source in read_sources(snapshot)}
-        self.snapshots[:] = fitting
+        fitting = [self._fitting(part, schema, evidence, job) for part in self.done]
+        again = [
+            source for new, old in zip(fitting, self.done, strict=True) if new is not old for source in new.sources
+        ]
+        _check_same(job, again)
+        written.digests |= {source.path: source.sha256 for source in again}
+        self.done[:] = fitting
         counts = self._counts(job)
         parts: list[Part] = []
         for done, snapshot in enumerate(self.snapshots, 1):
@@ -175,15 +184,15 @@ class FinishedParts:
         evidence = {label: union[label] for label in [*order, *union] if label in union}
         return tilt_schema(tilt_fields(evidence, job.options), job.table.table), evidence
 
-    def _fitting(self, snapshot: Snapshot, schema: TiltSchema, evidence: dict[str, int], job: Job) -> Snapshot:
+    def _fitting(self, done: DonePart, schema: TiltSchema, evidence: dict[str, int], job: Job) -> DonePart:
         """A part; converted again where a column has another type in all: how it is written depends on that, too."""
-        stored = _stored_types(snapshot)
+        stored = _stored_types(done.snapshot)
         for field in schema.tilt:
             there = stored.get(f"tilt_series/{field.name}")
             if there is not None and there != field.type:
-                part = snapshot.manifest["asked"]["part"]
+                part = done.snapshot.manifest["asked"]["part"]
                 return convert_part(self.plan, part, evidence, job.threads)
-        return snapshot
+        return done
 
     def _counts(self, job: Job) -> NDArray[np.int64]:
         """How many tilts each tomogram has; -1 where its tilt series is not there."""
@@ -202,6 +211,20 @@ class FinishedParts:
             problem = f"the tilt series of {counted(len(absent), 'tomogram is', 'tomograms are')} gone, such as {name}"
             raise DatasetError(problem, place=Place(self.plan.set_file), remedy="plan again")
         return found
+
+
+def _check_same(job: Job, again: list[SourceInfo]) -> None:
+    """Refuse files that were read again and are others than those that the columns of all are known from.
+
+    Raises
+    ------
+    DatasetError
+    """
+    then = {source.path: (source.bytes, source.mtime_ns) for source in job.sources}
+    now = {source.path: (source.bytes, source.mtime_ns) for source in again}
+    changed = [path for path in now if then.get(path) != now[path]]
+    if changed:
+        raise changed_meanwhile(changed, job.file.path)
 
 
 def _folder(part: Part) -> str:

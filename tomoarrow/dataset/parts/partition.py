@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DatasetError, Place, UsageError
@@ -18,7 +18,7 @@ from ..report import Report
 from ..tables.contents import Contents, Progress
 from ..tables.particles import OPTICS
 from ..tables.plain import StarFile, Written
-from ..tables.sources import as_table, read_sources, sources_table, with_digests
+from ..tables.sources import as_table, read_sources, with_digests
 from ..tables.survey import changed_since
 from ..tables.texts import write_texts
 from ..tables.tomogram_sets import prepare_rows, write_set
@@ -31,6 +31,14 @@ from .planning import Plan, part_folder, read_plan, read_rows
 
 #: How often a part looks whether another run of the same is done.
 _PATIENCE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class DonePart:
+    """A part that is done, and the tilt-series files that it was made of."""
+
+    snapshot: Snapshot
+    sources: list[SourceInfo]
 
 
 def partition(
@@ -75,14 +83,14 @@ def partition(
     plan = read_plan(dataset)
     if not 0 <= part < plan.parts:
         raise UsageError(f"there is no part {part}", expected=f"one from 0 to {plan.parts - 1}")
-    snapshot = convert_part(plan, part, plan.evidence, n_threads, progress)
-    sources = sources_table(snapshot)
-    contents = Contents(snapshot.manifest["kind"], Path(plan.project), "as planned", {}, sources)
+    done = convert_part(plan, part, plan.evidence, n_threads, progress)
+    snapshot = done.snapshot
+    contents = Contents(snapshot.manifest["kind"], Path(plan.project), "as planned", {}, as_table(done.sources))
     manifest = manifest_of(snapshot.manifest)
     return report_of(str(snapshot.folder), manifest, Made(contents, Findings(), 0), time.perf_counter() - started)
 
 
-def finished(plan: Plan, part: int, threads: int = 1) -> Snapshot | None:
+def finished(plan: Plan, part: int, threads: int = 1) -> DonePart | None:
     """A part as it was made, if it was, by this plan, is whole, and its tilt series are the same still."""
     folder = part_folder(Path(plan.dataset), part)
     if not (folder / FILE_NAME).exists():
@@ -90,7 +98,8 @@ def finished(plan: Plan, part: int, threads: int = 1) -> Snapshot | None:
     snapshot = open_snapshot(folder, is_checked=False)
     if snapshot.changed_tables() or snapshot.manifest["asked"].get("plan") != plan.id:
         return None
-    return None if changed_since(read_sources(snapshot), Path(plan.project), threads) else snapshot
+    sources = read_sources(snapshot)
+    return None if changed_since(sources, Path(plan.project), threads) else DonePart(snapshot, sources)
 
 
 def check_global(plan: Plan) -> None:
@@ -119,7 +128,7 @@ def check_unchanged(plan: Plan, sha256: str) -> None:
 
 def convert_part(
     plan: Plan, part: int, evidence: Mapping[str, int], threads: int, progress: Progress | None = None
-) -> Snapshot:
+) -> DonePart:
     """Convert a part, if that is not done, with what is known of the columns of all."""
     target = part_folder(Path(plan.dataset), part)
     while True:
@@ -138,9 +147,9 @@ def convert_part(
             time.sleep(_PATIENCE_S)
 
 
-def _knows(there: Snapshot, evidence: Mapping[str, int]) -> bool:
+def _knows(there: DonePart, evidence: Mapping[str, int]) -> bool:
     """Whether the columns of a part were made with this in mind."""
-    known = there.manifest["asked"]["evidence"]
+    known = there.snapshot.manifest["asked"]["evidence"]
     return all(bits & ~known.get(label, 0) == 0 for label, bits in evidence.items())
 
 
