@@ -1,7 +1,7 @@
 """Where a conversion reads from: a folder, or a copy of what it needs of a project in an object store.
 
-What is copied is what the STAR files name, nothing else; whatever is told of the copy is told by its URLs. The files
-of tilt series, which are thousands, are kept in one file.
+Only what the STAR files name is copied. Messages speak of the URLs, never of the copies. The tilt-series files, of
+which there are thousands, are kept together in one file.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class Origin:
         The folder that is a copy, and of what; empty where there is none.
     series : mapping of str to Known, or None
         The files of tilt series that are there, by their paths, where they are not files of this machine.
+    tried : tuple of Path
+        The directories from which they were looked for.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class Origin:
     copy: str = ""
     root: str = ""
     series: Mapping[str, Known] | None = None
+    tried: tuple[Path, ...] = ()
 
     def told(self, text: str) -> str:
         """A text with the URLs of what was copied."""
@@ -98,15 +101,13 @@ def origin_of(
     source, project : path or URL
         In a store, the project directory is the nearest folder above the file from which all that it names is there.
     looks_only : bool
-        Whether this is to look, not to convert: everything is copied to files, which takes longer, and what is wrong
-        with a file or its paths is left to who looks at it.
+        Whether this is to look at the file, not to convert it: each object is copied to a file of its own, which takes
+        longer, and what is wrong with the file or its paths is left for the caller to find.
 
     Raises
     ------
     MissingFileError
-        The file is not there, or an object cannot be read.
-    SchemaError
-        A path leads out of the project.
+        The file is not there, an object cannot be read, or a path leads out of the project.
     UsageError
         The project directory is elsewhere than the file.
     """
@@ -186,7 +187,8 @@ def _with_members(origin: Origin, file: Remote, home: Remote | None, pack: Pack 
     there = pack.copies()
     held = {path: kept for path in series if (kept := there.get(_key(found, path))) is not None}
     known = {path: Known(SourceInfo(path, len(kept.data), kept.mtime_ns), kept.data) for path, kept in held.items()}
-    return replace(origin, project=project, how=how, series=known)
+    tried = tuple(copy / candidate.key for candidate in candidates)
+    return replace(origin, project=project, how=how, series=known, tried=tried)
 
 
 def _mark(found: Remote, project: Path, paths: Sequence[str]) -> None:
@@ -238,10 +240,10 @@ def _inside(path: Path, names: Sequence[str], *, refuse: bool) -> list[str]:
     """Paths without those that lead out of the project, which are refused or left out."""
     outside = {name for name in names if posixpath.normpath(name).split("/")[0] in ("", "..")}
     errors = [
-        SchemaError(
-            "a path that leads out of the project",
+        MissingFileError(
+            "the path leads out of the project directory, and was not opened",
             place=Place(str(path), text=name),
-            expected="a path below the project directory: nothing else is read of a store",
+            expected="a path below the project directory: nothing else is read from a store",
             remedy="correct the path",
         )
         for name in names

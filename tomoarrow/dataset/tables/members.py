@@ -58,6 +58,8 @@ class Request:
     threads : int
     series : mapping of str to Known, or None
         The tilt-series files that are there, by their paths, where the project is given and they were looked for.
+    tried : tuple of Path
+        The directories from which they were looked for, besides the project.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class Request:
     asked: Asked
     threads: int
     series: Mapping[str, Known] | None = None
+    tried: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def _members_of(request: Request, found: Findings) -> Members:
     if kind == "optimisation set":
         return _of_optimisation_set(request, found)
     if kind in _TOMOGRAM_SETS:
-        job = prepare(given, kind, request.project, request.asked, found, known=request.series)
+        job = prepare(given, kind, request.project, request.asked, found, known=request.series, tried=request.tried)
         named = replace(job, file=replace(given, name=name_in(job.project.directory, path)))
         return _members(request, kind, job.project, named, ())
     return _members(request, kind, home_of(given, None), None, ((kind, given),))
@@ -170,7 +173,8 @@ def _of_optimisation_set(request: Request, found: Findings) -> Members:
         if TOMOGRAMS_FILE in files:
             kind = kind_of(files[TOMOGRAMS_FILE].path)
             kind = kind if kind in _TOMOGRAM_SETS else "tomogram set"
-            job = prepare(files.pop(TOMOGRAMS_FILE), kind, home.directory, asked, found, known=request.series)
+            file = files.pop(TOMOGRAMS_FILE)
+            job = prepare(file, kind, home.directory, asked, found, known=request.series, tried=request.tried)
     except MissingFileError as error:
         raise_gathered([*errors, *error.errors], _ABSENT)
     raise_gathered(errors, _ABSENT)

@@ -49,10 +49,12 @@ def prepare(
     found: Findings,
     *,
     known: Mapping[str, Known] | None = None,
+    tried: Sequence[Path] = (),
 ) -> Job:
     """Take the global table, find the project and the tilt series.
 
-    `known`: the tilt-series files that are there, by their paths, where the project is given and they were looked for.
+    `known`: the tilt-series files that are there, by their paths, where the project is given and they were looked for;
+    `tried`: from where, besides.
     """
     assert not isinstance(file.source, Stream)
     source = source_info(os.path.abspath(file.path), file.path)
@@ -65,7 +67,7 @@ def prepare(
             home = find_project(file.path, table.paths, project, allow_outside=asked.allow_outside)
         else:
             absent_rows = tuple(row for row, path in enumerate(table.paths) if path not in known)
-            home = Project(project, "given", absent_rows, (project,))
+            home = Project(project, "given", absent_rows, (project, *tried))
         files = _series_files(table, home, known or {})
         outside = [outside_error(_place(file.path, table, row), home.directory) for row in home.outside]
         absent = [_absent(file.path, table, home, row) for row in home.missing]
