@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -56,49 +56,48 @@ def convert(
     client: Client | None = None,
     name_by: NameBy = "project",
 ) -> Report:
-    """Convert a set of a RELION project, all that an optimisation set names, or any other STAR file, to a dataset.
+    """Convert a set of a RELION project, with all that it names, or any other STAR file, to a dataset.
 
     Parameters
     ----------
-    source : path or URL
-        What it is, is found out from its labels: an optimisation set, which brings all sets that it names; the
-        global file of a tomogram set of any job (``tomograms.star``, ``tilt_series.star``), which brings its tilt
-        series, or holds them, as RELION 4 and WarpTools have it; a set of particles, trajectories or manifolds. Of
-        any other STAR file each loop becomes a table. Several, each of another project, make one dataset with a column
-        ``project``.
+    source : path or URL, or sequence of them
+        A STAR file. Its labels say what it is: an optimisation set, with all sets that it names; the global file of a
+        tomogram set of any job (``tomograms.star``, ``tilt_series.star``), with the tilt series that it names or, as
+        in RELION 4 and WarpTools, holds; a set of particles, trajectories or manifolds. Of any other STAR file each
+        loop becomes a table. Several files, each of another project, make one dataset with a column ``project``.
     dataset : path or URL
         The folder to make, or the place in an object store.
-    project : path, optional
-        The project directory. Found by itself where not given: see `tomoarrow.relion.project`.
+    project : path or URL, optional
+        The project directory. Found automatically where it is not given: see `tomoarrow.relion.project`.
     partition_by : str, optional
         A label of the global table: its values become Hive folders of ``tilts/``.
     threads : int, optional
         How many threads read and parse; by default as many as there are cores for this process.
     force : bool
-        Replace a dataset that is there.
+        Replace an existing dataset.
     update : bool
-        Bring a dataset that is there up to date: only files that have changed are read again, by size and time, then
-        by checksum, and only what holds them is written. What comes out has the rows of a new conversion.
+        Bring an existing dataset up to date. Only STAR files that have changed (in size or time, then in checksum) are
+        read again, and only the Parquet files that hold them are written. The rows are those of a new conversion.
     missing : "error" or "skip"
-        What to do about files that are named and not there: refuse, or leave out and list.
+        Whether to refuse files that are named but not there, or to leave them out and list them.
     on_bad_value : "error" or "null"
-        What to do about values that do not fit their label's type: refuse, or read as null and list.
+        Whether to refuse values that do not fit their label's type, or to read them as null and list them.
     on_bad_file : "error" or "skip"
-        What to do about tilt-series files, and sets that an optimisation set names, which cannot be read: refuse, or
-        leave out and list.
+        Whether to refuse tilt-series files and members of an optimisation set that cannot be read, or to leave them
+        out and list them.
     max_rejects : int, optional
-        Refuse when more than so many values, files and tomograms would be left out.
+        Refuse if more than this many values, files and tomograms would be left out.
     strict : bool
-        Refuse what RELION's own reader would read as something else, instead of warning.
+        Refuse, rather than warn of, what RELION's own reader would read as something else.
     allow_outside : bool
-        Read files outside of the project as well, where paths in STAR files lead there.
+        Also read files outside of the project, where paths in STAR files lead there.
     progress : callable, optional
-        Called with the number of tomograms done, and of all; of several projects for each anew.
+        Called with how many tomograms are done and how many there are; for several projects, counted anew for each.
     client : distributed.Client, optional
-        Of a dask cluster whose workers share a file system with this process: they convert the tilt series. It takes
-        ``pip install tomoarrow[dask]``.
+        The client of a dask cluster whose workers share a file system with this process: they convert the tilt series.
+        It takes ``pip install tomoarrow[dask]``.
     name_by : "project" or "path"
-        What several projects are called: as their directories, or by their paths from the folder above all.
+        How to name several projects: by their directories, or by their paths from the folder above them all.
 
     Returns
     -------
@@ -109,89 +108,66 @@ def convert(
     UsageError
         The options do not go together, or not with the input.
     StarSyntaxError, SchemaError, MissingFileError
-        A file is malformed, or holds what does not fit; or it is named and not there.
+        A file is malformed, holds what does not fit, or is named but not there.
     DatasetError
-        What is in the place of the dataset is in the way, another run is writing there, or the disk is full.
+        Something else is in the place of the dataset, another run is writing there, or the disk is full.
 
-    Nothing is written then, and a dataset that was there is as it was.
+    After any of these nothing has been written, and a dataset that was there is as it was.
     """
     started = time.perf_counter()
     asked = Asked(missing, on_bad_value, on_bad_file, partition_by, allow_outside)
-    n_threads = threads_for(threads)
+    call = _Call(dataset, project, asked, threads_for(threads), force, update, strict, max_rejects, progress)
     if not isinstance(source, str | os.PathLike):
-        alone = {"project": project is not None, "update": update, "strict": strict, "client": client is not None}
-        _check_for_many(alone, dataset, name_by)
-        files = [folder_of(each, "a conversion of several projects") for each in source]
-        requests = [Request(file, file, None, asked, n_threads) for file in files]
-        report = _convert_many(requests, dataset, name_by, max_rejects, progress, force=force)
+        report = _convert_many(source, call, name_by, client)
     elif client is not None:
-        _check_for_cluster(source, _target(dataset, source, force=force, update=update), update=update, strict=strict)
-        report = convert_with(
-            client,
-            source,
-            dataset,
-            project=project,
-            force=force,
-            max_rejects=max_rejects,
-            progress=progress,
-            **asdict(asked),
-        )
+        report = _convert_with(client, source, call)
     else:
-        report = _convert_one(
-            source,
-            dataset,
-            project,
-            asked,
-            n_threads,
-            max_rejects,
-            progress,
-            force=force,
-            update=update,
-            strict=strict,
-        )
+        report = _convert_one(source, call)
     return replace(report, seconds=round(time.perf_counter() - started, 3))
 
 
-def _convert_one(
-    source: str | os.PathLike[str],
-    dataset: str | os.PathLike[str],
-    project: str | os.PathLike[str] | None,
-    asked: Asked,
-    threads: int,
-    max_rejects: int | None,
-    progress: Progress | None,
-    *,
-    force: bool,
-    update: bool,
-    strict: bool,
-) -> Report:
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What was asked of `convert`, whatever the source."""
+
+    dataset: str | os.PathLike[str]
+    project: str | os.PathLike[str] | None
+    asked: Asked
+    threads: int
+    force: bool
+    update: bool
+    strict: bool
+    max_rejects: int | None
+    progress: Progress | None
+
+
+def _convert_one(source: str | os.PathLike[str], call: _Call) -> Report:
     """Convert one project in this process."""
-    target = _target(dataset, source, force=force, update=update)
+    target = _target(source, call)
     with ExitStack() as stack:
-        origin = stack.enter_context(origin_of(source, project))
+        origin = stack.enter_context(origin_of(source, call.project))
         path = origin.path
         again = path if reads_again(path) else stack.enter_context(held_or_open(path, MOST_HELD))
-        request = Request(path, again, origin.project, asked, threads, origin.series)
+        request = Request(path, again, origin.project, call.asked, call.threads, origin.series, origin.tried)
         if isinstance(target, Path):
             stack.enter_context(told(target))
-            staging = stack.enter_context(staged(target, force=force or update))
+            staging = stack.enter_context(staged(target, force=call.force or call.update))
         else:
-            staging = stack.enter_context(staged_for_store(target, force=force))
-        work = Work(request, staging.folder, progress)
-        is_there = update and isinstance(target, Path) and (target / FILE_NAME).exists()
+            staging = stack.enter_context(staged_for_store(target, force=call.force))
+        work = Work(request, staging.folder, call.progress)
+        is_there = call.update and isinstance(target, Path) and (target / FILE_NAME).exists()
         old = open_snapshot(target) if is_there else None
-        made = (None if old is None else renewed(work, old)) or all_anew(work)
-        made = _told_of(made, origin)
-        if strict:
+        made = _told_of((None if old is None else renewed(work, old)) or all_anew(work), origin)
+        if call.strict:
             refuse(made.found.notices)
-        check_rejects(made.found.rejects, max_rejects)
+        check_rejects(made.found.rejects, call.max_rejects)
         if old is not None and made.is_same:
             manifest = manifest_of(old.manifest)
         else:
-            manifest = manifest_for(path, made, asdict(asked), staging.folder)
+            manifest = manifest_for(path, made, asdict(call.asked), staging.folder)
             manifest = replace(manifest, input=origin.told(manifest.input), project=origin.told(manifest.project))
             manifest = (commit if isinstance(target, Path) else commit_to_store)(staging, manifest)
-    report = report_of(str(target) if isinstance(target, Remote) else os.fspath(dataset), manifest, made)
+    report = report_of(str(target) if isinstance(target, Remote) else os.fspath(call.dataset), manifest, made)
     return replace(report, project_how=origin.how or report.project_how)
 
 
@@ -205,67 +181,74 @@ def _told_of(made: Made, origin: Origin) -> Made:
     return replace(made, contents=replace(made.contents, sources=sources), found=origin.found(made.found))
 
 
-def _target(
-    dataset: str | os.PathLike[str], source: str | os.PathLike[str], *, force: bool, update: bool
-) -> Path | Remote:
+def _target(source: str | os.PathLike[str], call: _Call) -> Path | Remote:
     """Where the dataset goes, if it may."""
-    target = place_of(dataset)
-    if update and (isinstance(target, Remote) or is_url(source)):
+    target = place_of(call.dataset)
+    if call.update and (isinstance(target, Remote) or is_url(source)):
         raise UsageError(
             "only a dataset in a folder, of files in a folder, can be brought up to date", remedy="use --force"
         )
     if isinstance(target, Remote):
-        look_at(target, force=force)
+        look_at(target, force=call.force)
         return target
     target = Path(os.path.abspath(target))
-    check_target(target, force=force or update)
+    check_target(target, force=call.force or call.update)
     return target
 
 
-def _check_for_cluster(source: str | os.PathLike[str], target: Path | Remote, *, update: bool, strict: bool) -> None:
-    """Refuse what a cluster cannot do."""
-    for name, is_asked in (("update", update), ("strict", strict)):
+def _convert_with(client: Client, source: str | os.PathLike[str], call: _Call) -> Report:
+    """Convert one project by the workers of a cluster."""
+    target = _target(source, call)
+    for name, is_asked in (("update", call.update), ("strict", call.strict)):
         if is_asked:
             raise UsageError(f"{name} is for one process: a cluster converts everything", remedy=f"leave {name} out")
     if isinstance(target, Remote) or is_url(source) or not reads_again(source):
         raise UsageError(
-            "a cluster converts files to a folder, which all of its workers see", expected="paths, no URLs and no pipes"
+            "a cluster converts files to a folder that all of its workers see", expected="paths, not URLs or pipes"
         )
-
-
-def _check_for_many(alone: dict[str, bool], dataset: str | os.PathLike[str], name_by: NameBy) -> None:
-    """Refuse what is for one project."""
-    check_choice("name_by", name_by, get_args(NameBy))
-    for name, is_asked in alone.items():
-        if is_asked:
-            raise UsageError(f"{name} is for one project, not for several", remedy=f"leave {name} out")
-    if is_url(dataset):
-        raise UsageError("several projects can be converted to a folder only", remedy="convert to a folder")
+    return convert_with(
+        client,
+        source,
+        call.dataset,
+        project=call.project,
+        force=call.force,
+        max_rejects=call.max_rejects,
+        progress=call.progress,
+        **asdict(call.asked),
+    )
 
 
 def _convert_many(
-    requests: Sequence[Request],
-    dataset: str | os.PathLike[str],
-    name_by: NameBy,
-    max_rejects: int | None,
-    progress: Progress | None,
-    *,
-    force: bool,
+    sources: Sequence[str | os.PathLike[str]], call: _Call, name_by: NameBy, client: Client | None
 ) -> Report:
     """Convert each project into a folder of its own, then make one dataset of them."""
-    if not requests:
+    _check_for_many(call, name_by, client)
+    files = [folder_of(each, "a conversion of several projects") for each in sources]
+    if not files:
         raise UsageError("no project to convert", expected="one file or more")
-    target = Path(os.path.abspath(dataset))
-    check_target(target, force=force)
+    target = Path(os.path.abspath(call.dataset))
+    check_target(target, force=call.force)
     parts: list[Made] = []
     manifests: list[Manifest] = []
-    with told(target), staged(target, force=force) as staging:
-        for number, request in enumerate(requests):
+    with told(target), staged(target, force=call.force) as staging:
+        for number, file in enumerate(files):
             folder = part_of(staging.folder, number)
             folder.mkdir()
-            parts.append(all_anew(Work(request, folder, progress)))
-            manifests.append(manifest_for(request.path, parts[-1], asdict(request.asked), folder))
-        check_rejects([reject for made in parts for reject in made.found.rejects], max_rejects)
+            request = Request(file, file, None, call.asked, call.threads)
+            parts.append(all_anew(Work(request, folder, call.progress)))
+            manifests.append(manifest_for(file, parts[-1], asdict(call.asked), folder))
+        check_rejects([reject for made in parts for reject in made.found.rejects], call.max_rejects)
         names = names_of([made.contents.project for made in parts], name_by)
         manifest = commit(staging, merged(dict(zip(names, manifests, strict=True)), staging.folder))
-    return report_of(os.fspath(dataset), manifest, summed(parts))
+    return report_of(os.fspath(call.dataset), manifest, summed(parts))
+
+
+def _check_for_many(call: _Call, name_by: NameBy, client: Client | None) -> None:
+    """Refuse what is for one project."""
+    check_choice("name_by", name_by, get_args(NameBy))
+    alone = {"project": call.project, "update": call.update, "strict": call.strict, "client": client}
+    for name, value in alone.items():
+        if value is not None and value is not False:
+            raise UsageError(f"{name} is for one project, not for several", remedy=f"leave {name} out")
+    if is_url(call.dataset):
+        raise UsageError("several projects can be converted to a folder only", remedy="convert to a folder")
