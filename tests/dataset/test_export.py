@@ -348,6 +348,7 @@ SETS: dict[str, tuple[Mapping[str, str], dict[str, Any]]] = {
         {},
     ),
     "names of any letters": ({name: tilts(name, 2) for name in ("é", "漢字", "a'b", 'a"b', "a#b", "[a]", "a,b")}, {}),
+    "a name without letters": ({"a": tilts("a", 1), "": tilts("", 2)}, {}),
     "bad values": (
         {
             "a": loop("a", ["rlnVoltage", "rlnA"], [["high", "x"], [200, "y"]]),
@@ -392,12 +393,16 @@ SETS: dict[str, tuple[Mapping[str, str], dict[str, Any]]] = {
 }
 
 
+def quoted(series: Mapping[str, str]) -> dict[str, str]:
+    """The series by their names as they stand in the global table."""
+    return {f"'{name}'" if '"' in name or not name else name: text for name, text in series.items()}
+
+
 @pytest.mark.parametrize("slab", [1, 1 << 24], ids=["a slab each", "one slab"])
 @pytest.mark.parametrize("name", SETS)
 def test_sets_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, slab: int) -> None:
     series, options = SETS[name]
-    quoted = {f"'{tomogram}'" if '"' in tomogram else tomogram: text for tomogram, text in series.items()}
-    star = write_project(tmp_path / "p", quoted)
+    star = write_project(tmp_path / "p", quoted(series))
     source = files_below(tmp_path / "p")
     monkeypatch.setattr("tomoarrow.dataset.tables.tilts._SLAB_BYTES", slab)
     ta.convert(star, tmp_path / "ds", **options)
@@ -537,8 +542,7 @@ def test_partitions_rewritten(plain_project: Path, tmp_path: Path, tool: str) ->
 @pytest.mark.parametrize("tool", ["polars", "duckdb"])
 def test_sets_of_all_kinds_rewritten(tmp_path: Path, tool: str) -> None:
     for number, (series, options) in enumerate(SETS.values()):
-        quoted = {f"'{tomogram}'" if '"' in tomogram else tomogram: text for tomogram, text in series.items()}
-        star = write_project(tmp_path / f"p{number}", quoted)
+        star = write_project(tmp_path / f"p{number}", quoted(series))
         ta.convert(star, tmp_path / f"ds{number}", **options)
         rewrite(tmp_path / f"ds{number}", tool)
         found = exported(tmp_path / f"ds{number}")

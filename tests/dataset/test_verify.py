@@ -13,7 +13,7 @@ import pytest
 
 import tomoarrow as ta
 from tests.dataset.projects import loop, tilts, write_project
-from tests.dataset.test_export import GLOBAL, INDEX, SERIES_FILE, SETS, edit, files_below, put, rewrite, tilt
+from tests.dataset.test_export import GLOBAL, INDEX, SERIES_FILE, SETS, edit, files_below, put, quoted, rewrite, tilt
 from tomoarrow.example import make_project
 
 SECOND = "Tomograms/job006/tilt_series/TS_02.star"
@@ -58,7 +58,7 @@ def test_what_was_converted_is_equal(made: Path) -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_sets_of_all_kinds(tmp_path: Path, name: str) -> None:
     series, options = SETS[name]
-    star = write_project(tmp_path / "p", {f"'{t}'" if '"' in t else t: text for t, text in series.items()})
+    star = write_project(tmp_path / "p", quoted(series))
     ta.convert(star, tmp_path / "ds", **options)
     report = ta.verify(tmp_path / "ds")
     assert report.differences == []

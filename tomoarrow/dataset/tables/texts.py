@@ -119,13 +119,14 @@ def _batches(texts: Iterable[KeptText]) -> Iterator[tuple[list[tuple[str | None,
         if id(style) not in styles:
             # With the style itself, so that its identity stays its own.
             styles[id(style)] = style, style_json(style)
-        departures = departures_json(each.text.departures)
-        names = json.dumps(each.names) if each.names else ""
-        counts = "" if each.rows is None else json.dumps(each.rows)
+        departures = departures_json(each.text.departures) or None
+        names = json.dumps(each.names) if each.names else None
+        counts = None if each.rows is None else json.dumps(each.rows)
         file = portable(each.file)
         tables, (_, as_json) = "/".join(each.tables), styles[id(style)]
-        rows.append((file, each.tomogram, tables, as_json, names, departures, each.text.raw, counts))
-        size += len(departures) + len(each.text.raw)
+        raw = each.text.raw or None
+        rows.append((file, each.tomogram, tables, as_json, names, departures, raw, counts))
+        size += len(departures or "") + len(raw or "")
     yield rows, True
 
 
@@ -136,7 +137,7 @@ def portable(path: str) -> str:
 
 def _as_table(rows: Sequence[tuple[str | None, ...]]) -> pa.Table:
     arrays = [
-        _shared(column) if field.type == _SHARED else pa.array([value or None for value in column], pa.string())
+        _shared(column) if field.type == _SHARED else pa.array(column, pa.string())
         for column, field in zip(zip(*rows, strict=True), _SCHEMA, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=_SCHEMA)
