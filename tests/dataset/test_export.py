@@ -719,12 +719,12 @@ def doubles(label: str, *values: float) -> Edit:
     return Edit(change, None, texts)
 
 
-def column(dtype: Any, value: Any, text: str) -> Edit:
+def column(dtype: Any, value: Any, text: str, label: str = "labNew") -> Edit:
     """A new column of one value, and its text by RELION's rule."""
     return Edit(
-        lambda frame: frame.with_columns(pl.lit(value, dtype).alias("labNew")),
+        lambda frame: frame.with_columns(pl.lit(value, dtype).alias(label)),
         None,
-        lambda model: model.add("labNew", text),
+        lambda model: model.add(label, text),
     )
 
 
@@ -832,6 +832,8 @@ EDITS: dict[str, Edit] = {
         None,
         lambda model: [model.put("rlnCtfScalefactor", "0.500000", name, *range(5)) for name in model.series],
     ),
+    "a column of a whole constant, where RELION has doubles": column(pl.Int32, 2, "2.000000", "rlnCtfScalefactor"),
+    "a column more, of whole numbers, where RELION has doubles": column(pl.Int64, 7, "7.000000", "rlnPhaseShift"),
     "a column more, of doubles": column(pl.Float64, 2.5, "2.500000"),
     "a column more, of floats": column(pl.Float32, 2.5, "2.500000"),
     "a column more, of whole numbers": column(pl.Int64, 7, "7"),
@@ -887,6 +889,11 @@ EDITS: dict[str, Edit] = {
     ),
     "a value of the global table": Edit(
         None, put("rlnVoltage", 200.0, tilt("TS_02")), global_text("rlnVoltage", "200.000000", 1)
+    ),
+    "a column of the global table of a whole constant, where RELION has doubles": Edit(
+        None,
+        lambda frame: frame.with_columns(pl.lit(200).alias("rlnVoltage")),
+        lambda model: model.tomograms.update(rlnVoltage=["200.000000"] * 4),
     ),
     "a whole number of the global table": Edit(
         None, put("rlnTomoSizeZ", 1500, tilt("TS_04")), global_text("rlnTomoSizeZ", "1500", 3)

@@ -10,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .columns import Label
-from .named import family_of, new_block, new_loop_style
+from .convention import as_labelled
+from .named import StyleName, family_of, new_block, new_loop_style
 from .render import render_loop, render_rows
 from .reread import valid
 from .style import BlockStyle, Departures, FileStyle, Loop, Pair, joined
@@ -69,6 +70,7 @@ def _has_loop(leaf: Leaf) -> bool:
 def _render_alike(leaves: Sequence[Leaf], table: pa.Table, labels: Mapping[str, Label]) -> Iterator[bytes]:
     """The text of files of one style."""
     text = leaves[0].text if _has_loop(leaves[0]) else None
+    table = _with_floats(table, family_of(text.style.loops) if text else "relion", labels)
     file_style = text.style if text else FileStyle((new_block("relion", OWN_NAME, {}, [table], first=True),))
     (loop,) = file_style.loops
     style = loop.style.adapted(new_loop_style(family_of([loop]), table))
@@ -161,4 +163,17 @@ def _render_loop(
     # Labels stay where they were; new ones are the last.
     known = [label for label in loop.style.labels if label in table.column_names]
     table = table.select([*known, *(label for label in table.column_names if label not in known)])
-    yield from render_loop(loop, table, departures, rows, labels, family=family_of([loop]))
+    family = family_of([loop])
+    table = _with_floats(table, family, labels)
+    yield from render_loop(loop, table, departures, rows, labels, family=family)
+
+
+def _with_floats(table: pa.Table, family: StyleName, labels: Mapping[str, Label]) -> pa.Table:
+    """The table, with floats where integers were put under labels that RELION writes as doubles.
+
+    Never the other way: where one file has a fraction, the integers of the others are floats, and written as such.
+    """
+    if family != "relion":
+        return table
+    known = {name: labels[name] for name in table.column_names if name in labels}
+    return as_labelled(table, {name: label for name, label in known.items() if label.type == "float64"})
