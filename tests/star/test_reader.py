@@ -240,6 +240,16 @@ def test_a_loop_of_the_general_dialect_must_fill_its_rows() -> None:
         read_star(b"data_x loop_ _a _b 1 2 3\n4 5", dialect="star")
 
 
+@pytest.mark.parametrize("value", ["[1 2]", "{'a':1}  {'b' : 2}", "{'a': 1}", "'''x\ny'''", '"""x\ny"""'])
+@pytest.mark.parametrize("front", ["", "\ufeff"])
+def test_what_only_cif_2_has_is_named(value: str, front: str) -> None:
+    with pytest.raises(StarSyntaxError, match=r"CIF 1\.1"):
+        read_star(f"{front}#\\#CIF_2.0\ndata_x\n_a {value}\n".encode(), dialect="star")
+    with pytest.raises(StarSyntaxError) as refused:
+        read_star(f"{front}data_x\n_a {value}\n".encode(), dialect="star")
+    assert "CIF" not in str(refused.value)
+
+
 def test_all_bad_values_are_reported_together() -> None:
     text = b"data_x\nloop_\n_rlnVoltage\n_rlnTomoHand\nx 1\n300 y\n300 1\n"
     with pytest.raises(SchemaError, match="2 values") as refused:

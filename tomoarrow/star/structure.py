@@ -7,6 +7,7 @@ they could not accept becomes an error with a place. No value is read here.
 from __future__ import annotations
 
 import threading
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -172,6 +173,10 @@ def analyse(text: Text, dialect: Dialect, *, hint: bool = True) -> Structure:
     )
 
 
+#: What a file of CIF 2.0 begins with.
+_CIF_2 = rb"#\#CIF_2.0"
+
+
 def _malformed(
     text: Text, tokens: Tokens, parser_faults: NDArray[np.int64], *, hint: bool
 ) -> dict[int, StarSyntaxError]:
@@ -180,6 +185,9 @@ def _malformed(
     for f in np.flatnonzero(parser_faults[::2] >= 0).tolist():
         # What the grammar refuses stands before the place at which the tokenizer gave up.
         faults[f] = explain_order(text, tokens, *parser_faults[2 * f : 2 * f + 2].tolist(), hint=hint)
+    for f, error in faults.items():
+        if text.buffer[text.begins[f] :][:20].tobytes().removeprefix(BOM_UTF8).startswith(_CIF_2):
+            error.remedy = "write the file as CIF 1.1: it is CIF 2.0, whose lists, tables and long strings are not read"
     return faults
 
 
