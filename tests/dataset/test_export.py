@@ -836,6 +836,7 @@ EDITS: dict[str, Edit] = {
     "a column more, of whole numbers, where RELION has doubles": column(pl.Int64, 7, "7.000000", "rlnPhaseShift"),
     "a column more, of doubles": column(pl.Float64, 2.5, "2.500000"),
     "a column more, of floats": column(pl.Float32, 2.5, "2.500000"),
+    "a column more, of decimals": column(pl.Decimal(10, 2), 2.5, "2.500000"),
     "a column more, of whole numbers": column(pl.Int64, 7, "7"),
     "a column more, of small whole numbers": column(pl.UInt8, 7, "7"),
     "a column more, of booleans": column(pl.Boolean, True, "1"),

@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -1147,6 +1148,18 @@ COLUMNS: dict[str, tuple[Any, list[str]]] = {
         ["0", "9223372036854775808", "18446744073709551615", "<NA>"],
     ),
     **{f"{type_}": (pa.array(FLOATS, type_), FLOAT_TEXTS) for type_ in (pa.float16(), pa.float32(), pa.float64())},
+    **{
+        f"{type_}": (pa.array([None if x is None else Decimal(x) for x in FLOATS], type_), FLOAT_TEXTS)
+        for type_ in (pa.decimal32(5, 2), pa.decimal128(18, 3), pa.decimal256(60, 20))
+    },
+    "whole decimals": (
+        pa.array([Decimal(2**53 + 1), Decimal(-7), None], pa.decimal128(18, 0)),
+        ["9007199254740993", "-7", "<NA>"],
+    ),
+    "decimals of more digits than doubles": (
+        pa.array([Decimal("0.1000000000000000055511151231257827"), Decimal("0.3")], pa.decimal128(38, 34)),
+        ["0.1", "0.3"],
+    ),
     "booleans": (pa.array([True, False, None]), ["1", "0", "<NA>"]),
     "nothing but missing": (pa.nulls(2), ["<NA>", "<NA>"]),
     **{

@@ -36,6 +36,9 @@ Quoting = Literal["needed", "relion", "always"]
 #: So many decimals are a writer's choice, as RELION's and starfile's six are.
 _MANY_DECIMALS = 6
 
+#: Decimals of so many digits are all int64, too.
+_INT64_DIGITS = 18
+
 #: No rows.
 NONE = np.empty(0, np.int64)
 
@@ -139,13 +142,20 @@ def plain_type(type_: pa.DataType) -> pa.DataType:
         return plain_type(type_.value_type)
     if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return pa.large_string()
-    if pa.types.is_floating(type_):
-        return pa.float64()
-    if pa.types.is_integer(type_) and type_ != pa.uint64():
+    if _are_int64(type_):
         return pa.int64()
+    if pa.types.is_floating(type_) or pa.types.is_decimal(type_):
+        return pa.float64()
     if pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_):
         return pa.large_list(plain_type(type_.value_type))
     return type_
+
+
+def _are_int64(type_: pa.DataType) -> bool:
+    """Whether all values of a type are numbers that int64 holds; decimals are where they have no fractions."""
+    if pa.types.is_decimal(type_):
+        return bool(type_.scale == 0 and type_.precision <= _INT64_DIGITS)
+    return bool(pa.types.is_integer(type_) and type_ != pa.uint64())
 
 
 def as_plain(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
@@ -155,6 +165,9 @@ def as_plain(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     wanted = plain_type(array.type)
     if pa.types.is_dictionary(array.type):
         return as_plain(array.dictionary).take(array.indices)
+    if pa.types.is_decimal(array.type):
+        # By their digits: the cast to doubles does not round to the nearest.
+        array = array.cast(pa.large_string())
     return array if array.type == wanted else array.cast(wanted)
 
 
