@@ -22,7 +22,7 @@ class Place:
         block = None if self.block is None else f"block 'data_{self.block}'"
         label = f"label _{self.label}" if self.label else None
         inside = ", ".join(part for part in (block, label) if part)
-        return f"{where} ({inside})" if inside else where
+        return f"{where} ({inside})" if where and inside else where or inside
 
 
 class TomoarrowError(Exception):

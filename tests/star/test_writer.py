@@ -986,6 +986,11 @@ def test_what_is_refused_leaves_the_target_as_it_was(
     assert [path.name for path in tmp_path.iterdir()] == ["x.star"]
 
 
+def test_the_place_of_what_is_in_no_file_is_its_block() -> None:
+    with pytest.raises(ta.SchemaError, match=r"^block 'data_x': 'a b' cannot be a label"):
+        ta.write_star({"x": pa.table({"a b": [1]})}, io.BytesIO())
+
+
 def test_an_error_late_in_a_file_leaves_the_target_as_it_was(tmp_path: Path) -> None:
     target = tmp_path / "x.star"
     target.write_bytes(b"before")
