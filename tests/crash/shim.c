@@ -267,9 +267,16 @@ ssize_t copy_file_range(int from, off64_t *at_from, int to, off64_t *at_to, size
     CALL(of_file("write", SPACE, to, 0), copy_file_range, from, at_from, to, at_to, n, flags);
 }
 
-int fsync(int descriptor) { CALL(of_file("fsync", SPACE, descriptor, 0), fsync, descriptor); }
-int fdatasync(int descriptor) { CALL(of_file("fsync", SPACE, descriptor, 0), fdatasync, descriptor); }
-int syncfs(int descriptor) { CALL(of_file("fsync", SPACE, descriptor, 0), syncfs, descriptor); }
+/* Flushing is only told of: what a power cut leaves is taken from the log, and no power is cut here. */
+static int flushed(int descriptor) { return fcntl(descriptor, F_GETFD) == -1 ? -1 : 0; }
+#define FLUSH(name)                                                                                                   \
+    int name(int descriptor) {                                                                                        \
+        int fate = of_file("fsync", SPACE, descriptor, 0);                                                            \
+        return fate == FAIL ? -1 : (int)ended(fate, flushed(descriptor));                                             \
+    }
+FLUSH(fsync)
+FLUSH(fdatasync)
+FLUSH(syncfs)
 int ftruncate(int descriptor, off_t n) { CALL(of_file("truncate", SPACE, descriptor, 0), ftruncate, descriptor, n); }
 int ftruncate64(int descriptor, off64_t n) {
     CALL(of_file("truncate", SPACE, descriptor, 0), ftruncate64, descriptor, n);

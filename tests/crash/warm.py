@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib
 import json
 import os
 import signal
 import sys
 from typing import Any, NoReturn
+
+import typer.main
 
 from tomoarrow.kernels.warmup import prepare
 from tomoarrow.star.grammar import tables
@@ -46,16 +49,28 @@ def _import_all() -> None:
     from tomoarrow.cli import _NoPandas
 
     sys.meta_path.insert(0, _NoPandas())
-    for name in ("cli.app", "cli.progress", "cli.show", "star.grammar"):
+    for name in ("cli.app", "cli.clusters", "cli.progress", "cli.show", "star.grammar"):
         importlib.import_module(f"tomoarrow.{name}")
     for name in ("convert", "export", "parts.assembling", "parts.partition", "parts.planning"):
         importlib.import_module(f"tomoarrow.dataset.{name}")
-    # What Polars and pyarrow import with their first work, where it is installed.
-    for name in ("dateutil.relativedelta", "pyarrow.dataset", "pydantic.type_adapter"):
+    # What Polars, pyarrow and Typer import with their first work, where it is installed.
+    for name in (
+        "dateutil.relativedelta",
+        "numpy.ma",
+        "pyarrow.dataset",
+        "pydantic.fields",
+        "pydantic.type_adapter",
+        "rich._emoji_codes",
+        "typer._adapters",
+        "typer._click.decorators",
+    ):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     prepare("all")
     tables()
+    # Typer describes all commands anew for each that is run: half of what a small one takes.
+    typer.main.get_command = functools.cache(typer.main.get_command)  # type: ignore[assignment]
+    typer.main.get_command(importlib.import_module("tomoarrow.cli.app").app)
 
 
 def _run(shim: Any, command: dict[str, Any]) -> NoReturn:
