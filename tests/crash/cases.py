@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -220,8 +221,9 @@ CASES = {
 }
 
 
+@functools.cache
 def without_harm(case: Case, ground: Ground, harm: Harm) -> tuple[Outcome, list[str], list[str]]:
-    """Run a command only to count its calls; return what was there before and what is there after, too."""
+    """Run a command only to count its calls, once; return what was there before and what is there after, too."""
     case.begin(ground)
     before = listing(ground.work)
     outcome = case.run(ground, harm)

@@ -27,7 +27,7 @@ class Trouble:
     def harm(self, ground: Ground, at: int) -> Harm:
         # Only the project has files that vanish.
         folder = ground.project if self.calls is Calls.OPENS else ground.folder
-        return Harm(folder, self.calls, self.action if at else Action.COUNT, at, self.error)
+        return Harm(folder, self.calls, self.action, at, self.error) if at else Harm(folder, self.calls)
 
 
 TROUBLES = {
