@@ -70,7 +70,7 @@ class Harm:
 class Outcome:
     """How a command ended: `code` is its exit code, or minus the signal that killed it.
 
-    `calls` are those that were counted; of a command that was harmed, the one it was harmed at.
+    `calls` are those that were counted; of a command that was harmed, up to the one it was harmed at.
     """
 
     code: int
@@ -97,7 +97,7 @@ class Warm:
             "kinds": int(harm.calls),
             "at": harm.at,
         }
-        command |= {"action": int(harm.action), "error": harm.error, "all": harm.action is Action.COUNT} | told
+        command |= {"action": int(harm.action), "error": harm.error} | told
         stdin, stdout = _pipes(self.process)
         stdin.write(json.dumps(command) + "\n")
         stdin.flush()

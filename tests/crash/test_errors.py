@@ -80,7 +80,7 @@ def trouble_everywhere(case: Case, ground: Ground, trouble: Trouble, most: int |
         case.begin(ground)
         harm = trouble.harm(ground, at)
         outcome = case.run(ground, harm)
-        where = f"{case.name}: {harm}, {outcome.calls}, exit code {outcome.code}\n{outcome.stderr}"
+        where = f"{case.name}: {harm}, {outcome.calls[-1:]}, exit code {outcome.code}\n{outcome.stderr}"
         codes.append(outcome.code)
         if trouble.error:
             assert outcome.code in (0, 3), where
@@ -88,7 +88,7 @@ def trouble_everywhere(case: Case, ground: Ground, trouble: Trouble, most: int |
             assert outcome.code == 0, where
         if outcome.code == 3:
             # Arrow does not say why a file could not be closed.
-            why = "error closing file" if outcome.calls[0].startswith("close") else os.strerror(trouble.error)
+            why = "error closing file" if outcome.calls[-1].startswith("close") else os.strerror(trouble.error)
             assert why in outcome.stderr or os.strerror(trouble.error) in outcome.stderr, where
             assert str(ground.folder) in outcome.stderr or ".star" in outcome.stderr, where
             assert "bug" not in outcome.stderr, where
@@ -97,7 +97,7 @@ def trouble_everywhere(case: Case, ground: Ground, trouble: Trouble, most: int |
             seen.add(left)
             found = look(case, ground, where)
             assert found == "new" or outcome.code == 3, where
-            if not trouble.is_stuck and not is_clearing(outcome.calls[0]) and not is_ready(ground):
+            if not trouble.is_stuck and not is_clearing(outcome.calls[-1]) and not is_ready(ground):
                 assert is_clear(listing(ground.work), found, before, after), (where, listing(ground.work))
             recover(case, ground, found, where, after)
     return len(

@@ -23,7 +23,7 @@ def kill_everywhere(case: Case, ground: Ground, stride: int) -> tuple[int, str]:
             case.begin(ground)
             harm = Harm(ground.folder, Calls.CHANGES, action, at)
             outcome = case.run(ground, harm)
-            where = f"{case.name}: {harm}, {outcome.calls}"
+            where = f"{case.name}: {harm}, {outcome.calls[-1:]}"
             assert outcome.code == -signal.SIGKILL, (where, outcome)
             points += 1
             left = state(ground.work)

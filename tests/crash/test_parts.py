@@ -21,14 +21,14 @@ def ground_of_parts(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Gro
 
 
 @pytest.mark.parametrize("name", PART_CASES)
-def test_some_calls(name: str, ground_of_parts: Ground, told: Callable[[str], None]) -> None:
+def test_some_calls(name: str, ground_of_parts: Ground, told: Callable[[tuple[int, str]], None]) -> None:
     told(kill_everywhere(PART_CASES[name], ground_of_parts, stride=61))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", PART_CASES)
-def test_all_calls(name: str, ground_of_parts: Ground, told: Callable[[str], None]) -> None:
+def test_all_calls(name: str, ground_of_parts: Ground, told: Callable[[tuple[int, str]], None]) -> None:
     told(kill_everywhere(PART_CASES[name], ground_of_parts, stride=1))
 
 
@@ -36,5 +36,7 @@ def test_all_calls(name: str, ground_of_parts: Ground, told: Callable[[str], Non
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("name", PART_CASES)
-def test_all_troubles(name: str, trouble: str, ground_of_parts: Ground, told: Callable[[str], None]) -> None:
+def test_all_troubles(
+    name: str, trouble: str, ground_of_parts: Ground, told: Callable[[tuple[int, str]], None]
+) -> None:
     told(trouble_everywhere(PART_CASES[name], ground_of_parts, TROUBLES[trouble]))

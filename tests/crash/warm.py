@@ -39,9 +39,8 @@ def main() -> None:
             _run(shim, command)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         counted = shim.counted() if command["kinds"] else 0
-        first = 1 if command["all"] else max(1, command["at"])
-        last = counted if command["all"] else min(counted, command["at"])
-        calls = [shim.logged(i).decode(errors="replace") for i in range(first, last + 1)]
+        last = min(counted, command["at"] or counted)
+        calls = [shim.logged(i).decode(errors="replace") for i in range(1, last + 1)]
         print(json.dumps({"code": code, "counted": counted, "calls": calls}), flush=True)
 
 
