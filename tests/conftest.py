@@ -1,5 +1,6 @@
 """Fixtures that several rooms need."""
 
+import gc
 import os
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,12 @@ fill_what_is_empty()
 # No power is cut here but in `tests.crash`, whose commands run elsewhere: the disk is not waited for. That the file is
 # open is still seen to.
 os.fsync = os.fstat  # type: ignore[assignment]
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look through it time and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
