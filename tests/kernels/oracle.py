@@ -71,10 +71,10 @@ def read(data: bytes, dialect: Dialect) -> Reading:
 
 
 @functools.cache
-def lexer_terminals() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """(name, pattern) of the terminals a lexer tries, highest priority first."""
+def any_terminal() -> re.Pattern[str]:
+    """The terminals that a lexer tries, each a group of its name, highest priority first."""
     ordered = sorted(load_grammar().terminals, key=lambda terminal: -terminal.priority)
-    return tuple((terminal.name, re.compile(terminal.pattern.to_regexp())) for terminal in ordered)
+    return re.compile("|".join(f"(?P<{terminal.name}>{terminal.pattern.to_regexp()})" for terminal in ordered))
 
 
 @functools.cache
@@ -137,14 +137,13 @@ def _lex(text: str) -> Iterator[tuple[str, re.Match[str]]]:
     """At each position, the first terminal that matches; blanks and comments are left out."""
     at = 0
     while at < len(text):
-        matches = ((name, pattern.match(text, at)) for name, pattern in lexer_terminals())
-        name, match = next(((name, match) for name, match in matches if match), ("", None))
+        match = any_terminal().match(text, at)
         if match is None:
             raise _no_match(text, at)
-        if name == "COMMENT":
+        if match.lastgroup == "COMMENT":
             _check_comment(match)
-        elif name != "BLANK":
-            yield name, match
+        elif match.lastgroup != "BLANK":
+            yield str(match.lastgroup), match
         at = match.end()
 
 
