@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.dataset.projects import loop, tilts, write_project
+from tomoarrow.cli.app import app
 from tomoarrow.example import Example, make_project
 
 
@@ -23,6 +25,13 @@ def run(
         cwd=cwd,
         env={**os.environ, "COLUMNS": "200", **(env or {})},
     )
+
+
+def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The same in this process, where all is imported; what would be a traceback is raised."""
+    command = [str(argument) for argument in arguments]
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, command, catch_exceptions=False)
+    return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
 
 
 def test_convert(small_project: Example, tmp_path: Path) -> None:
@@ -48,7 +57,7 @@ def test_json_is_one_report_and_nothing_else(small_project: Example, tmp_path: P
     report = json.loads(done.stdout)
     assert (report["tomograms"], report["tilts"], report["rejects"], report["warnings"]) == (7, 35, 0, [])
     assert done.stderr == ""
-    failed = run("convert", tmp_path / "none.star", tmp_path / "ds2", "--json")
+    failed = run_here("convert", tmp_path / "none.star", tmp_path / "ds2", "--json")
     assert failed.returncode == 3
     error = json.loads(failed.stdout)
     assert (error["error"], error["exit_code"]) == ("MissingFileError", 3)
@@ -83,7 +92,7 @@ def test_wrong_usage_is_2(arguments: list[str]) -> None:
 def test_what_was_left_out_is_1_and_said(tmp_path: Path) -> None:
     star = write_project(tmp_path / "p", {"a": tilts("a", 2), "b": tilts("b", 2)})
     (tmp_path / "p" / "tilt_series" / "1.star").unlink()
-    refused = run("convert", star, tmp_path / "ds")
+    refused = run_here("convert", star, tmp_path / "ds")
     assert refused.returncode == 3
     assert "the tilt-series file of tomogram 'b' is not there" in refused.stderr
     assert "--missing skip" in refused.stderr
@@ -107,25 +116,25 @@ def test_inspect_a_star_file_and_a_dataset(small_project: Example, tmp_path: Pat
     assert "data_global: 7 rows" in done.stdout
     assert "rlnTomoTiltSeriesPixelSize" in done.stdout
     assert "angstrom" in done.stdout
-    run("convert", small_project.tomograms_star, tmp_path / "ds")
-    shown = run("inspect", tmp_path / "ds")
+    run_here("convert", small_project.tomograms_star, tmp_path / "ds")
+    shown = run_here("inspect", tmp_path / "ds")
     assert "tilts: 35 rows in 1 file" in shown.stdout
-    described = json.loads(run("inspect", tmp_path / "ds", "--json").stdout)
+    described = json.loads(run_here("inspect", tmp_path / "ds", "--json").stdout)
     assert {table["name"]: table["rows"] for table in described["tables"]} == {
         "tilts": 35,
         "tomograms": 7,
         "star": 8,
         "sources": 8,
     }
-    blocks = json.loads(run("inspect", small_project.tomograms_star, "--json").stdout)["blocks"]
+    blocks = json.loads(run_here("inspect", small_project.tomograms_star, "--json").stdout)["blocks"]
     assert blocks[0]["loops"][0]["columns"][0]["name"] == "rlnTomoName"
-    assert run("inspect", tmp_path).returncode == 3
+    assert run_here("inspect", tmp_path).returncode == 3
     odd = tmp_path / "odd.star"
     odd.write_text("data_[/x]\n_a [/abc]\n_b [red]x\n_rlnVoltage nan\nloop_\n_[c]\n1\n")
-    shown = run("inspect", odd)
+    shown = run_here("inspect", odd)
     assert shown.returncode == 0, shown.stderr
     assert all(text in shown.stdout for text in ("data_[/x]", "[/abc]", "[red]x", "[c]"))
-    assert json.loads(run("inspect", odd, "--json").stdout)["blocks"][0]["pairs"]["rlnVoltage"] == "nan"
+    assert json.loads(run_here("inspect", odd, "--json").stdout)["blocks"][0]["pairs"]["rlnVoltage"] == "nan"
 
 
 def test_example_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
@@ -139,7 +148,7 @@ def test_example_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     ]
     assert texts[0] == texts[1]
     assert len(texts[0]) == 4
-    assert run("example", tmp_path / "a").returncode == 3
+    assert run_here("example", tmp_path / "a").returncode == 3
 
 
 def test_an_example_with_particles_names_its_optimisation_set(tmp_path: Path) -> None:
@@ -148,7 +157,7 @@ def test_an_example_with_particles_names_its_optimisation_set(tmp_path: Path) ->
     optimisation_set = tmp_path / "p" / "Polish" / "job011" / "optimisation_set.star"
     assert done.stdout == f"2 tomograms, 6 tilts, 8 particles: {optimisation_set}\n"
     assert optimisation_set.is_file()
-    assert run("example", tmp_path / "q", "--tilts", 0, "--particles", 4).returncode == 2
+    assert run_here("example", tmp_path / "q", "--tilts", 0, "--particles", 4).returncode == 2
 
 
 @pytest.mark.timeout(600)
@@ -208,8 +217,8 @@ def test_a_conversion_in_parts_refuses_too_many_rejects(tmp_path: Path) -> None:
     planned = run("plan", made.tomograms_star, dataset, "--parts", 1, "--missing", "skip")
     assert "1 part of 7 tomograms" in planned.stdout, planned.stderr
     assert f"tomoarrow finalise '{dataset}'" in planned.stdout
-    assert "part 0: 7 tomograms, 30 tilts" in run("partition", dataset, "--part", 0).stdout
-    refused = run("finalise", dataset, "--max-rejects", 0)
+    assert "part 0: 7 tomograms, 30 tilts" in run_here("partition", dataset, "--part", 0).stdout
+    refused = run_here("finalise", dataset, "--max-rejects", 0)
     assert refused.returncode == 3
     assert "1 reject, more than 0" in refused.stderr
-    assert run("finalise", dataset, "--max-rejects", 1).returncode == 1
+    assert run_here("finalise", dataset, "--max-rejects", 1).returncode == 1
