@@ -1,7 +1,6 @@
 """Writers and readers at the same time: one writer, and each reader sees one version, whole."""
 
 import json
-import multiprocessing
 import os
 import signal
 import socket
@@ -13,11 +12,9 @@ import polars as pl
 import pytest
 
 import tomoarrow as ta
+from tests.dataset.processes import PROCESSES
 from tests.dataset.projects import loop, write_project
 from tomoarrow.dataset.versions.lock import locked
-
-#: Processes that know nothing of this one's threads.
-PROCESSES = multiprocessing.get_context("spawn")
 
 NAMES = [f"T{i}" for i in range(6)]
 

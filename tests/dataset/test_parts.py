@@ -1,6 +1,5 @@
 """A conversion in parts gives what one in one gives, however often and in whatever order parts are done."""
 
-import multiprocessing
 import os
 import random
 import shlex
@@ -14,14 +13,13 @@ from pathlib import Path
 import pytest
 
 import tomoarrow as ta
+from tests.dataset.processes import PROCESSES
 from tests.dataset.projects import loop, write_project
 from tests.dataset.test_update import Project, check_equal
 from tomoarrow.dataset.parts import assembling
 from tomoarrow.dataset.parts.planning import Plan, part_folder, read_plan, read_rows, slurm_script
 from tomoarrow.dataset.tables import writing
 from tomoarrow.example import make_project
-
-PROCESSES = multiprocessing.get_context("spawn")
 
 LEFT_OUT = {"missing": "skip", "on_bad_value": "null", "on_bad_file": "skip"}
 

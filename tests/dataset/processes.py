@@ -1,0 +1,7 @@
+"""Processes beside that of a test, which know nothing of its threads."""
+
+import multiprocessing
+
+#: They are forks of one that has done no work: to import all for each of them takes a second.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.dataset.test_concurrency", "tests.dataset.test_parts"])
