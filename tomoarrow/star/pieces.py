@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -34,6 +34,7 @@ from .faults import Notice
 from .limits import MOST_BLOCKS, MOST_PAIRS, too_many_blocks, too_many_pairs
 from .source import Held, Source, Stream, open_stream
 from .structure import Dialect, Structure, analyse
+from .threads import workers
 
 T = TypeVar("T")
 
@@ -156,7 +157,7 @@ def read_pieces(
         piece = _take_apart(cut, within, dialect)
         return piece, work(piece)
 
-    with open_stream(source) as stream, ThreadPoolExecutor(threads) as pool:
+    with open_stream(source) as stream, workers(threads) as pool:
         place = place_before_block if whole_blocks else partial(place_behind_row, dialect=dialect)
         cuts = cuts_of(stream, place, piece_bytes or PIECE_BYTES, dialect)
         waiting: deque[_Ahead[T]] = deque()
