@@ -134,11 +134,9 @@ def test_real_files_as_read_whole(shared: Path, name: str) -> None:
         return
     size = (shared / name).stat().st_size
     for position in list(tables)[:3]:
-        for piece_bytes in {size // 7 + 1, size // 50 + 1}:
+        for piece_bytes in {max(size // 7 + 1, 100), max(size // 50 + 1, 100)}:
             read = table_of(
-                request(
-                    shared / name, position, dialect=dialect, piece_bytes=max(piece_bytes, 100), on_bad_value="null"
-                )
+                request(shared / name, position, dialect=dialect, piece_bytes=piece_bytes, on_bad_value="null")
             )
             expected = tables[position]
             assert read.schema.equals(expected.schema, check_metadata=True)
@@ -352,8 +350,8 @@ def first_notices(found: Findings) -> dict[str, tuple[int, int]]:
     return lines
 
 
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_cuts_do_not_show(text: Text) -> None:
+def check_cuts(text: Text, stride: int) -> None:
+    """Whatever the length of its pieces, a text is read as it is whole."""
     block = 0 if text.block is None else text.block
     document = ta.read_star(text.data, blocks=block, dialect=text.dialect)  # type: ignore[arg-type]
     whole = document[0].table
@@ -361,11 +359,23 @@ def test_cuts_do_not_show(text: Text) -> None:
     assert whole.to_pydict() == text.columns
     asked = request(text.data, text.block, dialect=text.dialect)
     typed = replace(asked, options=replace(asked.options, evidence=read_evidence(asked)))
-    for piece_bytes in range(1, len(text.data) + 2, len(text.data) // 250 + 1):
+    for piece_bytes in range(1, len(text.data) + 2, stride):
         assert same(table_of(replace(asked, piece_bytes=piece_bytes, threads=1)), whole), piece_bytes
         found = Findings()
         list(read_batches(replace(typed, piece_bytes=piece_bytes, threads=3), found))
         assert first_notices(found) == text.notices, piece_bytes
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_cuts_do_not_show(text: Text) -> None:
+    # Cuts are between lines: most lengths that are next to each other make the same.
+    check_cuts(text, stride=3 * (len(text.data) // 250 + 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_no_cut_shows(text: Text) -> None:
+    check_cuts(text, stride=1)
 
 
 def told(read: Callable[[], Any]) -> Any:
@@ -522,7 +532,7 @@ def test_a_mistake_is_in_its_own_block(line: bytes, kind: str, block: str) -> No
     data = stacked(6, 8).replace(b"6 4", line)
     for piece_bytes in range(1, len(data), 3):
         with pytest.raises(ta.TomoarrowError) as raised:
-            table_of(request(data, block, piece_bytes=piece_bytes))
+            table_of(request(data, block, piece_bytes=piece_bytes, threads=1))
         place = raised.value.place
         found = type(raised.value).__name__, place.line, place.block
         assert found == (kind, 68, "TS_4"), piece_bytes
@@ -818,7 +828,9 @@ def test_which_block(block: str | int | None, expected: Any, small_pieces: None)
         lambda: ta.scan_star(BLOCKS, block).collect().to_arrow(),
     ]
     if not (isinstance(block, int) and block < 0):
-        readings += [lambda n=n: table_of(request(BLOCKS, block, piece_bytes=n)) for n in range(1, len(BLOCKS) + 2, 5)]
+        readings += [
+            lambda n=n: table_of(request(BLOCKS, block, piece_bytes=n, threads=1)) for n in range(1, len(BLOCKS) + 2, 5)
+        ]
     for read in readings:
         if isinstance(expected, dict):
             assert read().to_pydict() == expected
