@@ -384,43 +384,35 @@ def warnings_of(report: ta.Report) -> list[tuple[str, int, int]]:
     return sorted((warning.code, warning.count, warning.files) for warning in report.warnings)
 
 
-def check_modes(star: Path, tmp_path: Path, threads: int, slab_bytes: int | None, patch: pytest.MonkeyPatch) -> None:
+#: How many threads, and how much text at a time.
+MODES = [(threads, slab_bytes) for threads in (1, 4) for slab_bytes in (1, 5000, None)]
+
+
+def check_modes(star: Path, tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     """Check that a conversion in other pieces, by other threads, gives the very same tables and warnings."""
     report = ta.convert(star, tmp_path / "one", threads=1)
-    set_slab_bytes(patch, slab_bytes)
-    other_report = ta.convert(star, tmp_path / "other", threads=threads)
-    one, other = tables_of(tmp_path / "one"), tables_of(tmp_path / "other")
-    for name, table in other.items():
-        assert table.schema.equals(one[name].schema, check_metadata=True)
-        assert differences(table.to_pydict(), one[name].to_pydict()) == []
-    assert warnings_of(other_report) == warnings_of(report)
+    one = tables_of(tmp_path / "one")
+    expected = {name: table.to_pydict() for name, table in one.items()}
+    for threads, slab_bytes in MODES:
+        mode = f"{threads} threads, slabs of {slab_bytes} bytes"
+        with patch.context() as patched:
+            set_slab_bytes(patched, slab_bytes)
+            other_report = ta.convert(star, tmp_path / mode, threads=threads)
+        for name, table in tables_of(tmp_path / mode).items():
+            assert table.schema.equals(one[name].schema, check_metadata=True), mode
+            assert differences(table.to_pydict(), expected[name]) == [], mode
+        assert warnings_of(other_report) == warnings_of(report), mode
 
 
-modes = pytest.mark.parametrize("threads", [1, 4])
+def test_modes_agree_on_a_made_up_project(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_modes(project, tmp_path, monkeypatch)
 
 
-@modes
-@slabs
-def test_modes_agree_on_a_made_up_project(
-    project: Path, threads: int, slab_bytes: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    check_modes(project, tmp_path, threads, slab_bytes, monkeypatch)
-
-
-@modes
-@slabs
-def test_modes_agree_on_a_regular_project(
-    threads: int, slab_bytes: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    star = make_project(tmp_path / "project", tomograms=17, tilts=5).tomograms_star
-    check_modes(star, tmp_path, threads, slab_bytes, monkeypatch)
+def test_modes_agree_on_a_regular_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_modes(make_project(tmp_path / "project", tomograms=17, tilts=5).tomograms_star, tmp_path, monkeypatch)
 
 
 @needs_corpus
-@modes
-@slabs
 @pytest.mark.parametrize("stage", STAGES)
-def test_modes_agree_on_a_real_project(
-    stage: str, threads: int, slab_bytes: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    check_modes(SKELETON / stage, tmp_path, threads, slab_bytes, monkeypatch)
+def test_modes_agree_on_a_real_project(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_modes(SKELETON / stage, tmp_path, monkeypatch)
