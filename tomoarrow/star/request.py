@@ -90,7 +90,6 @@ def check_found(request: Request, names: list[str], loops: list[int], begun: int
     ------
     SchemaError
     """
-    outline = Document(tuple(Block(name) for name in names))
     path = name_of(request.source)
     if request.block is None and begun != 1:
         there = ", ".join(f"'data_{name}'" for name, n in zip(names, loops, strict=True) if n) or "none"
@@ -106,7 +105,7 @@ def check_found(request: Request, names: list[str], loops: list[int], begun: int
         raise SchemaError(f"{path}: no block fits {request.block!r}, or none has a loop", expected=f"one of {there}")
     if request.block is None or request.stacks:
         return
-    at = outline.position(request.block)
+    at = Document(tuple(map(Block, names))).position(request.block)
     if loops[at] != 1:
         raise _several_loops(path, names, loops, at)
 
