@@ -195,6 +195,8 @@ def _of_others(
     faults: dict[int, StarSyntaxError], nodes: NDArray[np.int64], file_of_token: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The nodes of files without a fault."""
+    if not faults:
+        return nodes
     return nodes[~np.isin(file_of_token[nodes[:, 1]], list(faults))]
 
 
