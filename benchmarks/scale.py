@@ -13,7 +13,7 @@ The model: a conversion of ``n`` tomograms by ``w`` workers, each of one thread,
 
 ``plan`` and ``finalise`` are done by one process: they bound what more workers can do (Amdahl). Memory of a worker does
 not grow with ``n``; that of the last step does, by a slope. Each constant is fitted to measurements of this machine,
-and the fit's error at the measured points is told: who sees 20 % there should not believe 100 nodes.
+and the error of the fit at the measured points is printed: if that is 20 %, do not believe it for 100 nodes.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("matrix", REFUSED.values(), ids=REFUSED)
 def test_what_angles_cannot_say_is_refused(matrix: np.ndarray[Any, Any]) -> None:
-    with pytest.raises(ta.SchemaError, match=r"1 projection matrices do more .* number 1"):
+    with pytest.raises(ta.SchemaError, match=r"in 1 projection matrix .* number 1"):
         geometry.alignment_of(np.stack([np.eye(4), matrix]), **SIZES)
 
 

@@ -209,7 +209,7 @@ MALFORMED = [
     ("value without a label", "data_x\n5\n", 2, 1, "a value cannot stand here"),
     ("loop without labels", "data_x\nloop_\n1 2\n", 3, 1, "a value cannot stand here"),
     ("loop without a block", "loop_\n_a\n1\n", 1, 1, "loop_ cannot stand here"),
-    ("label line with a value", "data_x\nloop_\n_a\n_b 5\n_c\n", 4, 4, "a label of a loop with something behind it"),
+    ("label line with a value", "data_x\nloop_\n_a\n_b 5\n_c\n", 4, 4, "a label of a loop that is followed by"),
     ("no block", "TS_01 1\nTS_02 2\n", 1, 1, "no data block"),
     ("a web page", "<!DOCTYPE html>\n<html lang='en'>\n", 1, 1, "no data block"),
     ("a text field", "data_x\nloop_\n_a\n1\n;text\n;\n", 5, 1, 'dialect="star"'),

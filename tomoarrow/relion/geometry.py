@@ -16,28 +16,28 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import SchemaError, UsageError
+from ..errors import SchemaError, UsageError, counted
 
 Floats = NDArray[np.float64]
 
 #: Where the middle of a tomogram is: its voxel ``size // 2``, or ``size / 2``.
 Centre = Literal["voxel", "exact"]
 
-#: RELION takes smaller pixels for missing ones.
+#: A smaller pixel size is to RELION one that was not given.
 _LEAST_PIXEL_ANGST = 0.001
 
-#: A rotation that was written with 6 decimals is one to about this.
+#: The entries of a rotation that was written with 6 decimals are off by less than this.
 _ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class TiltAlignment:
-    """How RELION 5 writes the alignment of tilt images: each float64[n].
+    """The alignment of tilt images as RELION 5 writes it: each attribute is float64[n].
 
     Attributes
     ----------
     x_tilt_deg, y_tilt_deg, z_rot_deg : ndarray
-        ``rlnTomoXTilt``, ``rlnTomoYTilt``, ``rlnTomoZRot``: turns of the specimen, in this order.
+        ``rlnTomoXTilt``, ``rlnTomoYTilt``, ``rlnTomoZRot``: rotations of the specimen, in this order.
     x_shift_angst, y_shift_angst : ndarray
         ``rlnTomoXShiftAngst``, ``rlnTomoYShiftAngst``: shifts of its projection.
     """
@@ -56,7 +56,7 @@ def projection_matrices(
     tomogram_size: ArrayLike,
     image_size: ArrayLike | None = None,
 ) -> Floats:
-    """Matrices that take a point of a tomogram to a tilt image.
+    """The matrices that project a point of a tomogram to tilt images.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def projection_matrices(
     tomogram_size : int[3] or int[n, 3]
         ``rlnTomoSizeX``, ``Y``, ``Z``.
     image_size : int[2] or int[n, 2], optional
-        Width and height of the tilt images. Without it, points of the image are relative to its centre, the pixel
+        Width and height of the tilt images. Without it, positions in an image are relative to its centre, the pixel
         ``size // 2``.
 
     Returns
@@ -77,12 +77,12 @@ def projection_matrices(
     Raises
     ------
     UsageError
-        The pixel size is none.
+        The pixel size is not positive.
 
     Notes
     -----
-    ``src/jaz/tomography/tomogram.cpp``: Tomogram::setProjectionMatrix. Since July 2025 RELION turns in double
-    precision; before, the last digits of its matrices were those of single precision.
+    ``src/jaz/tomography/tomogram.cpp``: Tomogram::setProjectionMatrix. Since July 2025 RELION computes rotations in
+    double precision; before, in single precision, so that the last digits of its matrices differ.
     """
     pixel_size = _pixel_sizes(pixel_size_angst)
     turn = tilt_rotations(alignment.x_tilt_deg, alignment.y_tilt_deg, alignment.z_rot_deg)
@@ -105,7 +105,7 @@ def alignment_of(
     image_size: ArrayLike | None = None,
     centre: Centre = "voxel",
 ) -> TiltAlignment:
-    """The alignment that projection matrices stand for: the inverse of `projection_matrices`.
+    """The alignment that projection matrices describe: the inverse of `projection_matrices`.
 
     Parameters
     ----------
@@ -114,20 +114,20 @@ def alignment_of(
     pixel_size_angst, tomogram_size, image_size
         As for `projection_matrices`.
     centre : "voxel" or "exact"
-        The point of the tomogram that the shifts are for. "voxel" is the exact inverse. "exact" is what RELION itself
-        writes: where a side of the tomogram is odd, half a voxel away, which changes the shifts by up to half a pixel.
+        The point of the tomogram that the shifts refer to. "voxel" is the exact inverse. "exact" is what RELION itself
+        writes: where a side of the tomogram is odd, it is half a voxel away, and shifts differ by up to half a pixel.
 
     Raises
     ------
     SchemaError
-        A matrix does more than to turn and to shift, which angles cannot say.
+        A matrix is more than a rotation and a shift, which angles cannot express.
     UsageError
-        The pixel size is none.
+        The pixel size is not positive.
 
     Notes
     -----
-    ``src/jaz/tomography/tomogram.cpp``: Tomogram::getProjectionAnglesFromMatrix. Angles come back within (-180, 180],
-    the Y tilt within [-90, 90]; at the ends of the latter, only the sum of the other two is known: X is 0 there.
+    ``src/jaz/tomography/tomogram.cpp``: Tomogram::getProjectionAnglesFromMatrix. Angles are within [-180, 180], the
+    Y tilt within [-90, 90]. Where that is -90 or 90, X and Z rotate about the same axis: X is 0 then, and Z is both.
     """
     pixel_size = _pixel_sizes(pixel_size_angst)
     turn = matrices[..., :3, :3]
@@ -182,7 +182,7 @@ def euler_rotations(rot_deg: ArrayLike, tilt_deg: ArrayLike, psi_deg: ArrayLike)
 
 
 def stacked_rows(x: ArrayLike, y: ArrayLike, z: ArrayLike, w: ArrayLike) -> Floats:
-    """The projection matrices of RELION 4, given their rows; ``np.moveaxis(matrices, -2, 0)`` gives these back.
+    """The projection matrices of RELION 4 from their rows; ``np.moveaxis(matrices, -2, 0)`` gives the rows again.
 
     Parameters
     ----------
@@ -192,17 +192,17 @@ def stacked_rows(x: ArrayLike, y: ArrayLike, z: ArrayLike, w: ArrayLike) -> Floa
     Returns
     -------
     float64[n, 4, 4]
-        RELION 5 uses them as they are, for points from 0 (``src/jaz/tomography/tomogram_set.cpp``:
+        RELION 5 uses them as they are, for positions that count from 0 (``src/jaz/tomography/tomogram_set.cpp``:
         TomogramSet::loadTomogram); RELION 4 counted from 1.
     """
     return np.stack([np.asarray(row, np.float64) for row in (x, y, z, w)], axis=-2)
 
 
 def binned(matrices: Floats, factor: float) -> Floats:
-    """Projection matrices to images that are smaller by a factor.
+    """Projection matrices for images that are binned by a factor.
 
-    All entries are divided, the last row too, as RELION has it (``src/jaz/tomography/tomogram.cpp``:
-    Tomogram::FourierCrop); the pixel size grows by the same factor, points of the tomogram stay unbinned.
+    All entries are divided, also those of the last row, as RELION does (``src/jaz/tomography/tomogram.cpp``:
+    Tomogram::FourierCrop). The pixel size grows by the same factor; positions in the tomogram stay unbinned.
 
     Raises
     ------
@@ -243,7 +243,7 @@ def particle_positions(
     origin_angst : float64[n, 3], optional
         ``rlnOriginXAngst``, ``Y``, ``Z``: subtracted.
     subtomogram : float64[n, 3, 3], optional
-        What turns the origin: `euler_rotations` of ``rlnTomoSubtomogramRot``, ``Tilt``, ``Psi``.
+        What rotates the origin: `euler_rotations` of ``rlnTomoSubtomogramRot``, ``Tilt``, ``Psi``.
 
     Returns
     -------
@@ -252,7 +252,7 @@ def particle_positions(
     Raises
     ------
     UsageError
-        No coordinates are given, or the pixel size is none.
+        No coordinates are given, or the pixel size is not positive.
 
     Notes
     -----
@@ -279,7 +279,7 @@ def project(matrices: Floats, points: ArrayLike) -> Floats:
     ----------
     matrices : float64[..., 4, 4]
     points : float64[..., 3]
-        In unbinned pixels. Leading axes are broadcast: ``matrices[:, np.newaxis]`` takes each point to each tilt.
+        In unbinned pixels. Leading axes are broadcast: ``matrices[:, np.newaxis]`` projects each point to each tilt.
 
     Returns
     -------
@@ -317,7 +317,7 @@ def defocus_at(
     hand: ArrayLike,
     slope: ArrayLike = 1.0,
 ) -> Floats:
-    """The defocus at a depth, given that of the tilt image, which holds at the tomogram's centre.
+    """The defocus at a depth, given that of the tilt image, which is the defocus at the tomogram's centre.
 
     Parameters
     ----------
@@ -345,7 +345,7 @@ def _pixel_sizes(pixel_size_angst: ArrayLike) -> Floats:
     sizes = np.asarray(pixel_size_angst, np.float64)
     if not (sizes >= _LEAST_PIXEL_ANGST).all():
         raise UsageError(
-            f"a pixel size of {np.min(sizes)} Angstrom", expected=f"{_LEAST_PIXEL_ANGST} or more, as RELION wants it"
+            f"a pixel size of {np.min(sizes)} Angstrom", expected=f"{_LEAST_PIXEL_ANGST} or more, as RELION demands"
         )
     return sizes
 
@@ -355,9 +355,10 @@ def _check_rigid(matrices: Floats) -> None:
     unlike = np.abs(turn @ np.swapaxes(turn, -1, -2) - np.eye(3)).max(axis=(-1, -2))
     is_rigid = (unlike < _ROUNDING) & (np.linalg.det(turn) > 0) & (matrices[..., 3, :] == [0, 0, 0, 1]).all(axis=-1)
     if not is_rigid.all():
-        count, first = np.count_nonzero(~is_rigid), int(np.flatnonzero(~is_rigid)[0])
+        count, first = int(np.count_nonzero(~is_rigid)), int(np.flatnonzero(~is_rigid)[0])
         raise SchemaError(
-            f"{count} projection matrices do more than to turn and to shift (the first is number {first})",
-            expected="a rotation, a shift, and a last row of 0 0 0 1: all that angles can say",
+            f"more than a rotation and a shift in {counted(count, 'projection matrix', 'projection matrices')} "
+            f"(the first is number {first}, from 0)",
+            expected="a rotation, a shift, and a last row of 0 0 0 1: all that angles and shifts can express",
             remedy="use the matrices as they are",
         )

@@ -1,4 +1,4 @@
-"""All sets of a project into memory, whatever is wrong with some: what cannot be read is told of, the rest is read."""
+"""All sets of a project in memory, whatever is wrong with some: what cannot be read is reported, the rest is read."""
 
 from __future__ import annotations
 
@@ -84,16 +84,16 @@ def load_sets(
     path : Path
         Any STAR file of a project.
     project : Path, optional
-        The project directory, where the files alone do not tell.
+        The project directory, where it cannot be found from the paths in the files.
     looks_at_files : bool
-        Whether the images that sets name are to be looked for.
+        Whether checks are to look for the images that sets name.
     allow_outside : bool
-        Whether files may be looked at that lie outside of the project.
+        Whether files outside of the project may be looked at.
 
     Raises
     ------
     MissingFileError
-        The file itself, or the project directory given, is not there.
+        The file itself, or the project directory that was given, is not there.
     """
     found = _Found(allow_outside)
     kind = _kind(path, found)
@@ -119,7 +119,7 @@ def load_sets(
 
 
 def _kind(path: Path, found: _Found) -> Kind | None:
-    """What a file is; None where its text is malformed. Particles of no tomogram are any STAR file."""
+    """What a file is; None where its text is malformed. Particles of single-particle work count as any STAR file."""
     try:
         kind = kind_of(path)
     except StarSyntaxError as error:
@@ -199,7 +199,7 @@ def _optimisation(path: Path, project: Path | None, found: _Found) -> Sets:
 
 
 def _kind_of_set(path: str) -> Kind:
-    """Which of the two layouts a tomogram set has; what is wrong with it is told of when it is read."""
+    """Which of the two layouts a tomogram set has; what is wrong with it is reported when it is read."""
     with suppress(TomoarrowError):
         if kind_of(path) == "RELION 4 tomogram set":
             return "RELION 4 tomogram set"
@@ -227,7 +227,7 @@ def _member(file: _File, kind: Kind, sets: Sets, found: _Found) -> Sets:
 
 
 def _attempt(found: _Found, function: Callable[[], T]) -> T | None:
-    """What a function gives; None where it fails, which is told of."""
+    """What a function returns; None where it fails, which is added to the findings."""
     try:
         return function()
     except TomoarrowError as error:
@@ -263,7 +263,7 @@ def _read(file: str, block: str | None, columns: Iterable[str] | None, found: Fi
 
 
 def _front(file: str) -> Structure:
-    """The front of a file, taken apart."""
+    """The structure of the first piece of a file."""
     with closing(read_pieces(file, "relion", lambda piece: piece.structure, stands=always, threads=1)) as pieces:
         return next(pieces).result
 

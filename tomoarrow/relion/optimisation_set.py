@@ -59,19 +59,21 @@ def optimisation_set(path: str, document: Document) -> OptimisationSet:
     Raises
     ------
     SchemaError
-        Its first block names no set, or has not one row.
+        Its first block names no set, or its loop does not have exactly one row.
     """
     block = document[0] if len(document) else None
     place = Place(path, block=None if block is None else block.name)
     named: dict[str, str] = {}
     if block is not None:
         if block.table is not None and block.table.num_rows != 1:
-            raise SchemaError(f"{block.table.num_rows} rows of files", place=place, expected="one row")
+            raise SchemaError(f"an optimisation set of {block.table.num_rows} rows", place=place, expected="one row")
         rows = [block.pairs, *(block.table.to_pylist() if block.table is not None else [])]
         named = {label: str(value) for row in rows for label, value in row.items() if value}
     members = {label: named[label] for label in MEMBERS if label in named}
     if not members:
         raise SchemaError(
-            "no set is named", place=place, expected=f"one or more of {', '.join(MEMBERS)} in the first block"
+            "an optimisation set that names no set",
+            place=place,
+            expected=f"one or more of {', '.join(MEMBERS)} in the first block",
         )
     return OptimisationSet(members, {label: text for label, text in named.items() if label not in MEMBERS})

@@ -1,4 +1,4 @@
-"""The sets of a project as RELION sees them: what each holds, and which other files it refers to."""
+"""The sets of a project: what each holds, and which other files it refers to."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Reference:
     label : str
         The label that names it.
     path : str
-        As it stands; of several the first.
+        As it stands in the STAR file; of several files that of the first.
     count, missing, outside : int
-        How many files there are, how many of them are not there, and how many lead out of the project: those are not
+        How many files are named, how many of them are not there, and how many lead out of the project, and so are not
         looked for.
     """
 
@@ -56,7 +56,7 @@ class SetSummary:
         Relative to the project.
     kind : Kind
     counts : dict
-        How much of what it holds.
+        What it holds, such as tomograms or particles, and how many of each.
     refers : tuple of Reference
     problem : str
         Why it could not be read; empty where it could.
@@ -70,16 +70,16 @@ class SetSummary:
 
 
 def summarise(path: Path, project: Path | None = None, *, allow_outside: bool = False) -> list[SetSummary]:
-    """The set in a file, and those that it names; of a directory all sets in the folders of its jobs.
+    """Summarise the set in a file and those that it names; or, of a directory, all sets in the folders of its jobs.
 
     Parameters
     ----------
     path : Path
         A STAR file, or a project directory.
     project : Path, optional
-        The project directory, where the file alone does not tell.
+        The project directory, where it cannot be found from the paths in the file.
     allow_outside : bool
-        Whether files may be looked at that lie outside of the project.
+        Whether files outside of the project may be looked at.
     """
     if path.is_dir():
         files = sorted(file for file in _star_files(path) if file.is_file())

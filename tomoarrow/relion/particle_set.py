@@ -22,13 +22,13 @@ OPTICS_GROUP = "rlnOpticsGroup"
 PARTICLE_NAME = "rlnTomoParticleName"
 VISIBLE_FRAMES = "rlnTomoVisibleFrames"
 
-#: So many names are told of each kind of mismatch.
+#: So many names are given of each kind of mismatch.
 _MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Particles beside what is known of their optics groups.
+    """Particles, joined with what is known of their optics groups.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ def _groups(particles: pa.Table, optics: pa.Table) -> tuple[pa.Array, pa.Array]:
 
 @dataclass(slots=True)
 class Mismatches:
-    """Particles that do not fit the other sets: how many of each kind, by name.
+    """Counts particles that do not fit the other sets, of each kind, by name.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Mismatches:
     _rows: int = 0
 
     def look(self, particles: pa.Table, optics: pa.Table | None) -> None:
-        """Look at more particles, in their order."""
+        """Look at the next particles of the set."""
         if optics is not None and OPTICS_GROUP in particles.column_names:
             groups, known = _groups(particles, optics)
             self._groups.update(map(str, groups.filter(pc.invert(pc.is_in(groups, value_set=known))).to_pylist()))
@@ -114,7 +114,7 @@ class Mismatches:
         return [f"row {self._rows + row}" for row in rows]
 
     def notices(self, path: str) -> Iterator[Notice]:
-        """What is told of the particles of a file."""
+        """The warnings about the particles of a file."""
         if self._tomograms:
             what = "particles of tomograms that are not in the tomogram set"
             yield _notice("particle-tomogram", what, self._tomograms, self._tomograms.total(), path, NAME)

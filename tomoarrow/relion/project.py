@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..errors import MissingFileError, Place
 
-#: What RELION's pipeline and its window leave in the directory that they are started in, and nowhere else.
+#: What RELION's pipeline and its GUI leave in the directory that they are started in, and nowhere else.
 _MARKS = ("default_pipeline.star", ".gui_projectdir")
 
 #: What RELION calls the folder of a job, which lies in one for all jobs of a kind: ``Tomograms/job006``.
@@ -68,20 +68,24 @@ def find_project(
     Returns
     -------
     Project
-        The one given; else the first of the current directory and the ancestors of the STAR file from which
-        all relative paths resolve, without leading out; else the one from which most do; else the one that has most
-        of the folders they name. Absolute paths resolve from everywhere, and tell nothing: where there are no others,
-        it is the directory above the STAR file that RELION has worked in; else the current directory, if the STAR
-        file is below it; else the STAR file's own.
+        The directory that was given. Otherwise, of the current directory and the folders above the STAR file, the
+        first from which all relative paths resolve without leading out; else the one from which most of them do; among
+        equals the one that has most of the folders they name. Absolute paths resolve from everywhere and so tell
+        nothing. Where there are no others, it is the folder above the STAR file in which RELION has worked; else the
+        current directory, if the STAR file is below it; else the STAR file's own folder.
 
     Raises
     ------
     MissingFileError
-        The directory given is none.
+        The directory that was given does not exist, or is no directory.
     """
     if given is not None:
         if not given.is_dir():
-            raise MissingFileError("the project directory is not a directory", place=Place(str(given)))
+            raise MissingFileError(
+                "the project directory is not a directory",
+                place=Place(str(given)),
+                remedy="name the directory in which RELION was started",
+            )
         directory = given.resolve()
         return _project(directory, "given", paths, (directory,), allow_outside=allow_outside)
     here = Path(os.path.abspath("."))
@@ -137,7 +141,7 @@ def paths_outside(directory: Path, paths: Sequence[str]) -> tuple[int, ...]:
 
 
 def outside_error(place: Place, directory: Path) -> MissingFileError:
-    """What is told of a path that leads out of the project."""
+    """The error for a path that leads out of the project."""
     is_root = directory == Path(os.sep)
     return MissingFileError(
         "the path leads out of the project directory, and was not opened",
@@ -192,8 +196,8 @@ def file_of(path: str) -> str:
 def is_there(home: str, path: str) -> bool:
     """Whether a file is there, given its path from the project directory.
 
-    Where the system does not say, because a folder may not be looked into or a disk fails, it counts as there: who
-    reads it tells why it cannot be read, and nobody leaves it out as missing.
+    Where the system cannot say, because a folder may not be looked into or a disk fails, the file counts as there:
+    whoever reads it reports why it cannot be read, and nobody leaves it out as missing.
     """
     try:
         os.stat(joined(home, path))

@@ -1,6 +1,6 @@
 """Tilt series: a table with a row a tilt image for each tomogram, read many at a time.
 
-RELION 5 keeps each in a file of its own, whose block is named as the tomogram
+RELION 5 keeps each in a file of its own, whose block has the name of the tomogram
 (``src/jaz/tomography/tomogram_set.cpp``: TomogramSet::read); RELION 4 keeps all in the global file.
 """
 
@@ -187,19 +187,19 @@ class _Slab:
         named = [c for c in containers if structure.name(c) == name]
         if len(named) == 1:
             if len(containers) > 1:
-                message = f"{len(containers) - 1} blocks beside the one of the tomogram, which are not read"
+                message = f"{len(containers) - 1} blocks beside that of the tomogram, which are not read"
                 place = Place(structure.text.names[f], block=name)
                 self._found.notices.append(Notice("other-blocks", message, place, len(containers) - 1))
             return named[0]
         if len(containers) == 1 and not named:
             only = containers[0]
-            message = f"the block is not named as its tomogram, {name!r}; RELION would not find it"
+            message = f"the block does not have the name of its tomogram, {name!r}: RELION would not find it"
             self._found.notices.append(Notice("block-name", message, structure.place_of_heading(only)))
             return only
         there = ", ".join(f"data_{structure.name(c)}" for c in containers) or "none"
         self._found.errors.append(
             SchemaError(
-                f"{len(named) or 'no'} blocks are named as the tomogram, {name!r}",
+                f"{len(named) or 'no'} blocks have the name of the tomogram, {name!r}",
                 place=Place(structure.text.names[f]),
                 expected=f"one block data_{name}; there is: {there}",
                 remedy="check which file the global table names for this tomogram",

@@ -1,7 +1,7 @@
 """A tomogram set: one global table, and for each tomogram a tilt-series table.
 
 The global file has a block ``data_global`` with a row a tomogram: its name and the path of its tilt-series file,
-which has one block, named as the tomogram, with a row a tilt image
+which has one block, with the name of the tomogram and a row a tilt image
 (``src/jaz/tomography/tomogram_set.cpp``: TomogramSet::read).
 """
 

@@ -1,4 +1,4 @@
-"""Sets with a block for each of something, stacked: the trajectories of particles, the manifolds of tomograms.
+"""Sets that have one block for each particle or tomogram, stacked: trajectories and manifolds.
 
 A trajectory set begins with a list ``general``, which counts the particles; then comes a block for each, named as the
 particle, with a row of shifts for each tilt (``src/jaz/tomography/motion/trajectory.cpp``: Trajectory::write). Older
@@ -86,7 +86,7 @@ def blocks_evidence(piece: Piece, options: Options) -> dict[str, int]:
 
 
 def _loop_of_each(structure: Structure, roots: NDArray[np.int64], found: Findings) -> NDArray[np.int64]:
-    """For each block the number of its loop, -1 where it has no rows; what has more is told of as an error."""
+    """For each block the number of its loop, -1 where it has no rows; blocks that hold more are errors."""
     is_filled = structure.loop_values > 0
     owners = np.searchsorted(roots, structure.loop_container[is_filled])
     counts = np.bincount(owners, minlength=len(roots))

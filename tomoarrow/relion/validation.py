@@ -1,4 +1,4 @@
-"""`validate`: what RELION would trip over in a project, before it does."""
+"""`validate`: finds what RELION would trip over in a project, before it does."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class SetSeen:
     Attributes
     ----------
     path : str
-        From the project directory.
+        Relative to the project directory.
     kind : Kind
     counts : dict
-        How much of what it holds.
+        What it holds, such as tomograms and tilts, and how many of each.
     """
 
     path: str
@@ -48,9 +48,9 @@ class ValidationReport:
         The project directory.
     sets : tuple of SetSeen
     findings : tuple of Finding
-        Errors first, then warnings, then notes; all of one kind are one finding.
+        Errors first, then warnings, then notes. All places with the same fault make one finding.
     checks : int
-        How many things were looked for.
+        How many checks were made.
     strict : bool
         Whether warnings count as errors.
     seconds : float
@@ -88,25 +88,25 @@ def validate(
     strict: bool = False,
     allow_outside: bool = False,
 ) -> ValidationReport:
-    """Check a project: what RELION would stop at, read as something else, or could be mixed up.
+    """Check a project for what would stop RELION, what it would misread, and what may have been mixed up.
 
     Parameters
     ----------
     source : path
         Any STAR file of a project. An optimisation set pulls in all that it names.
     project : path, optional
-        The project directory, to which paths are relative. Found by itself if not given.
+        The project directory, to which paths are relative. By default it is found from the paths in the STAR files.
     files : bool
-        Look for the images that sets name as well: a question to the disk for each.
+        Also look whether the images that sets name are there, which asks the disk about each.
     strict : bool
-        Warnings count as errors.
+        Count warnings as errors.
     allow_outside : bool
-        Look at files outside of the project as well, where paths in STAR files lead there.
+        Also look at files outside of the project, where paths in STAR files lead there.
 
     Raises
     ------
     MissingFileError
-        The file is not there, or the project directory given is none. All else that is wrong is a finding.
+        The file or the project directory that was given is not there. All else that is wrong becomes a finding.
     """
     started = time.perf_counter()
     home = None if project is None else Path(project)
@@ -121,7 +121,7 @@ def validate(
 
 
 def _counts(sets: Sets, kind: Kind) -> dict[str, int]:
-    """How much a set holds."""
+    """What a set holds, and how many of each."""
     if kind in ("tomogram set", "RELION 4 tomogram set") and sets.tomograms is not None:
         return {"tomograms": len(sets.tomograms.names), "tilts": int(sets.tomograms.tilts.begins[-1])}
     if kind == "particle set" and sets.particles is not None:

@@ -87,7 +87,7 @@ def read_batches(request: Request, found: Findings) -> Generator[pa.Table, None,
     StarSyntaxError
         The text is malformed.
     """
-    with closing(_told(request, found)) as pieces:
+    with closing(_gathered(request, found)) as pieces:
         for taken in pieces:
             if taken.table is not None:
                 yield taken.table
@@ -100,7 +100,7 @@ def count_rows(request: Request, found: Findings) -> tuple[list[str], list[int]]
     """
     names: list[str] = []
     counts: list[int] = []
-    with closing(_told(request, found)) as pieces:
+    with closing(_gathered(request, found)) as pieces:
         for taken in pieces:
             blocks, rows = taken.block_of_loop.tolist(), taken.rows.tolist()
             if len(blocks) > taken.begun:
@@ -113,7 +113,7 @@ def count_rows(request: Request, found: Findings) -> tuple[list[str], list[int]]
     return names, counts
 
 
-def _told(request: Request, found: Findings) -> Generator[_Taken, None, None]:
+def _gathered(request: Request, found: Findings) -> Generator[_Taken, None, None]:
     """What each piece holds of the table; what it came upon is added to `found`."""
     rows = 0
     with closing(_taken(request)) as pieces:
@@ -146,7 +146,7 @@ def count_blocks(request: Request) -> int:
 def _taken(request: Request) -> Generator[_Taken, None, None]:
     """What each piece holds of the one table, its columns as asked for.
 
-    What is wrong with the table as a whole is told at the end: what is malformed, wherever it is, comes first.
+    What is wrong with the table as a whole is raised at the end: malformed text, wherever it is, comes first.
     """
     names: list[str] = []
     loops: list[int] = []
@@ -241,7 +241,7 @@ def _with_loops(request: Request, taken: _Taken, structure: Structure, loops: ND
     """What a piece holds, with the rows of its loops, one loop after the other, or the evidence in them."""
     groups = group_loops(structure, loops, taken.found)
     if sum(map(len, groups.values())) < len(loops):
-        # Some are no tables: here, or in the piece before, it is told of.
+        # Some are no tables, which is reported here or in the piece before.
         return taken
     first = next(iter(groups))
     taken = replace(taken, labels=first)

@@ -23,19 +23,19 @@ Value = str | int | float | bool | list[int] | list[float] | None
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A value that was left out, because it does not fit its label's type."""
+    """A value that was read as null because it does not fit its label's type."""
 
     place: Place
     label: str
     text: str
     reason: str
-    #: Where it is null now: the number of its row in its table, -1 for a pair.
+    #: The row of its table in which it is null now, from 0; -1 for a pair.
     row: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The text that a document was read from, and how: what it takes to write the same bytes again."""
+    """The text that a document was read from, and how it was read: what it takes to write the same bytes again."""
 
     text: Text
     dialect: Dialect
@@ -85,13 +85,18 @@ class Block:
         return self.loops[0] if self.loops else None
 
     def with_table(self, table: Any, loop: int | None = None) -> Block:
-        """The block with another table in place of its loop, or as its first.
+        """The block with another table in place of its loop; in a block without one, the table becomes its loop.
 
         Parameters
         ----------
         table : pyarrow.Table, or a frame of Polars or pandas
         loop : int, optional
-            Which of several loops.
+            Which loop to replace, where the block has several.
+
+        Raises
+        ------
+        UsageError
+            There are several loops and `loop` is not given, there is no such loop, or the table is none.
         """
         if loop is None and len(self.loops) > 1:
             raise UsageError(f"block 'data_{self.name}' has {len(self.loops)} loops", remedy="say which: loop=0, ...")
@@ -101,7 +106,15 @@ class Block:
         return replace(self, loops=(*self.loops[:at], as_table(table), *self.loops[at + 1 :]))
 
     def with_column(self, label: str, values: Any) -> Block:
-        """The block with a column of its loop replaced, or added behind the others."""
+        """The block with one column of its loop replaced, or added as the last.
+
+        Raises
+        ------
+        UsageError
+            There is no loop, or there are not as many values as it has rows.
+        SchemaError
+            There are several loops.
+        """
         table = self.table
         if table is None:
             raise UsageError(f"block 'data_{self.name}' has no loop", remedy="give it one with with_table")
@@ -113,7 +126,13 @@ class Block:
         return self.with_table(table.append_column(label, column))
 
     def without_column(self, *labels: str) -> Block:
-        """The block without some columns of its loop."""
+        """The block without some columns of its loop.
+
+        Raises
+        ------
+        SchemaError
+            There is no such column.
+        """
         there = [] if self.table is None else self.table.column_names
         for label in labels:
             if label not in there:
@@ -173,7 +192,7 @@ class Document:
 
     @property
     def origin_bytes(self) -> bytes:
-        """The bytes that it was read from, unpacked; none where it was not read."""
+        """The bytes that it was read from, unpacked; empty for a document that was not read."""
         text = None if self._origin is None else self._origin.text
         return b"" if text is None else text.buffer[text.begins[0] : text.ends[0]].tobytes()
 
@@ -188,7 +207,7 @@ class Document:
         return self.blocks[self.position(key)]
 
     def position(self, name: str | int) -> int:
-        """The position of the one block of a name; a position, counted from the end where negative, stays.
+        """The position of the one block of a name, or a position itself, from the front also where it is negative.
 
         Raises
         ------
@@ -213,7 +232,7 @@ class Document:
         return positions[0]
 
     def replace(self, key: str | int, content: Any) -> Document:
-        """The document with another block in place of one; a table or pairs take the place of its own.
+        """The document with one block replaced, or with the table or the pairs of that block replaced.
 
         Parameters
         ----------
@@ -232,7 +251,7 @@ class Document:
         return replace(self, blocks=(*self.blocks[:at], block, *self.blocks[at + 1 :]))
 
     def add(self, name: str, content: Any, position: int | None = None) -> Document:
-        """The document with one more block: behind the others, or before the one at a position.
+        """The document with one more block: the last, or the one at a position.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Tokens, and in words what is wrong with them: errors with a place, and notices of what RELION would misread."""
+"""What is wrong with the tokens of a text, in words: errors with their place, notices of what RELION would misread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .buffers import Text
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A warning: what RELION's own reader would take for something else, or a type that had to give way.
+    """A warning: something that RELION's own reader would read as something else, or a type that had to be widened.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Notice:
     place : Place
         The first place in its file.
     count : int
-        How many there are in the file.
+        How often it occurs in the file.
     """
 
     code: str
@@ -67,7 +67,7 @@ class Tokens:
 
 
 _NOTICES = {
-    tokenize.BLANK_IN_LOOP: ("blank-line-in-loop", "rows follow a blank line; RELION would stop reading there"),
+    tokenize.BLANK_IN_LOOP: ("blank-line-in-loop", "rows behind a blank line, at which RELION would stop reading"),
     tokenize.COMMENT_IN_LOOP: ("comment-in-loop", "a comment line between rows, which RELION takes for a row"),
     tokenize.CRLF: ("crlf", "lines end in CR LF, which RELION refuses"),
     tokenize.KEYWORD_ROW: ("keyword-row", "a row that begins like a keyword or label; read as a row"),
@@ -118,7 +118,7 @@ _STAR_HINT = '; if this is CIF, NMR-STAR or another STAR file, read it with dial
 
 
 def refuse(notices: Sequence[Notice]) -> None:
-    """Raise what `strict` refuses: an error for each notice, all told together."""
+    """Raise what `strict` refuses: one error that lists every notice."""
     raise_gathered(
         [
             StarSyntaxError(
@@ -156,7 +156,7 @@ def explain_fault(text: Text, tokens: Tokens, f: int, *, hint: bool) -> StarSynt
             cut_short if in_last_line and found < expected else mend_row,
         ),
         tokenize.BAD_LABEL: (
-            "a label of a loop with something behind it",
+            "a label of a loop that is followed by something else",
             "_name, alone or with its number as in: _rlnTomoName #1",
             "put a # before the number; a value that begins with _ needs quotes",
         ),

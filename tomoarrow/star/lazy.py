@@ -31,9 +31,9 @@ def scan_star(
 ) -> pl.LazyFrame:
     """Scan one table as a Polars LazyFrame.
 
-    Only columns that the query needs are converted, rows that it filters out go piece by piece, and reading ends with
-    the last row that it needs. Parameters, types and errors are those of `open_star`. A source that can be read only
-    once (a pipe) gives its rows once.
+    Only the columns that the query needs are converted, rows are filtered piece by piece, and reading stops with the
+    last row that the query needs. Parameters, types and errors are those of `open_star`. A source that can be read
+    only once (a pipe) can be collected only once.
     """
     request = settled(new_request(source, block, dialect, None, strict, on_bad_value, labels, threads))
     schema, tables = first_of(sound(request))

@@ -1,6 +1,6 @@
-"""What is refused before it takes too much memory or time: each limit, and why no STAR file that is one comes near it.
+"""What is refused before it takes too much memory or time: each limit, and why no real STAR file comes near it.
 
-A limit that one reader has all readers have: whether a file is read does not depend on how it is read.
+All readers have the same limits: whether a file can be read does not depend on how it is read.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 
 from ..errors import Place, StarSyntaxError
 
-#: The longest line. The longest of RELION, a particle with its visible frames, takes some hundred bytes; whoever reads
-#: a file in pieces has to hold a line as a whole.
+#: The longest line. RELION's longest, a particle with its visible frames, takes some hundred bytes; a reader that works
+#: in pieces has to hold a whole line.
 MOST_LINE_BYTES = 64 << 20
 
-#: The longest run of blank lines and of lines that are skipped, comments and those that begin with ``;``: whoever reads
-#: a file in pieces has to hold it up to the next row. RELION writes a line of each before a block.
+#: The longest run of blank lines, comments and lines that begin with ``;``, which are all skipped: a reader that works
+#: in pieces has to hold it up to the next row. RELION writes a blank line and a comment before a block.
 MOST_BETWEEN_BYTES = MOST_LINE_BYTES
 
-#: Where the first block begins at the latest. RELION begins a file with a line that says its version; whoever looks for
-#: the first table has to hold what is before it.
+#: Where the first block begins at the latest. RELION begins a file with a line for its version; whoever looks for the
+#: first table has to hold all that is before it.
 MOST_BEFORE_BLOCK_BYTES = MOST_LINE_BYTES
 
 #: A text of no more than this needs no look at its lines.
 MOST_UNSEEN_BYTES = min(MOST_LINE_BYTES, MOST_BETWEEN_BYTES, MOST_BEFORE_BLOCK_BYTES)
 
 #: How many times its size compressed data may unpack to. STAR files, even of zeros and of names that count up, pack to
-#: a hundredth at best; data made to fill the memory of who unpacks it packs to a thousandth and less.
+#: a hundredth at best; data made to exhaust the memory of whoever unpacks it packs to a thousandth or less.
 MOST_TIMES_UNPACKED = 300
 
 #: So much is always unpacked: a small file of equal rows packs as well as it likes.
@@ -65,7 +65,7 @@ def most_unpacked(packed_bytes: int) -> int:
 
 
 def bomb(name: str, most: int) -> StarSyntaxError:
-    """What is told of compressed data that unpacks to more than it may."""
+    """The error for compressed data that unpacks to more than it may."""
     return StarSyntaxError(
         f"compressed data that unpacks to more than {_size(most)}, over {MOST_TIMES_UNPACKED} times its size",
         place=Place(name),
@@ -75,7 +75,7 @@ def bomb(name: str, most: int) -> StarSyntaxError:
 
 
 def too_many_labels(place: Place, n_labels: int) -> StarSyntaxError:
-    """What is told of a loop with more labels than `MOST_LABELS`."""
+    """The error for a loop with more labels than `MOST_LABELS`."""
     return StarSyntaxError(
         f"a loop of {n_labels} labels",
         place=place,
@@ -85,7 +85,7 @@ def too_many_labels(place: Place, n_labels: int) -> StarSyntaxError:
 
 
 def too_many_blocks(place: Place) -> StarSyntaxError:
-    """What is told of the block behind `MOST_BLOCKS` others."""
+    """The error for the block behind `MOST_BLOCKS` others."""
     return StarSyntaxError(
         f"more than {MOST_BLOCKS} blocks",
         place=place,
@@ -95,7 +95,7 @@ def too_many_blocks(place: Place) -> StarSyntaxError:
 
 
 def too_many_pairs(place: Place) -> StarSyntaxError:
-    """What is told of the label with one value behind `MOST_PAIRS` others."""
+    """The error for the label with one value behind `MOST_PAIRS` others."""
     return StarSyntaxError(
         f"more than {MOST_PAIRS} labels with one value each",
         place=place,
@@ -105,7 +105,7 @@ def too_many_pairs(place: Place) -> StarSyntaxError:
 
 
 def too_deep(place: Place) -> StarSyntaxError:
-    """What is told of a save frame in more others than `MOST_FRAMES_DEEP`."""
+    """The error for a save frame nested more than `MOST_FRAMES_DEEP` deep."""
     return StarSyntaxError(
         f"save frames in save frames, more than {MOST_FRAMES_DEEP} deep",
         place=place,

@@ -30,7 +30,7 @@ from .tables import (
 #: Fewer loops than this are read one by one.
 _FEW = 16
 
-#: So many loops are read at once: what one of them has to be told of, all are read alone for.
+#: So many loops are read at once: where one of them gives a notice or an error, all are read one by one.
 _MOST_AT_ONCE = 10_000
 
 
@@ -51,17 +51,17 @@ def read_star(
     source
         A path, bytes, or an open binary file; gzip and zstd are unpacked.
     dialect : "relion" or "star"
-        RELION's, one row a line; or the general language of Hall and CIF 1.1.
+        RELION's, with one row a line; or the general language of Hall and CIF 1.1.
     blocks : name, position, or a sequence of these, optional
-        Only these blocks; the values of the others are not read.
+        Read only these blocks, and no values of the others.
     columns : str or sequence of str, optional
-        Only these labels of loops, in this order; the values of the others are not read.
+        Read only these labels of loops, in this order, and no values of the others.
     strict : bool
-        Refuse what RELION's own reader would read as something else, instead of warning.
+        Raise an error, instead of giving a warning, where RELION's own reader would read something else.
     on_bad_value : "error" or "null"
-        A value that does not fit its label's type is an error, or null and listed in ``rejects``.
+        What becomes of a value that does not fit its label's type: an error, or null, and a line in ``rejects``.
     labels : mapping, optional
-        What is known of labels.
+        The labels that are known, with their types; the type of any other is inferred from its values.
 
     Raises
     ------
@@ -160,9 +160,9 @@ def _reading(
 def _read_alike(
     structure: Structure, loops: Sequence[int], options: Options, chosen: frozenset[str] | None
 ) -> dict[int, pa.Table]:
-    """The tables of loops that many others are like, by their numbers: one read alone costs a hundred times as much.
+    """The tables of loops whose labels many others have, by their numbers: read alone, each would cost a hundredfold.
 
-    Only numbers whose type their label says; loops of which anything is to be told are left to be read alone.
+    Only loops of numbers of known labels; those that give a notice or an error are left out, to be read one by one.
     """
     alike: dict[bytes, list[int]] = {}
     if len(loops) >= _FEW:

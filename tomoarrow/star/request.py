@@ -1,4 +1,4 @@
-"""Which table of a source is read, and what is told where there is not one such table."""
+"""Which table of a source is read, and the errors where there is no such table, or more than one."""
 
 from __future__ import annotations
 

@@ -31,27 +31,27 @@ def read_table(
     labels: Mapping[str, Label] | None = None,
     threads: int | None = None,
 ) -> pa.Table:
-    """Read one table: the one loop of the file, or of the block that is named; or the loops of many blocks, stacked.
+    """Read one table: the only loop of the file, the loop of one block, or the loops of many blocks, stacked.
 
     Parameters
     ----------
     source
         A path, bytes, or an open binary file; gzip and zstd are unpacked.
     block : str or int, optional
-        The name of the block, or its position. A name with ``*`` is a pattern: the tables of all blocks that fit are
-        stacked, behind a column ``block`` with the name of each row's block. ``"*"`` takes every block that has a loop.
+        The name of the block, or its position. A name with ``*`` is a pattern: the tables of all blocks that match
+        are stacked, with a first column ``block`` that names the block of each row. ``"*"`` matches every block.
     dialect : "relion" or "star"
-        RELION's, one row a line; or the general language of Hall and CIF 1.1.
+        RELION's, with one row a line; or the general language of Hall and CIF 1.1.
     columns : str or sequence of str, optional
-        Only these labels, in this order; the values of the others are not read.
+        Read only these labels, in this order, and no values of the others.
     strict : bool
-        Refuse what RELION's own reader would read as something else.
+        Raise an error where RELION's own reader would read something else.
     on_bad_value : "error" or "null"
-        A value that does not fit its label's type is an error, or null.
+        What becomes of a value that does not fit its label's type: an error, or null.
     labels : mapping, optional
-        What is known of labels.
+        The labels that are known, with their types; the type of any other is inferred from its values.
     threads : int, optional
-        How many threads read; by default as many as there are cores for this process.
+        How many threads read; by default one for each core that this process may use.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def read_table(
     StarSyntaxError
         The text is malformed.
     SchemaError
-        There is not one such table, or a value does not fit its label's type; the error says which blocks there are.
+        There is no such table, or more than one (the error lists the blocks), or a value does not fit its label's type.
     """
     again = source if reads_again(source) else hold(source)
     return table_of(new_request(again, block, dialect, columns, strict, on_bad_value, labels, threads))
@@ -79,15 +79,15 @@ def open_star(
 ) -> pa.RecordBatchReader:
     """Open one table as a stream of record batches: a file of any size in a few dozen megabytes of memory.
 
-    Parameters are those of `read_table`. The schema is settled before the first batch: an integer label never gives
-    way to fractions, which are bad values here; a label that is not known has the type that fits all its values, for
-    which the file is looked through first, or is text where the source can be read only once (a pipe).
+    Parameters are those of `read_table`. The schema is settled before the first batch. A label of integers therefore
+    stays one: fractions are bad values here. A label that is not known gets the type that fits all of its values, for
+    which the file is read through once before; from a source that can be read only once (a pipe), it is read as text.
 
     Raises
     ------
     TomoarrowError
-        As `read_table`; what is wrong further on is raised when that batch is read, or earlier where the file is
-        looked through.
+        As `read_table`. What is wrong further on in the file is raised when that batch is read, or before, where the
+        file is read through first.
     """
     request = new_request(source, block, dialect, columns, strict, on_bad_value, labels, threads)
     schema, tables = first_of(sound(settled(request)))

@@ -44,7 +44,7 @@ class Stack:
 
 
 def group_loops(structure: Structure, loops: NDArray[np.int64], found: Findings) -> dict[tuple[str, ...], list[int]]:
-    """Loops by their labels; those that are no tables are left out, and told of as errors.
+    """Loops by their labels; those that are no tables are left out, and reported as errors.
 
     Loops of one writer have the same header bytes: labels are read once for all.
     """

@@ -208,7 +208,7 @@ def _of_kind(nodes: NDArray[np.int64], *kinds: int) -> NDArray[np.int64]:
 def _beyond_limits(
     text: Text, tokens: Tokens, nodes: NDArray[np.int64], file_of_token: NDArray[np.int64]
 ) -> Iterator[tuple[int, StarSyntaxError]]:
-    """The tokens at which there is too much of something, and what is told of each."""
+    """The tokens at which there is too much of something, each with its error."""
 
     def place(token: int, before: str) -> Place:
         return text.place((int(tokens.spans[tokens.firsts[token]]) >> tokenize.SPAN_BITS) - len(before))

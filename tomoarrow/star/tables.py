@@ -147,7 +147,7 @@ def evidence_of(
 def check_loop(structure: Structure, loop: int, labels: Sequence[str], found: Findings) -> bool:
     """Whether the labels of a loop are distinct and its values fill whole rows; else an error is added.
 
-    None is where the labels stand in front of rows that go on: it was told of where they are.
+    No error is added for labels that a piece repeats in front of its rows: the piece that holds them has reported it.
     """
     repeated = first_repeated(labels)
     if repeated is not None:
@@ -211,7 +211,7 @@ def read_pairs(
 
 
 def label_twice(place: Place) -> StarSyntaxError:
-    """What is told of a pair whose label stands in its block before."""
+    """The error for a pair whose label is in its block already."""
     return StarSyntaxError("the label stands twice in one block", place=place, remedy="remove one of the two")
 
 
@@ -260,12 +260,12 @@ def _pieces(cells: Cells) -> list[Cells]:
     ]
 
 
-#: Of a column of bad values so many are told of.
+#: Of a column of bad values so many are reported.
 _MOST_TOLD = 100
 
 
 def told(errors: Sequence[TomoarrowError]) -> list[TomoarrowError]:
-    """The errors of a file that are told of, in the order of their places: only so many of each label."""
+    """The errors of a file that are reported, in the order of their places: only so many of each label."""
     counts: Counter[str | None] = Counter()
     found = []
     for error in sorted(errors, key=lambda each: (each.place.line, each.place.column)):
@@ -276,7 +276,7 @@ def told(errors: Sequence[TomoarrowError]) -> list[TomoarrowError]:
 
 
 _COLUMN_NOTICES = {
-    "widened": "numbers that are no integers in an integer label; read as float64",
+    "widened": "numbers with fractions in a label of integers; read as float64",
     "not-finite": "nan or inf, which RELION would read as 0",
     "missing": "words for a missing value, read as null; RELION would read 0",
     "boolean-word": "True or False, of which RELION would read both as false",
@@ -302,8 +302,8 @@ def report_column(
     if structure.dialect == "relion":
         for code, rows in column.notices.items():
             found.notices += _notices(structure, code, cells.spans_of(rows, index), label, container)
-    told = column.bad if options.on_bad_value == "null" else column.bad[:_MOST_TOLD]
-    for bad in told:
+    reported = column.bad if options.on_bad_value == "null" else column.bad[:_MOST_TOLD]
+    for bad in reported:
         span = cells.span_of(bad.row, index)
         place = structure.place(span, _container_of(structure, span) if container is None else container, label)
         text = structure.string(span)

@@ -69,8 +69,8 @@ def write_star(
 ) -> WriteReport:
     """Write a STAR file.
 
-    A document that was read is written as it was, byte for byte; what was changed in it follows the rules by which
-    the rest is written. Blocks and columns that were not read are not written.
+    A document that was read is written as it was, byte for byte; what was changed in it is written in the style of the
+    rest. Blocks and columns that were not read are not written.
 
     Parameters
     ----------
@@ -80,11 +80,11 @@ def write_star(
     target : path or binary file
         Names that end in ``.gz`` or ``.zst`` are compressed.
     style : "relion", "starfile", "warp" or "plain", optional
-        The layout of this writer; for a document that was read, its own where not given, else RELION's. RELION
-        writes six decimals; ``plain`` keeps every digit, and text of several lines as text fields. Text that holds
-        both kinds of quotes before blanks is written with RELION's escape byte, which only the dialect "relion" reads.
+        Which program's layout to use. By default that of the document where it was read, else RELION's. RELION writes
+        six decimals; ``plain`` keeps every digit, and writes text of several lines as text fields. Text in which both
+        kinds of quotes stand before blanks is written with RELION's escape byte, which only the dialect "relion" reads.
     labels : mapping, optional
-        What is known of labels: RELION writes a number as the type of its label has it.
+        The labels that are known, with their types: RELION writes a number as its label's type asks for.
     threads : int
 
     Returns

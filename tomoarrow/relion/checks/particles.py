@@ -103,7 +103,7 @@ def _name_of_other(sets: Sets) -> Iterator[Found]:
     own = pa.array(names, pa.string()).take(pa.array(codes, mask=codes < 0))
     stems = pc.replace_substring_regex(particles.rows.table.column(PARTICLE_NAME), r"/[^/]*$", "")
     is_other = pc.and_(pc.not_equal(stems, own), pc.is_in(stems, value_set=there))
-    # Particles of tomograms that are not there are told of as such.
+    # Particles of tomograms that are not there are reported as such.
     is_other = pc.and_(is_other, pc.is_in(own, value_set=there)).fill_null(False)
     what = "particles that are named after another tomogram than theirs"
     yield from in_particles(particles, is_other.to_numpy(), what, PARTICLE_NAME)

@@ -87,7 +87,7 @@ _NOTICED: tuple[tuple[str, Severity, str, str], ...] = (
     (
         "block-name",
         "error",
-        "a tilt-series file whose block is not named as its tomogram: RELION does not find it",
+        "a tilt-series file whose block does not have the name of its tomogram: RELION does not find it",
         "rename the block to data_ and the rlnTomoName, or correct the global table",
     ),
     (

@@ -3,8 +3,8 @@
 Motion correction and CTF estimation give their results back in the order of the dose, but RELION writes them to the
 rows in the order in which these stood (``src/jaz/tomography/tomogram_set.cpp``:
 TomogramSet::convertBackFromSingleMetaDataTable). Where rows were sorted by angle, as excluding tilts does, images,
-dose and CTF come to stand beside another tilt's movie, angle and alignment; nothing in RELION tells of it. The names
-of files do: they hold the number of the tilt and its angle.
+dose and CTF come to stand beside another tilt's movie, angle and alignment; nothing in RELION warns of it. The names
+of files show it: they hold the number of the tilt and its angle.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def _columns_differ(tomograms: Tomograms) -> Iterator[Found]:
     own = {t: labels for t, labels in enumerate(tomograms.tilts.labels) if labels}
     kinds = list(own.values())
     usual = max(set(kinds), key=kinds.count) if kinds else frozenset()
-    # What lacks a part of the alignment or of the defocus is told of by name.
+    # What lacks a part of the alignment or of the defocus has checks of its own.
     usual_rest = usual - _ALIGNMENT - _MATRICES - _DEFOCUS - {DOSE}
     bad = [t for t, labels in own.items() if labels - _ALIGNMENT - _MATRICES - _DEFOCUS - {DOSE} != usual_rest]
     if bad:
@@ -156,7 +156,7 @@ def _movie_of_two_series(tomograms: Tomograms) -> Iterator[Found]:
     movies = tomograms.tilts.texts(MOVIE)
     if movies is None:
         return
-    # Tomograms that share a file are told of as such.
+    # Tomograms that share a file are reported as such.
     owner_of = tomograms.names if tomograms.is_relion4 else tomograms.tilts.paths
     owners = [owner_of[t] for t in tomograms.tilts.tomogram.tolist()]
     first: dict[str, str] = {}

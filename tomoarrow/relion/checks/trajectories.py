@@ -90,7 +90,7 @@ def _count(sets: Sets) -> Iterator[Found]:
 
 
 def _number(trajectories: Trajectories) -> int | None:
-    """How many particles the file says that it has; None where that is no integer, which is told of as such."""
+    """How many particles the file says that it has; None where that is no integer, which another check reports."""
     number = (trajectories.general or {}).get(NUMBER)
     return number if isinstance(number, int) else None
 
