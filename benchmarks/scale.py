@@ -49,13 +49,14 @@ _LATENCIES_S = (0.005, 0.02, 0.1)
 
 #: What is asked of the model in the end.
 _TOMOGRAMS, _NODES, _CORES = 1_000_000, 100, 16
+_WORKERS_IN_ALL = _NODES * _CORES
 
 _PROCESSES = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Seconds of the three steps, and the memory that the last one needed, of one size.
+    """Seconds of the three steps for one size, and the most memory that their process had, which is in the last step.
 
     `parts_s` is for `_FEW` parts; each more of them takes `part_s` besides.
     """
@@ -179,14 +180,12 @@ def show_scale(console: Console, folder: Path, *, quick: bool) -> dict[str, floa
         _row(table, f"plan, {each.tomograms} tomograms", each.plan_s, planning.at(each.tomograms))
         _row(table, f"all parts, one thread, {each.tomograms}", each.parts_s, parts.at(each.tomograms))
         _row(table, f"finalise, {each.tomograms}", each.finalise_s, finishing.at(each.tomograms))
-    cluster = 0.0
-    for w, seconds in by_workers.items():
-        speed = min(w, spins[1] / spins[w])
+
+    def by_so_many(w: int, speed: float) -> float:
         in_parts = (parts.at(n) + (PARTS_A_THREAD * w - _FEW) * part_s) / speed
-        modelled = planning.at(n) + in_parts + finishing.at(n) + cluster
-        if w == 1:
-            cluster = max(0.0, seconds - modelled)
-        _row(table, f"{w} workers ({speed:.2f} cores by a spin loop), {n}", seconds, modelled)
+        return planning.at(n) + in_parts + finishing.at(n)
+
+    cluster = _compare_workers(table, n, by_workers, spins, by_so_many)
     least = min(fetched)
     for latency, seconds in fetched.items():
         modelled = fetched[least] + n * (latency - least) / in_flight
@@ -197,22 +196,35 @@ def show_scale(console: Console, folder: Path, *, quick: bool) -> dict[str, floa
     console.print(
         f"requests in flight, by the slope over latency: {in_flight:.0f}; files of this machine: {local:.2f} s"
     )
-    workers = _NODES * _CORES
     predicted = {
         "plan_s": planning.at(_TOMOGRAMS),
-        "parts_s": parts.each * _TOMOGRAMS / workers + PARTS_A_THREAD * part_s,
+        "parts_s": parts.each * _TOMOGRAMS / _WORKERS_IN_ALL + PARTS_A_THREAD * part_s,
         "fetch_s": _TOMOGRAMS * 0.02 / (in_flight * _NODES),
         "finalise_s": finishing.at(_TOMOGRAMS),
         "finalise_mb": memory.at(_TOMOGRAMS),
     }
-    _predict(console, predicted, workers)
+    _predict(console, predicted)
     predicted |= {"part_s": part_s, "cluster_s": cluster}
     return predicted | {"gain_of_two": gain, "gain_of_spin": spins[1] / spins[2], "in_flight": in_flight}
 
 
-def _predict(console: Console, predicted: dict[str, float], workers: int) -> None:
+def _compare_workers(
+    table: Table, n: int, by_workers: dict[int, float], spins: dict[int, float], modelled: Callable[[int, float], float]
+) -> float:
+    """Show what several workers take beside the model; return what the cluster costs, by that of one worker."""
+    cluster = 0.0
+    for w, seconds in by_workers.items():
+        speed = min(w, spins[1] / spins[w])
+        expected = modelled(w, speed) + cluster
+        _row(table, f"{w} workers ({speed:.2f} cores by a spin loop), {n}", seconds, expected)
+        if w == 1:
+            cluster = max(0.0, seconds - expected)
+    return cluster
+
+
+def _predict(console: Console, predicted: dict[str, float]) -> None:
     console.print(
-        f"{_TOMOGRAMS:,} tomograms on {_NODES} nodes of {_CORES} cores ({workers} workers), 20 ms of latency:"
+        f"{_TOMOGRAMS:,} tomograms on {_NODES} nodes of {_CORES} cores ({_WORKERS_IN_ALL} workers), 20 ms of latency:"
     )
     for name in ("plan_s", "parts_s", "fetch_s", "finalise_s"):
         console.print(f"  {name.removesuffix('_s'):<9} {predicted[name]:8.0f} s")

@@ -183,14 +183,18 @@ def _taken(request: Request) -> Generator[_Taken, None, None]:
             if wrong or (begun > 1 and not request.stacks):
                 # Not one table: what is still to be seen is only which there are.
                 taken = replace(taken, table=None, evidence={})
-            if taken.table is not None:
-                columns = dict.fromkeys(labels if request.columns is None else request.columns)
-                table = taken.table.select(list(columns))
-                taken = replace(taken, table=_with_blocks(table, taken, labels) if request.stacks else table)
-            yield taken
+            yield _as_asked(request, taken, labels)
     check_found(request, names, loops, begun)
     if wrong and is_sound:
         raise wrong
+
+
+def _as_asked(request: Request, taken: _Taken, labels: Collection[str]) -> _Taken:
+    """What a piece holds, with the columns asked for; behind the names of their blocks, where several are stacked."""
+    if taken.table is None:
+        return taken
+    table = taken.table.select(list(dict.fromkeys(labels if request.columns is None else request.columns)))
+    return replace(taken, table=_with_blocks(table, taken, labels) if request.stacks else table)
 
 
 def _stands(request: Request, taken: _Taken, one: OpenLoop | None, other: OpenLoop | None) -> bool:

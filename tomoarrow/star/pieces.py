@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -175,16 +175,14 @@ def read_pieces(
                 piece, result = _result_of(first, within, take, stands)
                 if not whole_blocks:
                     again = partial(take, within=within)
-                    piece, result = _up_to_a_row(first.cut, (piece, result), again, waiting, cuts, dialect)
+                    piece, result = _up_to_a_row(first.cut, piece, result, again, waiting, cuts, dialect)
                 for fault in piece.structure.faults:
                     raise fault
                 counts.see(piece)
                 yield Read(piece, within, result)
                 within = None if whole_blocks else _followed(within, piece)
         finally:
-            for each in waiting:
-                if each.future:
-                    each.future.cancel()
+            _cancel(waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +210,17 @@ def _result_of(
     return take(ahead.cut, within)
 
 
+def _cancel(waiting: Iterable[_Ahead[T]]) -> None:
+    """Leave the work that has not begun yet."""
+    for each in waiting:
+        if each.future:
+            each.future.cancel()
+
+
 def _up_to_a_row(
     cut: Cut,
-    made: tuple[Piece, T],
+    piece: Piece,
+    result: T,
     take: Callable[[Cut], tuple[Piece, T]],
     waiting: deque[_Ahead[T]],
     cuts: Iterator[Cut],
@@ -226,8 +232,8 @@ def _up_to_a_row(
         return waiting.popleft().cut if waiting else next(cuts, None)
 
     shorter, longest = 0, len(cut)
-    while not (made[0].is_last or _ends_with_row(made[0], dialect)):
-        at = _place_to_end(made[0], dialect) - made[0].begin + cut.begin
+    while not (piece.is_last or _ends_with_row(piece, dialect)):
+        at = _place_to_end(piece, dialect) - piece.begin + cut.begin
         if at > cut.begin and shorter < _MOST_SHORTER:
             rest = joined([cut.rest(at), *_as_long_as(1, following)])
             waiting.appendleft(_Ahead(rest))
@@ -236,8 +242,8 @@ def _up_to_a_row(
             # As much again: joined with one more at a time, it would be taken apart for each.
             cut, shorter = joined([cut, *_as_long_as(longest, following)]), 0
             longest = len(cut)
-        made = take(cut)
-    return made
+        piece, result = take(cut)
+    return piece, result
 
 
 @dataclass(slots=True)
