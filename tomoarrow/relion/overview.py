@@ -122,10 +122,10 @@ def _reference(home: Path, label: str, paths: list[str], *, allow_outside: bool)
     return Reference(label, paths[0], len(paths), missing, len(outside))
 
 
-_Found = tuple[dict[str, int], dict[str, list[str]]]
+_Contents = tuple[dict[str, int], dict[str, list[str]]]
 
 
-def _contents(path: Path, kind: Kind) -> _Found:
+def _contents(path: Path, kind: Kind) -> _Contents:
     """How much a set holds, and the paths that it refers to, by label."""
     if kind == "optimisation set":
         found = optimisation_set(os.fspath(path), read_star(path, labels=LABELS))

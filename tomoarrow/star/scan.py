@@ -16,7 +16,7 @@ from .faults import merged, refuse
 from .request import Request
 from .source import Held, Source, hold, reads_again
 from .structure import Dialect
-from .tables import Findings, OnBadValue, Options, told
+from .tables import Findings, OnBadValue, Options, few_of_each_label
 from .threads import threads_for
 
 
@@ -133,7 +133,7 @@ def table_of(request: Request) -> pa.Table:
         options = replace(request.options, evidence=evidence)
         tables = list(read_batches(replace(request, options=options), found := Findings()))
     malformed = [error for error in found.errors if isinstance(error, StarSyntaxError)]
-    raise_gathered(told(malformed or found.errors), "{n} values or labels do not fit:")
+    raise_gathered(few_of_each_label(malformed or found.errors), "{n} values or labels do not fit:")
     if request.strict:
         refuse(merged(found.notices))
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
@@ -172,7 +172,7 @@ def sound(request: Request) -> Generator[pa.Table, None, None]:
 
 
 def _refuse_first(request: Request, found: Findings) -> None:
-    for error in told(found.errors):
+    for error in few_of_each_label(found.errors):
         raise error
     if request.strict:
         refuse(merged(found.notices))

@@ -261,16 +261,16 @@ def _pieces(cells: Cells) -> list[Cells]:
 
 
 #: Of a column of bad values so many are reported.
-_MOST_TOLD = 100
+_MOST_REPORTED = 100
 
 
-def told(errors: Sequence[TomoarrowError]) -> list[TomoarrowError]:
+def few_of_each_label(errors: Sequence[TomoarrowError]) -> list[TomoarrowError]:
     """The errors of a file that are reported, in the order of their places: only so many of each label."""
     counts: Counter[str | None] = Counter()
     found = []
     for error in sorted(errors, key=lambda each: (each.place.line, each.place.column)):
         counts[error.place.label] += 1
-        if counts[error.place.label] <= _MOST_TOLD:
+        if counts[error.place.label] <= _MOST_REPORTED:
             found.append(error)
     return found
 
@@ -302,7 +302,7 @@ def report_column(
     if structure.dialect == "relion":
         for code, rows in column.notices.items():
             found.notices += _notices(structure, code, cells.spans_of(rows, index), label, container)
-    reported = column.bad if options.on_bad_value == "null" else column.bad[:_MOST_TOLD]
+    reported = column.bad if options.on_bad_value == "null" else column.bad[:_MOST_REPORTED]
     for bad in reported:
         span = cells.span_of(bad.row, index)
         place = structure.place(span, _container_of(structure, span) if container is None else container, label)

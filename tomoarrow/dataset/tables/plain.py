@@ -29,10 +29,10 @@ from ...star.tables import (
     check_loop,
     check_pairs,
     evidence_of,
+    few_of_each_label,
     label_twice,
     loop_cells,
     read_cells,
-    told,
 )
 from ...star.texts import FileText, file_text, shorter
 from ..layout import Part, PartWriter, write_table
@@ -193,7 +193,7 @@ def write_plain(
         table.finish()
     found.notices += merged(own.notices)
     found.rejects += own.rejects
-    raise_gathered(told(own.errors), "{n} values or labels do not fit:")
+    raise_gathered(few_of_each_label(own.errors), "{n} values or labels do not fit:")
     if not n_blocks:
         raise SchemaError("the file holds no block", place=Place(str(file.path)), expected="a STAR file with data")
 

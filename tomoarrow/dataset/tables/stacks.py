@@ -20,7 +20,7 @@ from ...star.faults import merged
 from ...star.pieces import Piece, never, read_pieces
 from ...star.source import reads_again
 from ...star.style import FileStyle
-from ...star.tables import Findings, Options, add_evidence, told
+from ...star.tables import Findings, Options, add_evidence, few_of_each_label
 from ...star.texts import FileText, style_json
 from ..layout import PartWriter
 from .plain import StarFile, TypeGrew, Written
@@ -157,7 +157,7 @@ def write_stack(
             writer.write(rows, keys.position)
             styles.add(blocks.names, blocks.stack.texts)
             rows_seen += rows.num_rows
-        raise_gathered(told(own.errors), "{n} values or labels do not fit:")
+        raise_gathered(few_of_each_label(own.errors), "{n} values or labels do not fit:")
         found.notices += merged(own.notices)
         found.rejects += own.rejects
     if not n_front and writer is None:
