@@ -322,6 +322,7 @@ class _RelionReader:
             self.blank = self.comment = None
         if self.where is Where.PREAMBLE and self.skipped_text is not None:
             raise SyntaxFault(k.NO_BLOCK, self.skipped_text)
+        self.end_rows()
 
     def notice(self, code: int, position: int) -> None:
         count, first = self.notices.get(code, (0, position))
@@ -361,7 +362,9 @@ class _RelionReader:
         looks = _looks(line)
         if self.is_row(line, looks):
             self.take_row(line, looks)
-        elif looks is Looks.DATA:
+            return
+        self.end_rows()
+        if looks is Looks.DATA:
             self.take_block(line)
         elif looks is Looks.LOOP:
             self.take_loop(line)
@@ -404,6 +407,12 @@ class _RelionReader:
                 self.notice(k.COMMENT_IN_LOOP, self.comment)
         self.where = Where.ROWS
         self.put_values(line.words)
+
+    def end_rows(self) -> None:
+        """To RELION rows end at a blank line: a comment before that is one of them."""
+        is_row = self.comment is not None and (self.blank is None or self.comment < self.blank)
+        if self.where is Where.ROWS and self.comment is not None and is_row:
+            self.notice(k.COMMENT_IN_LOOP, self.comment)
 
     def take_block(self, line: Line) -> None:
         """A data heading; its name is the rest of the line, without a comment."""

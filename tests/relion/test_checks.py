@@ -316,6 +316,7 @@ MISTYPED = [
     ("malformed", SERIES, " 85.2 ", " "),
     ("blank-line-in-loop", SERIES, "frames/TS_01_000_0.0", "\nframes/TS_01_000_0.0"),
     ("comment-in-loop", SERIES, "frames/TS_01_000_0.0", "# the first\nframes/TS_01_000_0.0"),
+    ("comment-in-loop", PARTICLES, "\n\ndata_particles", "\n# version 50001\n\ndata_particles"),
     ("crlf", SERIES, "\n", "\r\n"),
     ("no-blank-before-block", PARTICLES, "\n\ndata_particles", "\ndata_particles"),
     ("hash-in-label", SERIES, "_rlnTomoXTilt #", "_rlnTomoXTilt#"),

@@ -16,7 +16,7 @@ reader would lose or change data without a word, the meaning is kept and a notic
 
 - in a loop, a line with as many words as the loop has labels is a row, whatever its first word looks like,
   unless a blank line has ended the rows;
-- blank lines and comment lines do not end a loop;
+- blank lines do not end a loop, and comment lines are no rows;
 - elsewhere `data_` opens a block, `loop_` a loop, and `_label value` is a pair.
 """
 
@@ -114,6 +114,12 @@ def _notice(notices, f, code, at):
     if notices[at_slot] == 0:
         notices[at_slot + 1] = at
     notices[at_slot] += 1
+
+
+@subkernel
+def _is_taken_for_row(comment_at, blank_at):
+    """Whether a comment behind rows is a row to RELION: these go on up to the first blank line."""
+    return comment_at >= 0 and (blank_at < 0 or comment_at < blank_at)
 
 
 @subkernel
@@ -358,6 +364,8 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
                     continue
 
             # -- anything else -------------------------------------------------------------------------
+            if phase == _ROWS and _is_taken_for_row(comment_at, blank_at):
+                _notice(notices, f, COMMENT_IN_LOOP, comment_at)
             if is_data:
                 if phase == _ROWS and blank_at < 0:
                     _notice(notices, f, NO_BLANK_BEFORE_BLOCK, first)
@@ -460,6 +468,8 @@ def tokenize_relion(buf, begins, ends, kinds, counts, firsts, spans, faults, not
         else:
             if phase == _BEFORE and preamble >= 0:
                 _fail(faults, f, NO_BLOCK, preamble, 0, 0)
+            if phase == _ROWS and _is_taken_for_row(comment_at, blank_at):
+                _notice(notices, f, COMMENT_IN_LOOP, comment_at)
         t = _put(kinds, counts, firsts, t, FAULT if faults[4 * f] != 0 else END, 1, k)
     state[N_TOKENS] = t
     state[N_SPANS] = k

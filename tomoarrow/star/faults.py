@@ -68,7 +68,10 @@ class Tokens:
 
 _NOTICES = {
     tokenize.BLANK_IN_LOOP: ("blank-line-in-loop", "rows behind a blank line, at which RELION would stop reading"),
-    tokenize.COMMENT_IN_LOOP: ("comment-in-loop", "a comment line between rows, which RELION takes for a row"),
+    tokenize.COMMENT_IN_LOOP: (
+        "comment-in-loop",
+        "a comment line among rows or right behind them, which RELION takes for a row",
+    ),
     tokenize.CRLF: ("crlf", "lines end in CR LF, which RELION refuses"),
     tokenize.KEYWORD_ROW: ("keyword-row", "a row that begins like a keyword or label; read as a row"),
     tokenize.NO_BLANK_BEFORE_BLOCK: (

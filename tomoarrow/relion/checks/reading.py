@@ -23,8 +23,8 @@ _NOTICED: tuple[tuple[str, Severity, str, str], ...] = (
     (
         "comment-in-loop",
         "error",
-        "a comment between rows, which RELION takes for a row",
-        "move comments before the block",
+        "a comment among rows or right behind them, which RELION takes for a row",
+        "move the comment before the block, or put a blank line between it and the last row",
     ),
     ("crlf", "error", "lines that end in CR LF, as Windows writes them; RELION refuses the file", "run dos2unix on it"),
     ("keyword-row", "warning", "a row that looks like a label or keyword", "quote its first value"),
