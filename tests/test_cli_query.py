@@ -168,3 +168,15 @@ def test_a_conversion_in_parts_as_relion_users_type_it(made: Example, tmp_path: 
         assert (done.returncode, done.stderr) == (0, "")
     assert ta.Dataset(dataset).tomograms.collect().height == 3
     assert "INPUT and DATASET are needed" in run("plan", "--parts", 1).stderr
+
+
+def test_a_damaged_file_is_no_bug(made: Example, tmp_path: Path) -> None:
+    ta.convert(made.tomograms_star, tmp_path / "d")
+    (tmp_path / "d/tilts/part-00000.parquet").write_bytes(b"PAR1" * 10)
+    for arguments in (
+        ["query", tmp_path / "d", "SELECT * FROM tilts"],
+        ["report", tmp_path / "d", "-o", tmp_path / "r"],
+    ):
+        done = run(*arguments)
+        assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+        assert "tomoarrow verify DATASET --fast" in done.stderr

@@ -31,7 +31,7 @@ BELOW_IN_DATASET = {
     "images": {"reading"},
     "updating": {"versions", "tables"},
     "parts": {"stores", "versions", "tables", "updating"},
-    "pictures": {"dataset"},
+    "pictures": {"dataset", "projects", "reading"},
 }
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 

@@ -111,6 +111,28 @@ def test_one_tomogram_of_an_edited_dataset(made: Example, tmp_path: Path) -> Non
     assert len(find_tomogram(row_groups(open_snapshot(tmp_path / "d").tables["tilts"]), "TS_03")) == 5
 
 
+def test_files_of_other_tools_need_not_have_the_same_columns(tmp_path: Path) -> None:
+    ta.convert(write_project(tmp_path / "p", {"a": tilts("a", 2), "b": tilts("b", 1)}), tmp_path / "d")
+    folder = tmp_path / "d" / "tilts"
+    frame = pl.read_parquet(folder / "part-00000.parquet")
+    frame.head(2).with_columns(new=pl.lit(1.5)).write_parquet(folder / "part-00000.parquet")
+    frame.tail(1).write_parquet(folder / "other.parquet")
+    dataset = ta.Dataset(tmp_path / "d")
+    assert dataset.tilts.collect()["new"].to_list() == [1.5, 1.5, None]
+    assert dataset.sql("SELECT COUNT(new) AS n FROM tilts").collect().rows() == [(2,)]
+    assert dataset.tomogram("b").height == 1
+
+
+def test_a_tomogram_of_files_without_positions(tmp_path: Path) -> None:
+    ta.convert(write_project(tmp_path / "p", {"a": tilts("a", 2)}), tmp_path / "d")
+    path = tmp_path / "d/tilts/part-00000.parquet"
+    pl.read_parquet(path).drop("tilt_index").write_parquet(path)
+    with pytest.raises(ta.DatasetError, match="the file has no column tilt_index"):
+        ta.Dataset(tmp_path / "d").tomogram("a")
+    with pytest.raises(ta.DatasetError, match="the tables cannot be read as they are: unable to find column"):
+        ta.write_page(tmp_path / "d", tmp_path / "page.html")
+
+
 @pytest.mark.parametrize("type_", [pl.Int64, pl.Binary, pl.Categorical])
 def test_one_tomogram_whose_name_other_tools_have_made_something_else_of(tmp_path: Path, type_: pl.DataType) -> None:
     star = write_project(tmp_path / "p", {"1": tilts("1", 2), "22": tilts("22", 3)})

@@ -1,6 +1,7 @@
 """Batches as NumPy arrays, against the same table as Polars reads it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -269,6 +270,23 @@ def test_the_matrices_of_relion_4_are_taken_as_they_are(tmp_path: Path) -> None:
     ta.convert(write_project(tmp_path / "p", {"A": text}), tmp_path / "d")
     (found,) = series_batches(tmp_path / "d")
     assert found["projection"].tolist() == rows
+
+
+def test_series_of_files_that_polars_has_written(dataset: Path, tmp_path: Path) -> None:
+    """It numbers the names of a dictionary without a sign, and leaves out no row group."""
+    copy = Path(shutil.copytree(dataset, tmp_path / "d"))
+    for path in (copy / "tilts").glob("*.parquet"):
+        pl.read_parquet(path).write_parquet(path, row_group_size=1 << 20)
+    options: Options = {"columns": ["tilt_index", "rlnDefocusU"]}
+    for one, other in zip(series_batches(copy, **options), series_batches(dataset, **options), strict=True):
+        assert one["rlnTomoName"] == other["rlnTomoName"]
+        assert np.array_equal(one["rlnDefocusU"], other["rlnDefocusU"])
+    path = next((copy / "tilts").glob("*.parquet"))
+    frame = pl.read_parquet(path)
+    for file in (copy / "tilts").glob("*.parquet"):
+        frame.with_columns(tilt_index=pl.lit(None, pl.Int32)).write_parquet(file)
+    with pytest.raises(DatasetError, match="rows without tilt_index"):
+        series_batches(copy, **options)
 
 
 def test_a_series_in_two_row_groups_is_told_of(dataset: Path, tmp_path: Path) -> None:

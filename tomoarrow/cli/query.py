@@ -25,33 +25,41 @@ def query(
     dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
     sql: Annotated[
         str | None,
-        typer.Argument(metavar="SQL", help="A question, or the name of a listed one; without, all are listed."),
+        typer.Argument(
+            metavar="SQL", help="A question, or the name of a listed one. Without it, tables and questions are listed."
+        ),
     ] = None,
     dataset_option: InputOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", "--o", help="Write the answer to a file: .csv, .jsonl, .parquet, .arrow or .star."
+            "--output", "-o", "--o", help="Write the answer to this file: .csv, .jsonl, .parquet, .arrow or .star."
         ),
     ] = None,
     form: Annotated[
         Literal["table", "csv", "jsonl", "parquet", "arrow", "star"] | None,
-        typer.Option("--format", help="How to write the answer; a table on the terminal if not said."),
+        typer.Option(
+            "--format",
+            help="How to write the answer. By default as the file's name says, else as a table on the terminal.",
+        ),
     ] = None,
 ) -> None:
-    """Ask a question in SQL over the tables of a dataset; without one, show what there is to ask of."""
+    """Ask a dataset a question in SQL; without one, list its tables and questions from the field."""
     with errors_told():
         given = [each for each in (dataset_option, dataset, sql) if each is not None]
         (path,) = arguments(("DATASET",), [*given[:1], *given[2:]], "tomoarrow query DATASET SQL")
         from ..dataset.dataset import Dataset
         from ..dataset.reading.query import QUESTIONS
+        from ..dataset.reading.scanning import tables_read
 
         opened = Dataset(path)
         if len(given) == 1:
             _show_tables(opened)
             return
         asked = given[1]
-        answer = opened.sql(QUESTIONS[asked].sql if asked in QUESTIONS else asked).collect()
+        answered = opened.sql(QUESTIONS[asked].sql if asked in QUESTIONS else asked)
+        with tables_read(path):
+            answer = answered.collect()
         if output is None and form in (None, "table"):
             _show(answer)
             return

@@ -67,7 +67,8 @@ def series_items(table: GroupedTable, where: str | pl.Expr | None) -> Items:
     Raises
     ------
     DatasetError
-        A series is in two row groups, so that the files are not those that were converted.
+        A series is in two row groups, or a row does not say where in its series it is: the files are not those that
+        were converted.
     """
     of_rows = row_items(table, where)
     bounds = []
@@ -75,6 +76,8 @@ def series_items(table: GroupedTable, where: str | pl.Expr | None) -> Items:
     for group, kept in zip(table.groups, of_rows.kept, strict=True):
         keys = table.read(group, [NAME, TILT_INDEX])
         names = keys.column(NAME).combine_chunks()
+        if keys.column(TILT_INDEX).null_count:
+            raise DatasetError(f"rows without {TILT_INDEX}", place=Place(group.path), remedy="convert again")
         index = keys.column(TILT_INDEX).to_numpy()
         if len(index):
             if last is not None and names[0].as_py() == last[0] and index[0] > last[1]:
@@ -96,7 +99,8 @@ def series_items(table: GroupedTable, where: str | pl.Expr | None) -> Items:
 def _begins(names: pa.Array, index: NDArray[np.int32]) -> Bools:
     """Where a series begins: at another name, or where the position in the series does not grow."""
     encoded = names if pa.types.is_dictionary(names.type) else names.dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy()
+    # Other tools count without a sign.
+    codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
     begins = np.ones(len(index), np.bool_)
     begins[1:] = (codes[1:] != codes[:-1]) | (index[1:] <= index[:-1])
     return begins

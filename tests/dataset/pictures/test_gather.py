@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from tests.dataset.pictures.conftest import NAMES, motion
-from tomoarrow import Dataset
+from tests.dataset.projects import loop, write_project
+from tomoarrow import Dataset, convert, write_page
 from tomoarrow.dataset.pictures.gather import bands, gather, histogram, outliers
 from tomoarrow.dataset.pictures.outliers import is_outlier, robust_z
 from tomoarrow.dataset.pictures.packing import packed_floats, script_json
@@ -105,3 +106,13 @@ def test_packed_floats() -> None:
     planes = gzip.decompress(base64.b64decode(packed_floats(columns)))
     found = [struct.unpack("<f", planes[i::6])[0] for i in range(6)]
     assert found == pytest.approx(np.concatenate(columns).tolist(), rel=0, nan_ok=True)
+
+
+def test_numbers_that_are_too_large_to_draw_are_left_out(tmp_path: Path) -> None:
+    rows = [["1e300", "1e300", "3e38"], ["20000", "1e39", "-3e38"], ["inf", "nan", "1"]]
+    series = {name: loop(name, ["rlnDefocusU", "rlnDefocusV", "rlnAccumMotionTotal"], rows) for name in "ab"}
+    convert(write_project(tmp_path / "p", series), tmp_path / "d")
+    found = gather(Dataset(tmp_path / "d")).tilts
+    assert found["defocus"].to_list() == [None] * 6
+    assert found["motion"].is_finite().all()
+    write_page(tmp_path / "d", tmp_path / "page.html")

@@ -13,6 +13,7 @@ import polars as pl
 from ...relion.tomogram_set import NAME
 from ..dataset import Dataset
 from ..projects import PROJECT
+from ..reading.scanning import tables_read
 from .metrics import Metric, angle, present
 from .outliers import is_outlier, robust_z
 
@@ -78,7 +79,18 @@ def opened(dataset: Dataset | str | os.PathLike[str]) -> Dataset:
 
 
 def gather(dataset: Dataset) -> Gathered:
-    """Read what the pictures show: a value a tilt for each metric, and what stands for each tomogram."""
+    """Read what the pictures show: a value a tilt for each metric, and what stands for each tomogram.
+
+    Raises
+    ------
+    DatasetError
+        The tables cannot be read.
+    """
+    with tables_read(dataset.path):
+        return _gather(dataset)
+
+
+def _gather(dataset: Dataset) -> Gathered:
     tables = _with_names(dataset)
     names = _tomogram_names(tables)
     columns = tables["tilts"].collect_schema().names() if "tilts" in tables else []

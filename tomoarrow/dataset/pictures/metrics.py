@@ -50,9 +50,9 @@ class Metric:
 
     @property
     def expression(self) -> pl.Expr:
-        """The value as float32; null where it is no finite number."""
-        value = self.value(*map(_number, self.labels))
-        return pl.when(value.is_finite()).then(value).cast(pl.Float32).alias(self.key)
+        """The value as float32; null where that is no finite number."""
+        value = self.value(*map(_number, self.labels)).cast(pl.Float32)
+        return pl.when(value.is_finite()).then(value).alias(self.key)
 
 
 def _number(label: str) -> pl.Expr:

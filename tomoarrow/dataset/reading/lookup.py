@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ...errors import DatasetError, Place
 from ...relion.tomogram_set import NAME
+from ..layout import TILT_INDEX
 from ..versions.snapshot import DataFile
 
 
@@ -46,13 +47,14 @@ def row_groups(files: Iterable[DataFile]) -> Iterator[RowGroup]:
     Raises
     ------
     DatasetError
-        A file does not say of which tomograms its rows are.
+        A file does not say which tilts its rows are.
     """
     for file in files:
         footer = pq.read_metadata(file.source)
-        if NAME not in footer.schema.names:
+        missing = [name for name in (NAME, TILT_INDEX) if name not in footer.schema.names]
+        if missing:
             raise DatasetError(
-                f"the file has no column {NAME}",
+                f"the file has no column {missing[0]}",
                 place=Place(str(file.place)),
                 remedy="write the table with that column, or convert again",
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ...errors import UsageError
+from .scanning import tables_read
 
 #: A string, a name in quotes, a comment, a letter that makes another kind of string of what follows, a word, or any
 #: other character.
@@ -42,11 +43,16 @@ def run_sql(sql: str, tables: Mapping[str, Callable[[], pl.LazyFrame]]) -> pl.La
     ------
     UsageError
         It is no SQL, names what is not there, would change something, or reads files by itself.
+    DatasetError
+        A table that it names cannot be read.
     """
     tokens = list(_tokens(sql))
     _check(tokens)
     words = {_bare(token).lower() for token in tokens}
     asked = {name: scan() for name, scan in tables.items() if name.lower() in words or "show" in words}
+    with tables_read():
+        for frame in asked.values():
+            frame.collect_schema()
     try:
         found = pl.SQLContext(asked, eager=False).execute(sql)
         # Names of columns are looked up only now.

@@ -52,21 +52,21 @@ def split_groups(
 ) -> tuple[Split, ...]:
     """Split the groups of a dataset, such as its tomograms.
 
-    The part of a group follows from its name and the seed alone (a hash, BLAKE2b): another dataset, or this one with
-    more tomograms, has it in the same part. So the parts have these fractions of many groups only by and large.
+    The part of a group follows from its name and the seed alone (by a hash, BLAKE2b): in another dataset, or in this
+    one with more tomograms, it is in the same part. Of few groups the parts have therefore only about these fractions.
 
     Parameters
     ----------
     dataset : str, path or Snapshot
         A dataset that `convert` made, or one that is open.
     by : str
-        The column whose values are groups. Rows without a value are in no part.
+        The column whose values are the groups. Rows without a value are in no part.
     fractions : sequence of float
-        What the parts have of all, with a sum of 1.
+        The share of each part; they add up to 1.
     seed : int
-        Another one gives another split.
+        Another seed gives another split.
     table : str, optional
-        Where the groups are looked for. Default: the first of tomograms, tilts, particles that has the column.
+        The table in which to look for groups. By default the first of tomograms, tilts, particles with the column.
 
     Returns
     -------
@@ -77,10 +77,10 @@ def split_groups(
     DatasetError
         The folder is no dataset, or damaged.
     UsageError
-        No table has the column, or the fractions are none.
+        No table has the column, or the fractions do not add up to 1.
     """
     if min(fractions, default=-1.0) < 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-9):
-        raise UsageError(f"fractions={tuple(fractions)}", expected="shares, none negative, with a sum of 1")
+        raise UsageError(f"fractions={tuple(fractions)}", expected="shares that add up to 1, none of them negative")
     snapshot = dataset
     if not isinstance(snapshot, Snapshot):
         snapshot = open_snapshot(folder_of(snapshot, "training"), hold=False)
