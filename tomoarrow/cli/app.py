@@ -40,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done; 1 done, but something was left out or differs; 2 wrong usage; 3 wrong input or I/O; "
-    "130 interrupted; 141 nobody reads what is printed.",
+    "130 interrupted; 141 output closed before its end.",
 )
 
 
@@ -61,8 +61,8 @@ def convert(
         list[str] | None,
         typer.Argument(
             metavar="INPUT... DATASET",
-            help="A set of a project, such as optimisation_set.star or tomograms.star, or any other STAR file; or one "
-            "of each of several projects. Then the folder to make. URLs of object stores are taken, too.",
+            help="STAR files to convert: best a set of a project, such as optimisation_set.star or tomograms.star, or "
+            "one of each of several projects. Then the dataset to make. URLs of object stores work, too.",
             show_default=False,
         ),
     ] = None,
@@ -71,10 +71,10 @@ def convert(
     project: Project = None,
     partition_by: PartitionBy = None,
     threads: Threads = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing dataset.")] = False,
     update: Annotated[
         bool,
-        typer.Option("--update", help="Bring a dataset that is there up to date: read only files that have changed."),
+        typer.Option("--update", help="Bring an existing dataset up to date: read only the files that have changed."),
     ] = False,
     missing: Missing = "error",
     on_bad_value: OnBadValue = "error",
@@ -85,18 +85,19 @@ def convert(
     ] = False,
     name_by: Annotated[
         Literal["project", "path"],
-        typer.Option(help="What several projects are called: as their directories, or by their paths."),
+        typer.Option(help="How to name several projects: by their directories, or by their paths."),
     ] = "project",
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Let the workers of a dask cluster do it.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Convert with the workers of the dask cluster at this address."),
     ] = None,
     local_cluster: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Let N processes of this machine do it, by dask.")
+        int | None, typer.Option(min=1, metavar="N", help="Convert with N processes of this machine, by dask.")
     ] = None,
     allow_outside: AllowOutside = False,
     as_json: Json = False,
 ) -> None:
-    """Convert a set of a RELION project, with all that it names, to one Parquet dataset."""
+    """Convert a STAR file of a RELION project, with all that it names, to one Parquet dataset."""
     named = [*([source_option] if source_option else []), *(paths or []), *([dataset_option] if dataset_option else [])]
     with errors_told(as_json=as_json):
         if len(named) < 2:
@@ -140,19 +141,24 @@ def export(
     dataset_option: InputOption = None,
     directory_option: OutputOption = None,
     tomograms: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this tomogram; may be given several times.")
+        list[str] | None, typer.Option(metavar="NAME", help="Write only this tomogram; may be given several times.")
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option(metavar="EXPR", help="Only tilts for which this is true, such as 'rlnDefocusU < 50000'."),
+        typer.Option(metavar="EXPR", help="Write only tilts for which this is true, such as 'rlnDefocusU < 50000'."),
     ] = None,
     project: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of a dataset of several projects only this one.")
+        str | None, typer.Option(metavar="NAME", help="Write only this one of several projects.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds other files.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Write into a folder that holds other files; those at the same paths are replaced."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the STAR files of a dataset again, byte for byte where its tables were not changed."""
+    """Write the STAR files of a dataset, byte for byte the same where its tables were not changed."""
     with errors_told(as_json=as_json):
         given = (dataset_option, dataset, directory, directory_option)
         source, target = arguments(("DATASET", "OUT_DIR"), given, "tomoarrow export DATASET OUT_DIR")
@@ -173,10 +179,12 @@ def verify(
     dataset: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset that convert made.")] = None,
     dataset_option: InputOption = None,
     against: Annotated[
-        str | None, typer.Option(metavar="DIR", help="A folder with the files at the same paths, such as an export.")
+        str | None,
+        typer.Option(metavar="DIR", help="Compare with the files at the same paths in this folder, such as an export."),
     ] = None,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Look at the dataset alone: whether its files have their checksums.")
+        bool,
+        typer.Option("--fast", help="Read no STAR file: only check that the dataset's own files have their checksums."),
     ] = False,
     allow_outside: AllowOutside = False,
     as_json: Json = False,
@@ -204,21 +212,25 @@ def verify(
 def validate(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="INPUT", help="Any STAR file of a project; best an optimisation set."),
+        typer.Argument(
+            metavar="INPUT", help="A STAR file of a project; best an optimisation set, with all that it names."
+        ),
     ] = None,
     source_option: InputOption = None,
     project: Project = None,
-    files: Annotated[bool, typer.Option("--files", help="Look for the images that the sets name, too.")] = False,
+    files: Annotated[bool, typer.Option("--files", help="Also look for the images that the sets name.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
     form: Annotated[
         Literal["table", "json", "sarif", "lines"],
-        typer.Option("--format", help="For people; or for programs: JSON, SARIF 2.1.0, or path:line:column lines."),
+        typer.Option(
+            "--format", help="A table for people; or JSON, SARIF 2.1.0, or path:line:column lines for programs."
+        ),
     ] = "table",
     allow_outside: AllowOutside = False,
-    listed: Annotated[bool, typer.Option("--list", help="Print what is looked for, and check nothing.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the checks, and run none.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a project: what RELION would stop at, read as something else, or that looks mixed up."""
+    """Check a project for what RELION would stop at or misread, and for what looks mixed up."""
     form = "json" if as_json else form
     with errors_told(as_json=form == "json"):
         from ..relion.checks import CHECKS
@@ -250,7 +262,9 @@ def inspect(
         str | None, typer.Argument(metavar="PATH", help="A STAR file, a project directory, or a dataset.")
     ] = None,
     path_option: InputOption = None,
-    dialect: Annotated[Literal["relion", "star"], typer.Option(help="The language of a STAR file.")] = "relion",
+    dialect: Annotated[
+        Literal["relion", "star"], typer.Option(help="How to read a STAR file: as RELION's, or as STAR in general.")
+    ] = "relion",
     allow_outside: AllowOutside = False,
     as_json: Json = False,
 ) -> None:
@@ -280,10 +294,10 @@ def report(
     ] = None,
     dataset_option: InputOption = None,
     out: Annotated[
-        Path, typer.Option("-o", "--out", "--o", metavar="FILE", help="The page; one that is there is replaced.")
+        Path, typer.Option("-o", "--out", "--o", metavar="FILE", help="The page to write; an existing one is replaced.")
     ] = Path("report.html"),
     checked: Annotated[
-        bool, typer.Option("--validate", help="Check the STAR files as well, and list what validate finds.")
+        bool, typer.Option("--validate", help="Also check the STAR files, and list what validate finds.")
     ] = False,
 ) -> None:
     """Write a page for the browser: overview, distributions, curves of each tomogram, outliers, findings."""
@@ -303,8 +317,8 @@ def report(
 def example(
     directory: Annotated[Path, typer.Argument(metavar="DIR", readable=False, help="A new or empty folder.")],
     tomograms: Annotated[int, typer.Option(min=1, help="How many tomograms.")] = 5,
-    tilts: Annotated[int, typer.Option(min=0, help="How many tilt images of each.")] = 41,
-    particles: Annotated[int, typer.Option(min=0, help="How many particles of each, with trajectories.")] = 0,
+    tilts: Annotated[int, typer.Option(min=0, help="How many tilt images in each.")] = 41,
+    particles: Annotated[int, typer.Option(min=0, help="How many particles in each, with trajectories.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same project.")] = 1,
 ) -> None:
     """Write a made-up but realistic RELION project."""
@@ -346,7 +360,10 @@ def demo() -> None:
 @app.command()
 def warmup(
     cache_dir: Annotated[
-        Path | None, typer.Option(help="Keep the compiled kernels here; set NUMBA_CACHE_DIR to it later.")
+        Path | None,
+        typer.Option(
+            help="Keep the compiled kernels in this folder; later runs find them if NUMBA_CACHE_DIR names it."
+        ),
     ] = None,
 ) -> None:
     """Compile the kernels ahead of time, for container images and job prologues."""

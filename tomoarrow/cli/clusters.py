@@ -26,7 +26,7 @@ def cluster_client(scheduler: str | None, processes: int | None) -> Iterator[Cli
         yield None
         return
     if scheduler is not None and processes is not None:
-        raise UsageError("--scheduler and --local-cluster", expected="one of them")
+        raise UsageError("--scheduler and --local-cluster cannot both be given", expected="one of them")
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:

@@ -16,34 +16,37 @@ Project = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
-        help="The project directory, to which paths in STAR files are relative. Found by itself if not given.",
+        help="The project directory, to which paths in STAR files are relative. Found automatically if not given.",
     ),
 ]
 PartitionBy = Annotated[
-    str | None, typer.Option(metavar="LABEL", help="Make Hive folders by a label of the global table.")
+    str | None,
+    typer.Option(metavar="LABEL", help="Make one Hive folder for each value of this label of the global table."),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", "--j", min=1, metavar="N", help="How many threads read and parse; all cores by default."),
+    typer.Option(
+        "--threads", "--j", min=1, metavar="N", help="How many threads to use; by default as many as there are cores."
+    ),
 ]
 Missing = Annotated[
     Literal["error", "skip"],
-    typer.Option(help="Files that are named and not there: refuse, or leave out and list them."),
+    typer.Option(help="Files that are named but not there: refuse, or leave them out and list them."),
 ]
 OnBadValue = Annotated[
     Literal["error", "null"],
-    typer.Option(help="Values that do not fit their label's type: refuse, or read as null and list them."),
+    typer.Option(help="Values that do not fit their label's type: refuse, or read them as null and list them."),
 ]
 OnBadFile = Annotated[
     Literal["error", "skip"],
-    typer.Option(help="Tilt series and sets that cannot be read: refuse, or leave out and list them."),
+    typer.Option(help="Tilt series and sets that cannot be read: refuse, or leave them out and list them."),
 ]
 MaxRejects = Annotated[
     int | None,
-    typer.Option(min=0, metavar="N", help="Refuse when more than N values, files and tomograms would be left out."),
+    typer.Option(min=0, metavar="N", help="Refuse if more than N values, files and tomograms would be left out."),
 ]
 AllowOutside = Annotated[
-    bool, typer.Option("--allow-outside", help="Read files outside of the project too, where paths lead there.")
+    bool, typer.Option("--allow-outside", help="Also read files outside of the project, where paths lead there.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one report as JSON, and nothing else.")]
 

@@ -32,7 +32,7 @@ _Dataset = Annotated[
 
 
 def plan(
-    parts: Annotated[int, typer.Option(min=1, metavar="N", help="How many parts, of like size.")],
+    parts: Annotated[int, typer.Option(min=1, metavar="N", help="How many parts to make, of about the same size.")],
     source: Annotated[
         str | None, typer.Argument(metavar="INPUT", help="An optimisation set or a tomogram set.")
     ] = None,
@@ -41,18 +41,20 @@ def plan(
     dataset_option: OutputOption = None,
     project: Project = None,
     partition_by: PartitionBy = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there, in the end.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Let finalise replace an existing dataset.")] = False,
     missing: Missing = "error",
     on_bad_value: OnBadValue = "error",
     on_bad_file: OnBadFile = "error",
     allow_outside: AllowOutside = False,
-    slurm: Annotated[bool, typer.Option("--slurm", help="Print a job script for Slurm that does the rest.")] = False,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Print a job script for Slurm that does all the rest.")
+    ] = False,
     threads: Annotated[
         int, typer.Option("--threads", "--j", min=1, metavar="N", help="How many threads each part has in that script.")
     ] = 4,
     as_json: Json = False,
 ) -> None:
-    """Cut a conversion into parts, for as many machines: then run partition for each, and finalise."""
+    """Cut a conversion into parts for many machines: run partition for each of them next, then finalise."""
     with errors_told(as_json=as_json):
         given = (source_option, source, dataset, dataset_option)
         path, target = arguments(("INPUT", "DATASET"), given, "tomoarrow plan INPUT DATASET --parts N")
@@ -88,13 +90,13 @@ def plan(
 
 
 def partition(
-    part: Annotated[int, typer.Option(metavar="K", help="Which part, from 0.")],
+    part: Annotated[int, typer.Option(metavar="K", help="Which part, counted from 0.")],
     dataset: _Dataset = None,
     dataset_option: OutputOption = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Convert one part; one that is done is not done again. What is left out, finalise tells."""
+    """Convert one part, unless that is done already. What had to be left out is reported by finalise."""
     with errors_told(as_json=as_json):
         (target,) = arguments(("DATASET",), (dataset, dataset_option), "tomoarrow partition DATASET --part K")
         from .progress import compile_kernels, progress_bar
@@ -121,7 +123,7 @@ def finalise(
     max_rejects: MaxRejects = None,
     as_json: Json = False,
 ) -> None:
-    """Make the dataset of its parts; refused, with their numbers, while some are missing."""
+    """Make one dataset of all parts; while some are missing, refuse and name them."""
     with errors_told(as_json=as_json):
         (target,) = arguments(("DATASET",), (dataset, dataset_option), "tomoarrow finalise DATASET")
         from .progress import compile_kernels, progress_bar

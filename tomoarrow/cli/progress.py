@@ -26,7 +26,7 @@ def progress_bar(what: str, unit: str, *, quiet: bool = False) -> Iterator[Calla
 
 
 def _lines(what: str, unit: str) -> Callable[[int, int], None]:
-    """Say how far it is, at most once every five seconds, and nothing about work that is over before."""
+    """Say how far the work has come, at most once every five seconds; nothing where it is done before."""
     last = time.monotonic()
 
     def show(done: int, total: int) -> None:
@@ -39,7 +39,7 @@ def _lines(what: str, unit: str) -> Callable[[int, int], None]:
 
 
 def compile_kernels(*, to_convert: bool = False, to_write: bool = False, quiet: bool = False) -> None:
-    """Compile the kernels that are needed, or take them from the cache; say why nothing happens where it takes long."""
+    """Compile the kernels that are needed, or take them from the cache; where that takes long, say what is going on."""
     from ..kernels.warmup import prepare
 
     def told() -> None:

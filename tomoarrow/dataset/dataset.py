@@ -192,19 +192,19 @@ class Dataset:
 
     @property
     def rejects(self) -> pl.LazyFrame:
-        """What was left out, a row each: file, line, column, block, label, text, reason."""
+        """What was left out, one row each: file, line, column, block, label, text, reason."""
         if "rejects" in self.manifest["tables"]:
             return self._scan("rejects")
         texts = dict.fromkeys(["file", "block", "label", "text", "reason"], pl.String)
         return pl.LazyFrame(schema={"file": pl.String, "line": pl.Int64, "column": pl.Int64, **texts})
 
     def sql(self, sql: str) -> pl.LazyFrame:
-        """The answer to a question in SQL over all `tables`, when it is collected.
+        """Ask a question in SQL over all `tables`; the answer is worked out when it is collected.
 
         Raises
         ------
         UsageError
-            It is no SQL, names what is not there, would change something, or read other files.
+            It is no SQL, names what is not there, or would change something or read other files.
 
         Examples
         --------
@@ -215,7 +215,9 @@ class Dataset:
         )
 
     def split(self, by: str = NAME, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> tuple[Split, ...]:
-        """Parts for training, validation and test, of whole groups: see `reading.splitting.split_groups`.
+        """Split whole groups, such as tomograms, into parts for training, validation and test.
+
+        The part of a group depends on its name and the seed alone: see `reading.splitting.split_groups`.
 
         Examples
         --------
@@ -225,7 +227,7 @@ class Dataset:
         return split_groups(self._snapshot, by=by, fractions=fractions, seed=seed)
 
     def lacking(self, needs: Mapping[str, Sequence[str]]) -> list[str]:
-        """The columns, of some by table, that are not there."""
+        """Which of some columns, given by table, the dataset lacks: ``table.column`` each."""
         there = {(row["table"], row["column"]) for row in self.schema().iter_rows(named=True)}
         return [
             f"{table}.{column}"
@@ -283,7 +285,7 @@ class Dataset:
         SchemaError
             A column is missing; or, when the rows are asked for, a particle does not fit its tomogram or trajectory.
         MissingFileError, UsageError
-            The size of the images is to be read from headers and cannot.
+            The size of the images was to be read from their headers, and could not be.
 
         Notes
         -----
@@ -299,9 +301,9 @@ class Dataset:
         )
 
     def to_dask(self, table: str = "tilts") -> dd.DataFrame:
-        """A table as a dask dataframe, a partition a file; it takes ``pip install tomoarrow[dask]``.
+        """A table as a dask dataframe with a partition for each file; it takes ``pip install tomoarrow[dask]``.
 
-        Workers open the files by name, so that this version must stay until they are done.
+        Workers open the files by name: do not replace the dataset before they are done.
         """
         from dask import dataframe  # noqa: PLC0415  (takes an extra)
 
@@ -313,9 +315,15 @@ class Dataset:
         return frame
 
     def verify(self) -> IntegrityReport:
-        """Compare all files with the checksums in the manifest, and the manifest with its own: a flipped byte is found.
+        """Check that the dataset's own files are undamaged: each is compared with its checksum in the manifest.
 
-        Whether the STAR files still say the same is another question: see `tomoarrow.verify`.
+        A flipped byte is found anywhere, in the manifest too when it is opened. No STAR file is read: whether these
+        and the dataset still say the same is another question, which the function `tomoarrow.verify` answers.
+
+        Returns
+        -------
+        IntegrityReport
+            Its `damages` are empty where all is well.
         """
         return check_files(self._snapshot)
 

@@ -42,8 +42,8 @@ class ExportReport:
     tomograms, tilts : int
     seconds : float
     left_out : int
-        Tilts, tomograms, values, and rows of other tables that are not in the files, without having been left out by
-        a selection.
+        How many tilts, tomograms, values and rows of other tables are not in the files, though no selection left
+        them out.
     warnings : list of str
         What was left out, and which paths could not be kept.
     """
@@ -80,26 +80,26 @@ def export(
 ) -> ExportReport:
     """Write the STAR files of a dataset.
 
-    Files are the same, byte for byte, as those that were converted. Where the dataset's tables were changed since,
-    values that were not keep their text; others follow the rule of their column. Rows of a file are written by
+    They are the same, byte for byte, as those that were converted. Where tables of the dataset were changed since,
+    values that were not changed keep their text, and others are written by the rule of their column. Rows go by
     ``tilt_index``.
 
     Parameters
     ----------
     dataset : path or URL
     directory : path or URL
-        A new or empty folder, or place in an object store. Each file goes to its path in the project, below it.
+        A new or empty folder, or place in an object store. Each file goes below it, to its path in the project.
     tomograms : sequence of str, or str, optional
         Only these, or only this one.
     where : str, optional
-        Only tilts for which an SQL expression over the columns of ``tilts`` is true; tomograms without any are left
-        out.
+        An SQL expression over the columns of ``tilts``: only tilts for which it is true are written, and only
+        tomograms that have some.
     project : str, optional
-        Of a dataset of many projects only this one; each of all goes to a folder of its name.
+        Which one of several projects to write; otherwise each goes to a folder of its name.
     force : bool
-        Write into a folder that holds other files; those of the same path are replaced.
+        Write into a folder that holds other files; those at the same paths are replaced.
     progress : callable, optional
-        Called with the number of files written, and of all; of several projects for each anew.
+        Called with how many files are written and how many there are; for several projects, counted anew for each.
 
     Returns
     -------

@@ -21,7 +21,7 @@ def inside(path: str | None) -> Path:
     """
     parts = [part for part in os.path.normpath(path or "").split("/") if part not in ("", ".", "..")]
     if not parts or "\0" in str(path):
-        raise DatasetError(f"{path!r} is no path of a file", remedy="correct it in the table tomograms")
+        raise DatasetError(f"{path!r} cannot be the path of a file", remedy="correct it in the table tomograms")
     return Path(*parts)
 
 

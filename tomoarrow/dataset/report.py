@@ -43,9 +43,9 @@ class Report:
     rejects : int
         What was left out; listed in the table ``rejects``.
     version : int
-        How often the dataset was written.
+        How many times the dataset has been written.
     read_again : int or None
-        How many STAR files have changed and were read again; None where all were read.
+        How many STAR files had changed and were read again by an update; None where all files were read.
     warnings : list of WarningSummary
     """
 

@@ -104,18 +104,19 @@ def verify(
     allow_outside: bool = False,
     progress: Progress | None = None,
 ) -> VerifyReport:
-    """Read the STAR files of a dataset again, and compare.
+    """Check that a dataset and its STAR files still say the same: read the files again, and compare.
+
+    Whether the dataset's own files are undamaged is another question, which takes no STAR file: `Dataset.verify`.
 
     Parameters
     ----------
     dataset : path or URL
     against : path or URL, optional
-        A folder that holds the files at the same paths, such as an export; by default, the project that was
-        converted.
+        A folder with the files at the same paths, such as an export; by default, the project that was converted.
     allow_outside : bool
-        Read files outside of that project as well, where their paths lead there.
+        Also read files outside of that project, where their paths lead there.
     progress : callable, optional
-        Called with the number of files compared, and of all; of several projects for each anew.
+        Called with how many files are compared and how many there are; for several projects, counted anew for each.
 
     Returns
     -------
@@ -239,7 +240,11 @@ def _compare(batch: list[Rendered], at: _In) -> Iterator[list[Difference]]:
     tables = dict(zip(map(id, series), _read_series(series, at), strict=True))
     for each in batch:
         if each.path in at.outside:
-            yield [Difference(each.path, "outside", f"it leads out of {at.home}: --allow-outside reads it")]
+            yield [
+                Difference(
+                    each.path, "outside", f"it leads out of {at.home}, and was not read; --allow-outside reads it"
+                )
+            ]
         elif each.tomogram is not None:
             yield _differences(each, at.path(each.path), {"tilts": tables[id(each)]})
         else:

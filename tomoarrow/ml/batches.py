@@ -33,35 +33,36 @@ class Options(TypedDict, total=False):
     Attributes
     ----------
     columns : sequence of str
-        Those to read. Default: all of numbers and booleans. Text and lists come as lists of Python.
+        The columns to read. Default: all that hold numbers or booleans. Text and lists come as lists of Python.
     batch_size : int
-        Rows, or tilt series, a batch. Default: no batches, one at a time.
+        How many rows, or tilt series, are in a batch. Default: no batches, but single rows or series.
     filter : str or polars.Expr
-        Which rows there are: an SQL expression over the columns of the table, or one of Polars.
+        Only rows for which this is true: an SQL expression over the columns of the table, or one of Polars.
     dtype : "float32", "float64" or "float16"
-        Of columns of floating-point numbers, and of matrices. Default: float32. What it cannot hold is inf.
+        The type of floating-point columns, and of matrices. Default: float32. Values too large for it become inf.
         Integers and booleans stay what they are.
     fill : mapping of str to value
-        What stands for null, by column. Default: NaN in columns of floating-point numbers, None in text; in others,
-        a null is an error.
+        What to put in the place of null, by column. Default: NaN in floating-point columns, None in text; in all
+        others a null is an error.
     transform : function
-        Called with each batch, or each row, or each tilt series before it goes into a batch; its result is handed out.
+        Called with each batch of rows, each single row, or each tilt series before it goes into a batch; what it
+        returns is handed out.
     shuffle : bool
-        Another order in each epoch. Default: the order of the table.
+        Whether each epoch has another order. Default: the order of the table.
     seed : int
         The same seed and epoch give the same order, with the same version of NumPy. Default: 0.
     shuffle_rows : int
-        Row groups are shuffled, then the rows or series of as many groups as have up to this many rows: so many rows
-        are in memory. Default: 65,536.
+        How many rows are shuffled together, and held in memory: row groups are shuffled first, then the rows or
+        series of as many groups as fit. Default: 65,536.
     lengths : "uneven", "drop" or "repeat"
-        Whether ranks have equally many items. "uneven" (default): each item comes exactly once an epoch, and ranks
-        differ by one at most, which training that waits for all ranks at each step cannot do with. "drop": the last
-        few of the epoch's order do not come. "repeat": the first few come twice.
+        What to do about items that do not divide evenly among ranks. "uneven" (default): each item comes exactly once
+        an epoch, and ranks differ by one item at most; training that waits for all ranks at each step would hang.
+        "drop": the last few items of the epoch's order do not come. "repeat": the first few come twice.
     drop_last : bool
         Leave out the last batch of each rank if it is smaller. Default: False.
     rank, world_size : int
-        Which of how many processes this is. Default: what torch.distributed says, for the datasets of torch; else
-        there is one.
+        Which process this is, and of how many. Default: for the datasets of torch what torch.distributed says, else
+        the only one.
     """
 
     columns: Sequence[str] | None
@@ -99,7 +100,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if (self.rank is None) != (self.world_size is None):
-            raise UsageError("rank without world_size, or the other way", expected="both or neither")
+            raise UsageError("rank and world_size go together", expected="both or neither")
 
     @property
     def order(self) -> Order:
@@ -111,8 +112,8 @@ class Settings:
 class Batches:
     """The batches of one rank, or of one of its workers, epoch by epoch. Made by `table_batches`, `series_batches`.
 
-    Iterating begins the epoch anew, but for the first time after `load_state_dict`. One iteration at a time: the state
-    is that of the latest.
+    Iterating begins the epoch anew, except for the first time after `load_state_dict`. Iterate once at a time: the
+    state is that of the latest iteration.
 
     Attributes
     ----------

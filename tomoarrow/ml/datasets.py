@@ -150,7 +150,9 @@ def loader_state(loader: DataLoader[Any], taken: int) -> dict[str, Any]:
     """
     dataset = loader.dataset
     if not isinstance(dataset, _Batches):
-        raise UsageError(f"a loader of {type(dataset).__name__}", expected="a dataset of tomoarrow.ml")
+        raise UsageError(
+            f"the loader is one of a {type(dataset).__name__}", expected="one of a dataset of tomoarrow.ml"
+        )
     if not loader.num_workers:
         return dataset.state_dict()
     return dataset.loader_state(taken, loader.num_workers, loader.batch_size or 1)

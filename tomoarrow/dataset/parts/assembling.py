@@ -49,7 +49,7 @@ def finalise(
     max_rejects: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Make one dataset of all parts of a plan, in one step; the parts are gone then.
+    """Make one dataset of all parts of a plan, in one step, and remove the parts.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def finalise(
     Raises
     ------
     DatasetError
-        Parts are not done, or the project has changed since; what is to be done is said. Nothing is changed then.
+        Parts are not done, or the project has changed since; the message says what to do. Nothing has changed then.
     TomoarrowError
         As for `convert`.
     """

@@ -50,19 +50,19 @@ def partition(
 ) -> Report:
     """Convert one part of a plan.
 
-    To do so again changes nothing, unless its tilt series have changed since; at the same time as another run of the
-    same part it waits for that.
+    A part that is done is not converted again, unless its tilt series have changed since. While another run converts
+    the same part, this one waits for it.
 
     Parameters
     ----------
     dataset : path
         As it was given to `plan`.
     part : int
-        From 0.
+        Which one, counted from 0.
     threads : int, optional
-        With one, the part takes one core and no more.
+        How many threads to use; by default as many as there are cores. With 1, no more than one core is used.
     progress : callable, optional
-        Called with the number of tomograms of this part done, and of all that it has.
+        Called with how many tomograms of this part are done and how many it has.
 
     Returns
     -------

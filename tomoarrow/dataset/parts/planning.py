@@ -102,19 +102,22 @@ def plan(
     on_bad_file: OnBadFile = "error",
     allow_outside: bool = False,
 ) -> Plan:
-    """Cut a conversion into parts; see `tomoarrow.convert` for the options.
+    """Cut a conversion into parts; the other parameters are those of `tomoarrow.convert`.
 
-    The tilt series are looked for, and some of them for their columns; none is converted.
+    This looks whether the tilt series are there, and into some of them for their columns. None is converted.
 
     Parameters
     ----------
     parts : int or callable
-        How many; or what says so, given the bytes of all tilt series and the number of tomograms.
+        How many parts to make; or a function that says so, given the bytes of all tilt series and the number of
+        tomograms.
+    force : bool
+        Let `finalise` replace an existing dataset.
 
     Returns
     -------
     Plan
-        It is kept in ``NAME.parts/plan.json`` too, in the place of one that was there.
+        It is also kept in ``NAME.parts/plan.json``, in the place of any that was there.
 
     Raises
     ------
@@ -132,8 +135,8 @@ def plan(
     job = find_members(Request(path, path, home, asked, cores()), Findings()).job
     if job is None or job.head is not None:
         raise UsageError(
-            f"{path} is no set of tilt-series files, which alone can be converted in parts",
-            remedy="convert it in one: that streams files of any size",
+            f"{path} is no set of tilt-series files: nothing else can be converted in parts",
+            remedy="convert it with convert, which reads files of any size piece by piece",
         )
     n_parts = parts if isinstance(parts, int) else parts(sum(job.sizes), job.table.table.num_rows)
     bounds, sizes = _cut(job, n_parts)

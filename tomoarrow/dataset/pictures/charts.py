@@ -33,7 +33,7 @@ class Colours:
 
 
 def bins(counted: Histogram) -> list[dict[str, float]]:
-    """The bars of a counted."""
+    """The bars of a histogram, all of them chosen."""
     return [
         {
             "begin": counted.begin + i * counted.width,

@@ -25,17 +25,17 @@ _SMALL_PX, _WIDE_PX = 300, 640
 
 
 def plot_tilts(dataset: Given, name: str, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
-    """Draw one tomogram's values against the tilt angle, before how all tomograms spread.
+    """Draw one tomogram's values against the tilt angle, in front of a band that shows the spread of all tomograms.
 
     Parameters
     ----------
     dataset : Dataset or path
         What `convert` made.
     name : str
-        A tomogram.
+        A tomogram; in a dataset of several projects ``PROJECT/TOMOGRAM``.
     metrics : sequence of str, optional
-        Of "defocus", "astigmatism", "resolution", "fit", "motion", "shift" and "dose"; all that the dataset has the
-        labels for if not given.
+        Some of "defocus", "astigmatism", "resolution", "fit", "motion", "shift" and "dose". By default all for which
+        the dataset has the labels.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def plot_tilts(dataset: Given, name: str, metrics: Sequence[str] | None = None) 
 
 
 def plot_distributions(dataset: Given, metrics: Sequence[str] | None = None) -> alt.ConcatChart:
-    """Draw a histogram over all tilts for each metric; parameters and errors as of `plot_tilts`."""
+    """Draw a histogram over all tilts for each metric; parameters and errors are those of `plot_tilts`."""
     dataset = opened(dataset)
     gathered = gather(dataset)
     of_tilts = units(dataset, "tilts")
@@ -83,9 +83,9 @@ def plot_distributions(dataset: Given, metrics: Sequence[str] | None = None) -> 
 
 
 def plot_tomograms(dataset: Given, metric: str = "defocus") -> alt.Chart:
-    """Draw a point for each tomogram, with what stands for its tilts: their median, for dose the largest value.
+    """Draw a point for each tomogram, at the median of its tilts; for dose, at the largest value.
 
-    Outliers stand out; parameters and errors are as of `plot_tilts`.
+    Outliers are marked. Parameters and errors are those of `plot_tilts`.
     """
     dataset = opened(dataset)
     gathered = gather(dataset)

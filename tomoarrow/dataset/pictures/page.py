@@ -31,11 +31,11 @@ _COLOURS = charts.Colours(quiet="--quiet", chosen="--chosen", outlier="--outlier
 def write_page(
     dataset: Dataset | str | os.PathLike[str], out: str | os.PathLike[str] = "report.html", *, checked: bool = False
 ) -> Path:
-    """Write a page on a dataset: overview, distributions, curves of each tomogram, outliers, findings.
+    """Write a page about a dataset: overview, distributions, curves of each tomogram, outliers, findings.
 
-    The page is one file with all it needs, for any browser of today; it opens no connection, and refuses to.
-    A tomogram is called an outlier where the median over its tilts (the largest value for dose, the number of its
-    tilts and particles) has a robust z-score beyond 3.5; see `outliers.robust_z`.
+    The page is one file with all that it needs, for any browser of today. It opens no connection, and forbids the
+    browser to. A tomogram is called an outlier where the median over its tilts (for dose the largest value; also the
+    number of its tilts and of its particles) has a robust z-score beyond 3.5; see `outliers.robust_z`.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def write_page(
     out : path
         The file to write; one that is there is replaced.
     checked : bool
-        Whether the STAR files are checked as well, by `validate`: they are read again, which takes its time.
+        Whether to check the STAR files too, with `validate`: they are read again, which takes a while.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def write_page(
     DatasetError
         The folder is no dataset.
     MissingFileError
-        The file cannot be written; or the STAR files, which are to be checked, are not there.
+        The page cannot be written; or the STAR files are to be checked and are not there.
     """
     # Names of files may hold bytes that are no UTF-8, which Python has as lone surrogates.
     text = page(opened(dataset), checked=checked).encode("utf-8", "backslashreplace")

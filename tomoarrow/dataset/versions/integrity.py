@@ -78,7 +78,7 @@ def verify_files(dataset: str | os.PathLike[str]) -> IntegrityReport:
 
 
 def check_files(snapshot: Snapshot) -> IntegrityReport:
-    """The same of a dataset that is open."""
+    """Compare the files of a dataset that is open with the checksums in its manifest."""
     started = time.perf_counter()
     there = {file.path: file for files in snapshot.tables.values() for file in files}
     listed = {each["path"]: each for table in snapshot.manifest["tables"].values() for each in table["files"]}
@@ -104,4 +104,4 @@ def _damage(file: DataFile | None, listed: dict[str, Any]) -> Damage | None:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         return Damage(listed["path"], "unreadable", error.strerror or str(error))
-    return None if digest == listed["sha256"] else Damage(listed["path"], "changed", "its checksum is another")
+    return None if digest == listed["sha256"] else Damage(listed["path"], "changed", "its checksum differs")

@@ -175,7 +175,7 @@ def read_manifest(folder: Path | Remote) -> dict[str, Any]:
         )
     version = manifest.get("format_version")
     if not isinstance(version, int) or version < 1 or (version == FORMAT_VERSION and not is_sound(data)):
-        raise _damaged(path, "its checksum is another")
+        raise _damaged(path, "its checksum differs")
     if version == 1:
         manifest |= _SINCE_2
     missing = {field.name for field in fields(Manifest)} - set(manifest)

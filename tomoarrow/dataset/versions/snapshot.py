@@ -121,7 +121,9 @@ def open_snapshot(folder: Path | Remote, *, hold: bool = True, is_checked: bool 
             break
         manifest = now
     if tables is None:
-        raise DatasetError("a file is gone while it was opened", place=Place(str(folder)), remedy="try again")
+        raise DatasetError(
+            "a file vanished while the dataset was being opened", place=Place(str(folder)), remedy="try again"
+        )
     if is_checked:
         _check_complete(folder, manifest, tables)
     return Snapshot(folder, manifest, tables)
