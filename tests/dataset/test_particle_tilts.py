@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import tomoarrow as ta
+from tomoarrow.example import make_project
 
 from ..relion.slow_geometry import apply, slow_matrix, slow_position
 from .projects import loop
@@ -557,3 +558,13 @@ def test_a_missing_table_names_those_that_are_there(tmp_path: Path) -> None:
     assert dataset.tilts.select(pl.len()).collect().item() == 5
     assert (dataset.tomograms.collect().height, dataset.optics.collect().height) == (2, 1)
     assert "tilts: 5 rows" in repr(dataset)
+
+
+def test_tilts_in_another_order_are_told_of(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=2, tilts=3, particles=2)
+    assert made.optimisation_set_star is not None
+    ta.convert(made.optimisation_set_star, tmp_path / "d")
+    path = tmp_path / "d/tilts/part-00000.parquet"
+    pl.read_parquet(path).reverse().write_parquet(path)
+    with pytest.raises(ta.SchemaError, match="do not stand together, or are not numbered from 0"):
+        ta.Dataset(tmp_path / "d").particle_tilts()

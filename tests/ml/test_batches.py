@@ -289,6 +289,16 @@ def test_series_of_files_that_polars_has_written(dataset: Path, tmp_path: Path) 
         series_batches(copy, **options)
 
 
+@pytest.mark.parametrize("order", [["rlnTomoName", "tilt_index"], ["tilt_index", "rlnTomoName"]])
+def test_series_whose_tilts_stand_in_another_order_are_told_of(dataset: Path, tmp_path: Path, order: list[str]) -> None:
+    """They would come as many series of one tilt."""
+    copy = Path(shutil.copytree(dataset, tmp_path / "d"))
+    for path in (copy / "tilts").glob("*.parquet"):
+        pl.read_parquet(path).sort(order, descending=True).write_parquet(path)
+    with pytest.raises(DatasetError, match="do not stand together, in the order of tilt_index"):
+        series_batches(copy)
+
+
 def test_a_series_in_two_row_groups_is_told_of(dataset: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,8 +68,8 @@ def series_items(table: GroupedTable, where: str | pl.Expr | None) -> Items:
     Raises
     ------
     DatasetError
-        A series is in two row groups, or a row does not say where in its series it is: the files are not those that
-        were converted.
+        A series is in two row groups, its tilts do not stand together in their order, or a row does not say where in
+        its series it is: the files are not those that were converted.
     """
     of_rows = row_items(table, where)
     bounds = []
@@ -88,12 +89,30 @@ def series_items(table: GroupedTable, where: str | pl.Expr | None) -> Items:
                     remedy="convert again",
                 )
             last = names[-1].as_py(), int(index[-1])
-        series = np.cumsum(_begins(names, index))
+        begins = _begins(names, index)
+        _check_order(names.filter(pa.array(begins)), group.path)
+        series = np.cumsum(begins)
         series = series if kept is None else series[kept]
         starts = np.flatnonzero(np.diff(series, prepend=-1))
         bounds.append(np.append(starts, len(series)).astype(np.int64))
     counts = np.array([len(bound) - 1 for bound in bounds], np.int64)
     return Items(counts, of_rows.rows, of_rows.kept, tuple(bounds))
+
+
+def _check_order(names: pa.Array, path: str) -> None:
+    """Refuse a name that begins more than one series: the tilts of a tomogram are scattered, or in another order.
+
+    Raises
+    ------
+    DatasetError
+    """
+    repeated = [name for name, count in Counter(names.drop_null().to_pylist()).items() if count > 1]
+    if repeated:
+        raise DatasetError(
+            f"the tilts of {repeated[0]} do not stand together, in the order of {TILT_INDEX}",
+            place=Place(path, label=TILT_INDEX),
+            remedy=f"sort the table by tomogram and {TILT_INDEX}, or convert again",
+        )
 
 
 def _begins(names: pa.Array, index: NDArray[np.int32]) -> Bools:

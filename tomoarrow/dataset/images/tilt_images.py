@@ -155,8 +155,12 @@ def _series(rows: pl.DataFrame, tilts: Stored) -> tuple[Ints, Ints, list[str]]:
     starts = np.flatnonzero(index == 0)
     counts = np.diff(np.append(starts, len(index)))
     names = rows[NAME].gather(starts).to_list()
-    expected = np.arange(len(index)) - np.repeat(starts, counts) if len(starts) else np.zeros(len(index))
-    if (index != expected).any() or (rows[NAME] != np.repeat(names, counts)).any() or len(set(names)) != len(names):
+    if (
+        counts.sum() != len(index)
+        or (index != np.arange(len(index)) - np.repeat(starts, counts)).any()
+        or (rows[NAME] != np.repeat(names, counts)).any()
+        or len(set(names)) != len(names)
+    ):
         raise SchemaError(
             "the tilts of a tomogram do not stand together, or are not numbered from 0",
             place=Place(os.fspath(tilts.folder), label=TILT_INDEX),
