@@ -90,7 +90,7 @@ class DatasetError(TomoarrowError):
 
 
 class UsageError(TomoarrowError):
-    """The call asks for what cannot be."""
+    """The call asks for something that does not exist or cannot be done, or its options do not go together."""
 
     exit_code = 2
 
@@ -101,12 +101,12 @@ def counted(n: int, one: str, many: str = "") -> str:
 
 
 def first_of(names: Sequence[object], most: int) -> str:
-    """So many of some names, for messages, and dots where there are more."""
+    """The first few names, for messages, with dots where there are more."""
     return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse a value that an option does not have."""
+    """Refuse a value that is none of an option's choices."""
     if value not in choices:
         raise UsageError(f"{name}={value!r}", expected=" or ".join(map(repr, choices)))
 

@@ -95,7 +95,7 @@ class Window:
 def items_of_rank(total: int, order: Order, shard: Shard) -> range:
     """The places of a rank's items in the order of the epoch.
 
-    Past the end, places begin again: where "repeat" gives some items to two ranks.
+    With "repeat", places may go past the end: they count from the beginning again.
     """
     rank, world_size = shard.rank, shard.world_size
     if order.lengths == "uneven":

@@ -12,13 +12,13 @@ from .plan import Order, Shard
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How much of an epoch was handed out.
+    """How much of an epoch has been handed out.
 
     Attributes
     ----------
     epoch, rank, world_size, workers : int
     worker : int or None
-        Whose progress it is; None: all workers of the rank together, as a DataLoader hands out what they have.
+        Whose progress it is; None for all workers of the rank together, as a DataLoader asks them in turn.
     taken : int
         What was handed out: batches, or `each` of them at a time.
     each : int
@@ -48,7 +48,7 @@ class Progress:
         Raises
         ------
         UsageError
-            It is none of these items in this order.
+            It is not the progress through these items in this order.
         """
         try:
             progress = cls(**{**state, "order": Order(**state["order"])})

@@ -68,7 +68,7 @@ class Form:
 def row_batches(source: Source, windows: Iterable[Window], size: int, form: Form) -> Iterator[dict[str, Any]]:
     """Batches of rows; the last may be smaller.
 
-    A batch is a part of the arrays of its window, not a copy, but where it goes on in the next one.
+    A batch is a view of the arrays of its window; only one that goes on in the next window is a copy.
     """
     begun: list[dict[str, Any]] = []
     missing = size

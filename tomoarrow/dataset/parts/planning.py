@@ -33,7 +33,7 @@ from ..tables.members import Request, find_members
 from ..tables.tilts import Job
 from ..versions.staging import Staging, check_target, staged
 
-#: So many tilt series are looked at to know the columns of all; what others have besides is mended in the end.
+#: How many tilt series are looked at to guess the columns of all; where others have more, `finalise` mends that.
 _SAMPLE = 64
 
 _FORMAT = "tomoarrow plan 1"

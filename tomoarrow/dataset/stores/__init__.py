@@ -1,1 +1,1 @@
-"""Object stores: URLs used as paths are, requests that are made again, and who one is to them."""
+"""Object stores: URLs used like paths, requests that are made again where they fail, and credentials."""

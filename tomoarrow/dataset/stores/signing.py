@@ -1,4 +1,4 @@
-"""Who one is to S3, where the environment does not say: what ``aws configure`` and ``aws sso login`` have written."""
+"""Credentials for S3, where the environment has none: what ``aws configure`` and ``aws sso login`` have written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import UsageError
 
-#: Of a bucket that everybody may read, obstore takes these for yes.
+#: What obstore takes for yes in AWS_SKIP_SIGNATURE, for a bucket that everybody may read.
 _YES = ("1", "true", "on", "yes", "y")
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -19,7 +19,7 @@ _REMEDY = (
 
 
 def s3_options() -> dict[str, Any]:
-    """What obstore is to be told about credentials, region and endpoint, as boto3 finds them; nothing without boto3.
+    """The credentials, region and endpoint that boto3 finds, as options of obstore; none without boto3.
 
     Raises
     ------

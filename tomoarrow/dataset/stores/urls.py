@@ -1,4 +1,4 @@
-"""URLs: what they lead to in an object store, used as paths are."""
+"""URLs of object stores, used like paths."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WITHOUT_USER = ("s3", "s3a", "gs", "gcs", "http", "https")
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A place in a store, used as paths are.
+    """A place in a store, used like a path.
 
     Attributes
     ----------

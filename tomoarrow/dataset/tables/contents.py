@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..versions.manifest import TableInfo
 
-#: Called with the number of tomograms or files done, and of all.
+#: Called with how many tomograms or files are done, and how many there are.
 Progress = Callable[[int, int], None]
 
 
