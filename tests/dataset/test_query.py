@@ -160,3 +160,15 @@ def test_answers_are_written(tmp_path: Path) -> None:
     assert read is not None
     assert read.column("name").to_pylist() == ["a", "b"]
     assert read.column("frames").to_pylist() == ["[1,0]", "[]"]
+
+
+@pytest.mark.parametrize("value", [[[1], [2]], {"a": 1}, [{"a": 1}]])
+def test_what_csv_has_no_form_for(value: object, tmp_path: Path) -> None:
+    with pytest.raises(ta.UsageError, match="CSV has no form for the column x"):
+        write_answer(pl.DataFrame({"x": [value]}), tmp_path / "a.csv", "csv")
+    write_answer(pl.DataFrame({"x": [value]}), tmp_path / "a.jsonl", "jsonl")
+
+
+def test_a_place_without_a_file_begins_with_its_block() -> None:
+    assert str(ta.Place(block="answer")) == "(block 'data_answer')"
+    assert str(ta.Place("a.star", 7, block="x", label="n")) == "a.star:7 (block 'data_x', label _n)"

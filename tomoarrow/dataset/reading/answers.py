@@ -57,10 +57,13 @@ def write_answer(answer: pl.DataFrame, target: Path | IO[bytes], form: Format) -
 
     Raises
     ------
+    UsageError
+        A column holds what the format has no form for.
     OSError
         The target cannot be written to.
     """
     if form == "csv":
+        _check_flat(answer)
         answer.with_columns(_vectors(answer)).write_csv(target)
     elif form == "jsonl":
         answer.write_ndjson(target)
@@ -74,6 +77,14 @@ def write_answer(answer: pl.DataFrame, target: Path | IO[bytes], form: Format) -
         answer.write_ipc(target)
     else:
         write_star({BLOCK: answer}, target)
+
+
+def _check_flat(answer: pl.DataFrame) -> None:
+    """Refuse lists of lists, and columns in columns: a cell of CSV is a value or a vector."""
+    for name, kind in answer.schema.items():
+        inner = kind.inner if isinstance(kind, pl.List) else kind
+        if inner.is_nested():
+            raise UsageError(f"CSV has no form for the column {name}: {kind}", remedy="write it as jsonl or parquet")
 
 
 def _vectors(answer: pl.DataFrame) -> list[pl.Expr]:
