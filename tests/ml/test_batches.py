@@ -130,6 +130,12 @@ def test_what_cannot_be_is_told_before_anything_is_read(
         table_batches(dataset, table, **options)
 
 
+@pytest.mark.parametrize("size", ["headers", (4092,), (0, 10)])
+def test_what_is_no_size_of_images(dataset: Path, size: Any) -> None:
+    with pytest.raises(UsageError, match="image_size="):
+        series_batches(dataset, image_size=size)
+
+
 def test_an_option_that_does_not_exist(dataset: Path) -> None:
     with pytest.raises(TypeError, match="batchsize"):
         table_batches(dataset, "tilts", batchsize=3)  # type: ignore[call-arg]

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike
 
+from ..dataset.images.tilt_images import check_image_size
 from ..dataset.reading.row_groups import GroupedTable
 from ..errors import Place, UsageError, check_choice
 from ..relion.geometry import Floats, TiltAlignment, projection_matrices, stacked_rows
@@ -55,9 +56,11 @@ def plan_matrices(
     Raises
     ------
     UsageError
-        The tilts have no alignment, no pixel size or no size of their tomogram.
+        The tilts have no alignment, no pixel size or no size of their tomogram; or the size of images is none.
     """
     check_choice("projections", form, get_args(Projections))
+    if image_size is not None:
+        check_image_size(image_size, "(width, height) in pixels")
     rows = int(form[0])
     if all(label in table.schema.names for label in _ROWS):
         return Matrices(_ROWS, _stacked, rows, np.dtype(dtype))

@@ -205,6 +205,17 @@ def _matrices(
     )
 
 
+def check_image_size(image_size: tuple[int, int] | str, expected: str) -> None:
+    """Refuse what is no size of an image.
+
+    Raises
+    ------
+    UsageError
+    """
+    if isinstance(image_size, str) or len(image_size) != 2 or min(image_size) < 1:
+        raise UsageError(f"image_size={image_size!r}", expected=expected)
+
+
 def _image_sizes(
     image_size: ImageSize,
     rows: pl.DataFrame,
@@ -216,8 +227,7 @@ def _image_sizes(
 ) -> Floats:
     """The width and height of the images of each tomogram."""
     if image_size != "headers":
-        if isinstance(image_size, str) or len(image_size) != 2 or min(image_size) < 1:
-            raise UsageError(f"image_size={image_size!r}", expected="(width, height) in pixels, or 'headers'")
+        check_image_size(image_size, "(width, height) in pixels, or 'headers'")
         return np.tile(np.asarray(image_size, np.float64), (len(starts), 1))
     if _STACK in globals_.columns:
         label, images = _STACK, globals_[_STACK].to_list()
