@@ -568,3 +568,11 @@ def test_tilts_in_another_order_are_told_of(tmp_path: Path) -> None:
     pl.read_parquet(path).reverse().write_parquet(path)
     with pytest.raises(ta.SchemaError, match="do not stand together, or are not numbered from 0"):
         ta.Dataset(tmp_path / "d").particle_tilts()
+
+
+def test_headers_of_images_in_a_store_are_not_read(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "p", tomograms=2, tilts=3, particles=2)
+    assert made.optimisation_set_star is not None
+    ta.convert(made.optimisation_set_star, tmp_path / "d")
+    with pytest.raises(ta.UsageError, match="image_size='headers' takes a folder, not memory://p"):
+        ta.Dataset(tmp_path / "d").particle_tilts(image_size="headers", project="memory://p")

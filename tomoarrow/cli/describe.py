@@ -108,7 +108,7 @@ def _describe_remote(path: Remote, dialect: Dialect) -> dict[str, Any]:
     except OSError:
         with origin_of(path, None, looks_only=True) as origin:
             described = _describe_file(origin.path, dialect, origin.project, allow_outside=False)
-            found: dict[str, Any] = json.loads(origin.told(json.dumps(described)))
+            found: dict[str, Any] = json.loads(origin.told(json.dumps(described, ensure_ascii=False)))
             return found
     return _describe_dataset(path)
 

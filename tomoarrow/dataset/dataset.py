@@ -22,7 +22,7 @@ from .reading.scanning import scan_files
 from .reading.splitting import Split, split_groups
 from .reading.stored import Stored, open_table
 from .report import INNER_TABLES, WarningSummary
-from .stores.urls import place_of
+from .stores.urls import folder_of, place_of
 from .tables.sources import read_sources
 from .versions.integrity import IntegrityReport, check_files
 from .versions.manifest import SourceInfo
@@ -295,7 +295,8 @@ class Dataset:
         self._check_one_project()
         tables = {name: self._open(name) for name in ("tilts", "tomograms", "particles")}
         trajectories = self._open("trajectories") if "trajectories" in self.manifest["tables"] else None
-        home = Path(self.manifest["project"] if project is None else project)
+        given = self.manifest["project"] if project is None else project
+        home = folder_of(given, "image_size='headers'") if image_size == "headers" else Path(given)
         return scan_particle_tilts(
             **tables, trajectories=trajectories, image_size=image_size, project=home, allow_outside=allow_outside
         )

@@ -333,6 +333,18 @@ def test_inspect_of_a_url_tells_what_it_tells_of_a_file(
     assert (remote.exit_code, told) == (local.exit_code, local.output)
 
 
+def test_inspect_of_a_url_tells_no_place_of_this_machine(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "é").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "é"))
+    bucket.put("p/a.star", b"data_a\nloop_\n_n\n\n1\n\n2\n")
+    done = CliRunner().invoke(app, ["inspect", bucket.url("p/a.star"), "--json"])
+    described = json.loads(done.output)
+    assert (described["path"], bucket.url("p/a.star") in described["warnings"][0]) == (bucket.url("p/a.star"), True)
+    assert "tomoarrow-" not in done.output
+
+
 def test_inspect_of_a_url_looks_at_no_file_of_this_machine(
     bucket: Bucket, whole_project: Example, tmp_path: Path
 ) -> None:
