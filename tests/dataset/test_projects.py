@@ -13,6 +13,7 @@ import tomoarrow as ta
 from tests.dataset.projects import loop, tilts, write_project
 from tomoarrow.dataset.pictures.facts import project_findings
 from tomoarrow.dataset.pictures.gather import gather
+from tomoarrow.dataset.reading.row_groups import open_groups
 from tomoarrow.example import Example, make_project
 
 
@@ -79,6 +80,9 @@ def test_columns_that_only_some_projects_have(tmp_path: Path) -> None:
     found = ta.Dataset(tmp_path / "d").tilts.collect().sort("project")
     assert found["labX"].to_list() == ["1", "word"]
     assert found["rlnTomoYTilt"].to_list() == [1.5, None]
+    with pytest.raises(ta.DatasetError, match="other columns or types") as error:
+        open_groups(tmp_path / "d", "tilts")
+    assert error.value.remedy == "train on datasets of one project each"
     ta.export(tmp_path / "d", tmp_path / "out")
     assert files(tmp_path / "out/one") == files(tmp_path / "one")
     assert files(tmp_path / "out/two") == files(tmp_path / "two")

@@ -116,7 +116,8 @@ def groups_of(snapshot: Snapshot, name: str) -> GroupedTable:
             RowGroup(str(file.place), number, stop - start, value)
             for number, (start, stop) in enumerate(pairwise(bounds))
         )
-    schema = _schema_of(stored)
+    several = "train on datasets of one project each" if manifest["projects"] else ""
+    schema = _schema_of(stored, several or "write all files of the table anew, or convert again")
     column = None if table["partition_by"] is None else _folder_column(stored.files[0].path)
     if column is not None:
         types = {each["name"]: each["type"] for each in table["columns"]}
@@ -124,15 +125,21 @@ def groups_of(snapshot: Snapshot, name: str) -> GroupedTable:
     return GroupedTable(stored, schema, tuple(groups), column)
 
 
-def _schema_of(stored: Stored) -> pa.Schema:
-    """The schema that all files have."""
+def _schema_of(stored: Stored, remedy: str) -> pa.Schema:
+    """The schema that all files have.
+
+    Raises
+    ------
+    DatasetError
+        They have not the same.
+    """
     first, *others = (pq.read_schema(file.source) for file in stored.files)
     for file, other in zip(stored.files[1:], others, strict=True):
         if not other.equals(first):
             raise DatasetError(
                 "the files of a table have other columns or types than its first",
                 place=Place(str(file.place)),
-                remedy="write all files of the table anew, or convert again",
+                remedy=remedy,
             )
     return first
 
