@@ -356,6 +356,17 @@ SETS: dict[str, tuple[Mapping[str, str], dict[str, Any]]] = {
         },
         {"on_bad_value": "null"},
     ),
+    "whole numbers that no double holds, where others are fractions": (
+        {
+            "a": loop(
+                "a",
+                ["rlnTomoTiltMovieFrameCount", "rlnTomoVisibleFrames"],
+                [[2**63 - 1, f"[{2**53 + 1},1]"], ["9" * 20, "[2]"], [2**53, "[x]"]],
+            ),
+            "b": loop("b", ["rlnTomoTiltMovieFrameCount", "rlnTomoVisibleFrames"], [["3.5", "[0.5]"], ["None", "[]"]]),
+        },
+        {"on_bad_value": "null"},
+    ),
     "whole numbers in many forms": (
         {
             "a": loop("a", ["rlnTomoTiltMovieFrameCount", "rlnA"], [["8", "1"], ["8.000000", "2"], ["+8", "3"]]),

@@ -10,11 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..kernels import numbers
 from ..kernels.tokenize import SPAN_BITS
 from .cells import Cells
 from .columns import ARROW_TYPES, Column, Label, LabelType, read_column
 from .forms import as_plain, pack, plain_type
 from .style import Departures, Exceptions
+
+#: What columns of integers become where others of them are fractions.
+_WIDENED: Mapping[LabelType | None, LabelType] = {"int64": "float64", "list<int64>": "list<float64>"}
 
 
 def valid(departures: Departures, table: pa.Table, labels: Mapping[str, Label], *, star: bool) -> Departures:
@@ -46,7 +50,11 @@ def as_read(texts: Sequence[str], values: pa.Array, known: LabelType | None, *, 
     a reject. Else the column has got another type since.
     """
     type_ = type_of(values.type)
-    column = read_texts(texts, type_, star=star)
+    if type_ == _WIDENED.get(known):
+        # Integers that no double holds were rejects there, and are where the label is read, not its doubles.
+        column = read_texts(texts, known, star=star, evidence=numbers.HAS_FLOAT)
+    else:
+        column = read_texts(texts, type_, star=star)
     try:
         same = equal_values(column.array, as_plain(values).cast(column.array.type))
     except pa.ArrowException:
@@ -59,11 +67,10 @@ def as_read(texts: Sequence[str], values: pa.Array, known: LabelType | None, *, 
 
 def _read_as(known: LabelType | None) -> tuple[LabelType, ...]:
     """The types that the values of a label may have been read as."""
-    if known == "int64":
-        return "int64", "float64"
-    if known == "list<int64>":
-        return "list<int64>", "list<float64>"
-    return () if known is None else (type_of(ARROW_TYPES[known]),)
+    if known is None:
+        return ()
+    own = type_of(ARROW_TYPES[known])
+    return (own, _WIDENED[known]) if known in _WIDENED else (own,)
 
 
 def type_of(type_: pa.DataType) -> LabelType:
@@ -78,8 +85,8 @@ def type_of(type_: pa.DataType) -> LabelType:
     return "bool" if pa.types.is_boolean(type_) else "string"
 
 
-def read_texts(texts: Sequence[str], known: LabelType | None, *, star: bool) -> Column:
-    """Read texts, quotes included, as the values of a label of a type; None infers it."""
+def read_texts(texts: Sequence[str], known: LabelType | None, *, star: bool, evidence: int | None = None) -> Column:
+    """Read texts, quotes included, as the values of a label of a type; arguments are those of `read_column`."""
     packed = pack([b" " + text.encode() + b" " for text in texts])
     data = np.concatenate([packed.data, np.full(64, 10, np.uint8)])
     spans = np.empty(len(texts), np.int64)
@@ -94,7 +101,7 @@ def read_texts(texts: Sequence[str], known: LabelType | None, *, star: bool) -> 
     # Only the relion dialect has escapes.
     escapes = not star and any("\a" in text for text in texts)
     cells = Cells(data, spans, np.zeros(1, np.int64), np.array([len(texts)]), 1, escapes, star)
-    return read_column(cells, 0, known)
+    return read_column(cells, 0, known, evidence)
 
 
 def equal_values(one: pa.Array, other: pa.Array) -> NDArray[np.bool_]:
