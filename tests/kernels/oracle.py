@@ -551,7 +551,7 @@ def run_kernel(files: Sequence[bytes], dialect: Dialect) -> list[Reading]:
     begin_of = begins.tolist()
     readings: list[Reading] = []
     tokens: list[Token] = []
-    run_lengths = zip(kinds[:n_tokens].tolist(), counts.tolist(), firsts.tolist(), strict=False)
+    run_lengths = zip(*(array[:n_tokens].tolist() for array in (kinds, counts, firsts)), strict=True)
     for kind, count, first in run_lengths:
         f = len(readings)
         begin = begin_of[f]
