@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tomoarrow as ta
+from tests.test_cli import run, run_here
 from tomoarrow.example import Example, make_project
 
 
@@ -20,11 +21,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Example:
     assert made.optimisation_set_star is not None
     ta.convert(made.optimisation_set_star, made.directory.parent / "dataset")
     return made
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tomoarrow", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
 
 
 def test_what_there_is_to_ask(made: Example) -> None:
@@ -40,7 +36,7 @@ def test_what_there_is_to_ask(made: Example) -> None:
     [("SELECT COUNT(*) AS n, NULL AS x FROM trajectories", "30"), ("particles", "TS_02")],
 )
 def test_answers_on_the_terminal(made: Example, sql: str, shown: str) -> None:
-    done = run("query", made.directory.parent / "dataset", sql)
+    done = run_here("query", made.directory.parent / "dataset", sql)
     assert (done.returncode, done.stderr) == (0, "")
     assert shown in done.stdout
 
@@ -63,17 +59,16 @@ def test_answers_as_files(made: Example, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_answered(made: Example, arguments: list[str], code: int, message: str) -> None:
-    done = run("query", made.directory.parent / "dataset", *arguments)
+    done = run_here("query", made.directory.parent / "dataset", *arguments)
     assert done.returncode == code
     assert message in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_no_dataset(tmp_path: Path) -> None:
-    done = run("query", tmp_path, "SELECT 1")
+    done = run_here("query", tmp_path, "SELECT 1")
     assert done.returncode == 3
     assert "not a tomoarrow dataset" in done.stderr
-    absent = run("query", tmp_path / "absent", "SELECT 1")
+    absent = run_here("query", tmp_path / "absent", "SELECT 1")
     assert absent.returncode == 3
     assert "absent: there is no such folder" in absent.stderr
     assert "check the path" in absent.stderr
@@ -89,13 +84,13 @@ def test_no_dataset(tmp_path: Path) -> None:
 )
 def test_what_to_do_about_a_broken_manifest(tmp_path: Path, text: str, remedy: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    done = run("query", tmp_path, "SELECT 1")
+    done = run_here("query", tmp_path, "SELECT 1")
     assert done.returncode == 3
     assert remedy in done.stderr
 
 
 def test_inspect_a_folder_that_is_neither(tmp_path: Path) -> None:
-    done = run("inspect", tmp_path)
+    done = run_here("inspect", tmp_path)
     assert done.returncode == 3
     assert "neither a dataset nor a project" in done.stderr
 
@@ -110,8 +105,8 @@ def test_inspect_a_project(made: Example) -> None:
         "Polish/job011/optimisation_set.star": ("optimisation set", {"files": 3}),
         "Tomograms/job006/tomograms.star": ("tomogram set", {"tomograms": 3}),
     }
-    assert "Extract/job009/particles.star" in run("inspect", made.directory).stdout
-    assert "6 trajectories" in run("inspect", made.trajectories_star).stdout
+    assert "Extract/job009/particles.star" in run_here("inspect", made.directory).stdout
+    assert "6 trajectories" in run_here("inspect", made.trajectories_star).stdout
 
 
 def narrow(*arguments: object, cwd: Path) -> str:
