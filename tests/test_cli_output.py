@@ -96,7 +96,8 @@ def test_a_closed_place_for_errors(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["", "nohup "], ids=["the terminal is gone", "nohup"])
 def test_what_nohup_has_started_outlives_its_terminal(home: Path, command: str, tmp_path: Path) -> None:
     """It hangs up while the STAR file comes through a pipe that is still open."""
-    line = f"exec {command}{sys.executable} -m tomoarrow convert /dev/stdin {tmp_path / 'ds'}"
+    # The tests may run under nohup themselves.
+    line = f"exec env --default-signal=HUP {command}{sys.executable} -m tomoarrow convert /dev/stdin {tmp_path / 'ds'}"
     started = subprocess.Popen(
         line, shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
