@@ -59,6 +59,22 @@ def test_an_optics_table_may_be_longer_than_a_piece(
     assert found == [(2, "second"), (1, "first"), (2, "second")]
 
 
+@pytest.mark.parametrize("piece_bytes", [20, 50, 4 << 20])
+def test_a_label_has_a_type_of_its_own_in_each_table(
+    tmp_path: Path, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tomoarrow.star.pieces.PIECE_BYTES", piece_bytes)
+    star = tmp_path / "x.star"
+    numbers = "loop_\n_a\n_b\n-0.0 1\n2.50 2\n\n"
+    star.write_text(f"data_x\nloop_\n_a\n1\n2\nx\n3\n\n{numbers}data_y\n{numbers}")
+    ta.convert(star, tmp_path / "dataset")
+    dataset = ta.Dataset(tmp_path / "dataset")
+    assert dataset["x"].collect().rows() == [("1",), ("2",), ("x",), ("3",)]
+    for table in ("x_2", "y"):
+        assert dataset[table].collect().rows() == [(0.0, 1), (2.5, 2)]
+    assert ta.verify(tmp_path / "dataset").differences == []
+
+
 BESIDE = "data_t\n_a 1\n\nloop_\n_x\n" + "".join(f"{i}\n" for i in range(60)) + "\n_z 2\n\ndata_u\n_b 3\n"
 
 PAIR_EDITS: list[tuple[str, dict[str, str | None], str]] = [

@@ -137,6 +137,10 @@ def as_it_stands(block: str, rows: pa.Table, _goes_on: bool) -> Shaped:
     return Shaped(block, rows)
 
 
+#: What is known of the columns of each loop of a file, by the name of its block and its labels.
+Evidence = dict[tuple[str, ...], dict[str, int]]
+
+
 class TypeGrew(Exception):
     """A piece of a file has a column of a type that earlier pieces did not have."""
 
@@ -151,6 +155,7 @@ def write_plain(
     written: Written,
     *,
     options: Options,
+    evidence: Evidence,
     threads: int,
     found: Findings,
     shape: Shape,
@@ -168,7 +173,7 @@ def write_plain(
     own = Findings()
     n_blocks, n_pairs = 0, len(written.pairs)
     with ExitStack() as stack:
-        pieces = read_pieces(file.source, "relion", partial(_take, options), stands=never, threads=threads)
+        pieces = read_pieces(file.source, "relion", partial(_take, options, evidence), stands=never, threads=threads)
         stack.enter_context(closing(pieces))
         table = _OpenTable(file, staging, written, shape)
         stack.callback(table.leave)
@@ -242,15 +247,16 @@ def write_pairs(written: Written, staging: Path) -> None:
         written.add(PAIRS, pairs.schema, write_table(pairs, staging / PAIRS, staging), {})
 
 
-def file_evidence(file: StarFile, options: Options, threads: int) -> dict[str, int]:
+def file_evidence(file: StarFile, options: Options, threads: int) -> Evidence:
     """What the loops of a file hold that the types of their columns depend on."""
-    evidence: dict[str, int] = {}
+    evidence: Evidence = {}
     for read in read_pieces(file.source, "relion", partial(_evidence, options), stands=never, threads=threads):
-        add_evidence(evidence, read.result)
+        for loop, more in read.result:
+            add_evidence(evidence.setdefault(loop, {}), more)
     return evidence
 
 
-def _take(options: Options, piece: Piece) -> _Part:
+def _take(options: Options, evidence: Evidence, piece: Piece) -> _Part:
     """Read all loops and pairs of a piece, and learn its text."""
     structure = piece.structure
     found = Findings(piece.notices)
@@ -262,7 +268,8 @@ def _take(options: Options, piece: Piece) -> _Part:
         labels = structure.labels(loop)
         if container in roots and check_loop(structure, loop, labels, found):
             cells = loop_cells(structure, [loop])
-            tables[loop] = read_cells(structure, cells, labels, options, None, found, container)
+            own = replace(options, evidence=evidence.get((structure.name(container), *labels), {}))
+            tables[loop] = read_cells(structure, cells, labels, own, None, found, container)
             if tables[loop].num_columns:
                 loops.append(_Loop(roots.index(container), tables[loop]))
     text = file_text(structure, learn_tables(structure, tables), whole=False)
@@ -283,10 +290,15 @@ def own_items(items: Sequence[str | Pair | Loop]) -> Sequence[str | Pair | Loop]
     return items[next(i for i, item in enumerate(items) if isinstance(item, Loop)) :]
 
 
-def _evidence(options: Options, piece: Piece) -> dict[str, int]:
+def _evidence(options: Options, piece: Piece) -> list[tuple[tuple[str, ...], dict[str, int]]]:
     structure = piece.structure
-    loops = np.flatnonzero(structure.loop_width).tolist()
-    return evidence_of([(structure.labels(loop), loop_cells(structure, [loop])) for loop in loops], options)
+    found = []
+    for loop, container in enumerate(structure.loop_container.tolist()):
+        labels = structure.labels(loop)
+        if labels:
+            more = evidence_of([(labels, loop_cells(structure, [loop]))], options)
+            found.append(((structure.name(container), *labels), more))
+    return found
 
 
 def _free_name(block: str, taken: set[str], path: Path) -> str:

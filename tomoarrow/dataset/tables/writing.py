@@ -25,7 +25,7 @@ from ..versions.manifest import SourceInfo, TableInfo
 from .contents import Contents, Progress
 from .members import Members
 from .particles import OPTICS, Particles
-from .plain import StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
+from .plain import Evidence, StarFile, TypeGrew, Written, as_it_stands, file_evidence, write_pairs, write_plain
 from .sources import as_table, source_info, with_digests
 from .stacks import Keys, TomogramKeys, stack_file_evidence, write_stack
 from .survey import changed_since
@@ -101,11 +101,15 @@ def _digest(file: StarFile) -> str:
     return ""
 
 
+#: In the place of a loop: those of all blocks of a file, which are stacked.
+_ALL: tuple[str, ...] = ("*",)
+
+
 def _write_all(
     members: Members, staging: Path, found: Findings, progress: Progress | None, parts: Parts | None
 ) -> tuple[Written, TableInfo]:
     """Write the tables of all files, as often as it takes to know the types of their columns."""
-    evidence: dict[str, dict[str, int]] = {}
+    evidence: dict[str, Evidence] = {}
     while True:
         own, written = Findings(), Written()
         try:
@@ -116,8 +120,9 @@ def _write_all(
             if grown.file.name in evidence:
                 raise DatasetError("the file changed while it was read", place=Place(str(grown.file.path))) from grown
             kind = next(kind for kind, file in members.files if file == grown.file)
-            look = stack_file_evidence if _is_stacked(kind) else file_evidence
-            evidence[grown.file.name] = look(grown.file, members.options, members.threads)
+            asked = grown.file, members.options, members.threads
+            is_stacked = _is_stacked(kind)
+            evidence[grown.file.name] = {_ALL: stack_file_evidence(*asked)} if is_stacked else file_evidence(*asked)
             clear_folder(staging)
     found.add(own)
     write_pairs(written, staging)
@@ -130,14 +135,17 @@ def _is_stacked(kind: Kind) -> bool:
 
 def _texts(
     members: Members,
-    evidence: dict[str, dict[str, int]],
+    evidence: dict[str, Evidence],
     staging: Path,
     written: Written,
     found: Findings,
     progress: Progress | None,
     parts: Parts | None,
 ) -> Iterator[KeptText]:
-    """Write one file after the other, and give what is kept of their texts."""
+    """Write one file after the other, and give what is kept of their texts.
+
+    `evidence`: what is known of the columns of some files.
+    """
     counts: dict[str, int | None] | None = None
     if members.job is not None:
         optics = OPTICS if not members.files else "tomogram_optics"
@@ -147,11 +155,11 @@ def _texts(
         counts = tilt_counts(written, staging)
     particles: Particles | None = None
     for number, (kind, file) in enumerate(members.files):
-        options = replace(members.options, evidence=evidence.get(file.name, {}))
+        known, options = evidence.get(file.name, {}), members.options
         here = Particles.of(file, options, counts) if kind == "particle set" else None
         keys = _keys(kind, particles, counts)
         own = Findings()
-        texts = _texts_of(file, here, keys, staging, written, options, members.threads, own)
+        texts = _texts_of(file, here, keys, staging, written, options, known, members.threads, own)
         # The optimisation set itself, which is the first, is not left out.
         if members.on_bad_file == "skip" and number:
             texts = _unless_bad(texts, file, staging, written, own)
@@ -170,15 +178,19 @@ def _texts_of(
     staging: Path,
     written: Written,
     options: Options,
+    evidence: Evidence,
     threads: int,
     found: Findings,
 ) -> Iterator[KeptText]:
     """Write one file, and give what is kept of its text."""
     if keys is not None:
+        options = replace(options, evidence=evidence.get(_ALL, {}))
         yield from write_stack(file, keys, staging, written, options=options, threads=threads, found=found)
-    else:
-        shape = as_it_stands if particles is None else particles.shape
-        yield from write_plain(file, staging, written, options=options, threads=threads, found=found, shape=shape)
+        return
+    shape = as_it_stands if particles is None else particles.shape
+    yield from write_plain(
+        file, staging, written, options=options, evidence=evidence, threads=threads, found=found, shape=shape
+    )
 
 
 def _unless_bad(
