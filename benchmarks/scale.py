@@ -138,7 +138,7 @@ def spin_s(processes: int) -> float:
 def fetch_s(folder: Path, tomograms: int, latency_s: float) -> float:
     """Seconds of a conversion from a store on the loopback address that answers so much later."""
     made = make_project(folder / f"s{latency_s}", tomograms=tomograms, tilts=_TILTS)
-    server = Path(__file__).parent.parent / "tests/dataset/remote/standin.py"
+    server = Path(__file__).parent.parent / "tests/dataset/stores/standin.py"
     command = [sys.executable, str(server), str(made.directory), str(latency_s)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -4,4 +4,4 @@ import multiprocessing
 
 #: They are forks of one that has done no work: to import all for each of them takes a second.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.dataset.test_concurrency", "tests.dataset.test_parts"])
+PROCESSES.set_forkserver_preload(["tests.dataset.versions.test_concurrency", "tests.dataset.parts.test_parts"])

@@ -15,7 +15,7 @@ import pytest
 import tomoarrow as ta
 from tests.dataset.processes import PROCESSES
 from tests.dataset.projects import loop, write_project
-from tests.dataset.test_update import Project, check_equal
+from tests.dataset.updating.test_update import Project, check_equal
 from tomoarrow.dataset.parts import assembling
 from tomoarrow.dataset.parts.planning import Plan, part_folder, read_plan, read_rows, slurm_script
 from tomoarrow.dataset.tables import writing

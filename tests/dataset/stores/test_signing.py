@@ -10,7 +10,7 @@ import pytest
 
 import tomoarrow as ta
 from tests.dataset.projects import tilts, write_project
-from tests.dataset.remote.bucket import Bucket
+from tests.dataset.stores.bucket import Bucket
 from tomoarrow import UsageError
 from tomoarrow.dataset.stores import objects
 from tomoarrow.dataset.stores.signing import s3_options

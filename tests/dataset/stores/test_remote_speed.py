@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tomoarrow as ta
-from tests.dataset.remote import standin
+from tests.dataset.stores import standin
 from tomoarrow.example import make_project
 
 _LATENCY_S = 0.02

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .large import write_large
+from tests.dataset.images.large import write_large
 
 CHILD = """
 import json, resource, sys, time

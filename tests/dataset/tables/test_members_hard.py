@@ -12,8 +12,7 @@ import polars as pl
 import pytest
 
 import tomoarrow as ta
-
-from .test_members import (
+from tests.dataset.tables.test_members import (
     GLOBAL,
     MANIFOLDS,
     OPTICS,

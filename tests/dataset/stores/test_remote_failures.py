@@ -13,7 +13,7 @@ import pytest
 
 import tomoarrow as ta
 from tests.dataset.projects import tilts, write_project
-from tests.dataset.remote.bucket import Bucket, Fault
+from tests.dataset.stores.bucket import Bucket, Fault
 from tomoarrow import DatasetError, MissingFileError
 from tomoarrow.dataset import origin
 from tomoarrow.dataset.stores import objects

@@ -13,10 +13,9 @@ import polars as pl
 import pytest
 
 import tomoarrow as ta
+from tests.dataset.projects import loop
+from tests.relion.slow_geometry import apply, slow_matrix, slow_position
 from tomoarrow.example import make_project
-
-from ..relion.slow_geometry import apply, slow_matrix, slow_position
-from .projects import loop
 
 Row = dict[str, str]
 Motion = dict[str, list[list[float]]]

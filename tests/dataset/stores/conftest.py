@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from tests.dataset.remote.bucket import Bucket, Proxy
+from tests.dataset.stores.bucket import Bucket, Proxy
 
 _NUMBERS = count(1)
 

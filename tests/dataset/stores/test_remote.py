@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import tomoarrow as ta
 from tests.dataset.projects import loop, tilts, write_project
-from tests.dataset.remote.bucket import Bucket
+from tests.dataset.stores.bucket import Bucket
 from tomoarrow import DatasetError, MissingFileError, UsageError
 from tomoarrow.cli.app import app
 from tomoarrow.dataset.reading.row_groups import open_groups

@@ -16,7 +16,7 @@ from dask_jobqueue import SLURMCluster
 from distributed import Client, LocalCluster
 
 import tomoarrow as ta
-from tests.dataset.test_update import Project, check_equal
+from tests.dataset.updating.test_update import Project, check_equal
 from tomoarrow.example import make_project
 
 pytestmark = [
