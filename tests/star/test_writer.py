@@ -1355,6 +1355,24 @@ def test_a_reject_beside_a_number_that_widened_its_column_keeps_its_text() -> No
     assert written(document) == star
 
 
+@pytest.mark.parametrize(
+    ("there", "value", "text"),
+    [
+        ("1e-05", 1.5e-05, "1.5e-05"),
+        ("1e-05", -2e-05, "-2e-05"),
+        ("1.2e-05", 123.456, "123.456"),
+        ("1.2e-05", math.inf, "inf"),
+        ("1.234560e-05", 123.456789012, "1.234568e+02"),
+        ("1.5", 1.25, "1.25"),
+    ],
+)
+def test_few_decimals_of_the_values_that_were_there_round_no_other(there: str, value: float, text: str) -> None:
+    star = "data_x\nloop_\n_a\n{0}\n{0}\n{1}\n".format
+    document = ta.read_star(star(there, there).encode())
+    edited = document["x"].with_column("a", [float(there), float(there), value])
+    assert written(document.replace("x", edited)) == star(there, text).encode()
+
+
 def test_comments_behind_rows_do_not_move_to_others() -> None:
     document = ta.read_star(b"data_x\nloop_\n_a\n_b\n1 a\n2 b # bad one\n3 c\n")
     assert document["x"].table is not None

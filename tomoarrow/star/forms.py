@@ -234,9 +234,12 @@ def _floats(array: pa.Array, form: Form, *_: object) -> Texts:
     kind = "shortest" if form.kind == "word" else form.kind
     values = _values(array, np.float64)
     texts = _grown(formats.format_floats, values, _STYLES[kind], form.precision)
-    if kind != "fixed":
+    if kind == "fixed":
+        rows = np.flatnonzero(_lost(values, form.precision))
+    elif kind == "scientific" and form.precision < _MANY_DECIMALS:
+        rows = np.flatnonzero(np.isfinite(values) & (_read_back(texts) != values))
+    else:
         return texts
-    rows = np.flatnonzero(_lost(values, form.precision))
     return splice(texts, rows, _grown(formats.format_floats, values[rows], formats.SHORTEST, 0)) if len(rows) else texts
 
 
@@ -249,6 +252,13 @@ def _lost(values: NDArray[np.float64], precision: int) -> NDArray[np.bool_]:
         return np.asarray((np.abs(values) <= 0.5 * 10.0**-precision) & (values != 0))
     with np.errstate(all="ignore"):
         return np.asarray((np.round(values, precision) != values) & np.isfinite(values))
+
+
+def _read_back(texts: Texts) -> NDArray[np.float64]:
+    """The numbers that texts are."""
+    buffers = [None, pa.py_buffer(texts.offsets), pa.py_buffer(texts.data)]
+    strings = pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
+    return np.asarray(strings.cast(pa.float64()))
 
 
 def _ints(array: pa.Array, form: Form, *_: object) -> Texts:
