@@ -73,6 +73,39 @@ def test_errors_are_those_of_one_process_and_nothing_is_left(tmp_path: Path, cli
     assert os.listdir(tmp_path) == ["p"]
 
 
+def test_when_a_part_fails_no_other_begins(tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, number in {"_LEAST_SERIES": 1, "PARTS_A_THREAD": 30, "_RETRIES": 0}.items():
+        monkeypatch.setattr(f"tomoarrow.dataset.parts.cluster.{name}", number)
+    made = make_project(tmp_path / "p", tomograms=100, tilts=3)
+    first = made.directory / "Tomograms/job006/tilt_series/TS_001.star"
+    first.write_text(first.read_text().replace("loop_", "loop"))
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    client.run(_count_parts, begun)
+    with pytest.raises(ta.StarSyntaxError):
+        ta.convert(made.tomograms_star, tmp_path / "d", client=client)
+    then = len(os.listdir(begun))
+    time.sleep(1)
+    assert len(os.listdir(begun)) == then < 30
+    client.run(_count_parts, None)
+    assert sorted(os.listdir(tmp_path)) == ["begun", "p"]
+
+
+def _count_parts(folder: Path | None) -> None:
+    """Have a worker leave a file for each part that it begins."""
+    from tomoarrow.dataset.parts import cluster
+
+    partition = getattr(cluster.partition, "counted", cluster.partition)
+
+    def counted(dataset: str, part: int, *, threads: int) -> ta.Report:
+        assert folder is not None
+        (folder / str(part)).touch()
+        return partition(dataset, part, threads=threads)
+
+    counted.counted = partition  # type: ignore[attr-defined]
+    cluster.partition = partition if folder is None else counted
+
+
 def test_the_report_tells_how_long_all_of_it_took(tmp_path: Path, client: Client) -> None:
     made = make_project(tmp_path / "p", tomograms=5, tilts=2)
     begun, until = time.perf_counter(), 0.0

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ import tomoarrow as ta
 from tests.dataset.processes import PROCESSES
 from tests.dataset.projects import loop, write_project
 from tests.dataset.updating.test_update import Project, check_equal
-from tomoarrow.dataset.parts import assembling
+from tomoarrow.dataset.parts import assembling, partition
 from tomoarrow.dataset.parts.planning import Plan, part_folder, read_plan, read_rows, slurm_script
 from tomoarrow.dataset.tables import writing
 from tomoarrow.example import make_project
@@ -190,6 +191,29 @@ def test_a_file_that_changes_before_its_part_is_converted_again_is_refused(
     ta.finalise(tmp_path / "d")
     ta.convert(star, tmp_path / "one")
     check_equal(tmp_path / "d", tmp_path / "one")
+
+
+@pytest.mark.parametrize("moment", ["before its tables are written", "before it is done"])
+def test_a_part_of_a_plan_that_is_replaced_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """A worker that was given up, such as one of a cluster, may go on when the next run has made its plan."""
+    made, target = make_project(tmp_path / "p", tomograms=4, tilts=2), tmp_path / "d"
+    ta.plan(made.tomograms_star, target, parts=2)
+    step = "check_global" if moment == "before its tables are written" else "changed_since"
+    function, again = getattr(partition, step), iter([True])
+
+    def meanwhile(*arguments: Any) -> Any:
+        if next(again, False):
+            ta.plan(made.tomograms_star, target, parts=2)
+            ta.partition(target, 1)
+        return function(*arguments)
+
+    monkeypatch.setattr(partition, step, meanwhile)
+    with pytest.raises(ta.DatasetError):
+        ta.partition(target, 0)
+    ta.partition(target, 0)
+    assert ta.finalise(target).tomograms == 4
 
 
 def test_a_set_that_changes_while_finalise_reads_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,8 +167,3 @@ def test_what_csv_has_no_form_for(value: object, tmp_path: Path) -> None:
     with pytest.raises(ta.UsageError, match="CSV has no form for the column x"):
         write_answer(pl.DataFrame({"x": [value]}), tmp_path / "a.csv", "csv")
     write_answer(pl.DataFrame({"x": [value]}), tmp_path / "a.jsonl", "jsonl")
-
-
-def test_a_place_without_a_file_begins_with_its_block() -> None:
-    assert str(ta.Place(block="answer")) == "(block 'data_answer')"
-    assert str(ta.Place("a.star", 7, block="x", label="n")) == "a.star:7 (block 'data_x', label _n)"

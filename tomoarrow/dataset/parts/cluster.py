@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from .partition import partition
 from .planning import parts_folder, plan
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 #: A part has no fewer tilt series than this: a task costs milliseconds, a tilt series less than one.
 _LEAST_SERIES = 200
@@ -29,6 +31,9 @@ PARTS_A_THREAD = 2
 
 #: A part is begun so often when workers are lost.
 _RETRIES = 3
+
+#: Parts that go on when others have failed are waited for so long.
+_PATIENCE_S = 60.0
 
 
 def convert_with(
@@ -64,6 +69,7 @@ def convert_with(
     threads = sum(client.nthreads().values()) or 1
     made = plan(source, dataset, parts=partial(_parts_for, threads), **options)
     target = Path(made.dataset)
+    futures: list[Future[int]] = []
     try:
         futures = client.map(
             _partition,
@@ -87,7 +93,21 @@ def convert_with(
             remedy="look into the logs of the workers: most are killed for their memory",
         ) from error
     finally:
+        _give_up(client, [future for future in futures if not future.done()])
         shutil.rmtree(parts_folder(target), ignore_errors=True)
+
+
+def _give_up(client: Client, futures: Sequence[Future[int]]) -> None:
+    """Let no further part begin, and wait for those that have: nothing stops them, and they write to the folder."""
+    from distributed import wait  # noqa: PLC0415  (takes an extra)
+
+    if not futures or client.status != "running":
+        return
+    # A cluster that does not answer any more has no parts that go on.
+    with suppress(OSError, TimeoutError):
+        begun = {key for keys in client.processing().values() for key in keys}
+        client.cancel([future for future in futures if future.key not in begun])
+        wait([future for future in futures if future.key in begun], timeout=_PATIENCE_S)
 
 
 def _parts_for(threads: int, size: int, tomograms: int) -> int:

@@ -141,10 +141,23 @@ def convert_part(
                 there = finished(plan, part)
                 if there is None or not _knows(there, evidence):
                     made, known = _make(plan, part, evidence, threads, staging.folder, progress)
+                    _check_current(plan)
                     asked = {"plan": plan.id, "part": part, "evidence": dict(known)}
                     commit(staging, manifest_for(Path(plan.set_file), made, asked, staging.folder))
         except Busy:
             time.sleep(_PATIENCE_S)
+
+
+def _check_current(plan: Plan) -> None:
+    """Refuse a part of a plan that another one has replaced meanwhile: it would take the place of a part of that.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if read_plan(plan.dataset).id != plan.id:
+        place = Place(plan.dataset)
+        raise DatasetError("another plan has been made meanwhile", place=place, remedy="convert the parts of that one")
 
 
 def _knows(there: DonePart, evidence: Mapping[str, int]) -> bool:
