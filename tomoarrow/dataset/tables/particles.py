@@ -28,13 +28,16 @@ class Particles:
     file : StarFile
     options : Options
     mismatches : Mismatches
+    keeps_names : bool
+        Whether another set asks for the names of all particles, which take more memory than all else.
     names, tomograms : list of pyarrow.Array
-        `PARTICLE_NAME` and the tomogram's `NAME` of the particles, where both are there.
+        `PARTICLE_NAME` and the tomogram's `NAME` of the particles, where both are there and they are kept.
     """
 
     file: StarFile
     options: Options
     mismatches: Mismatches
+    keeps_names: bool
     names: list[pa.ChunkedArray] = field(default_factory=list)
     tomograms: list[pa.ChunkedArray] = field(default_factory=list)
     _optics: list[pa.Table] = field(default_factory=list)
@@ -42,9 +45,11 @@ class Particles:
     _is_alone: bool = False
 
     @staticmethod
-    def of(file: StarFile, options: Options, tilt_counts: Mapping[str, int | None] | None) -> Particles:
+    def of(
+        file: StarFile, options: Options, tilt_counts: Mapping[str, int | None] | None, *, keeps_names: bool
+    ) -> Particles:
         """Those of a file, beside a tomogram set if there is one."""
-        return Particles(file, options, Mismatches(tilt_counts))
+        return Particles(file, options, Mismatches(tilt_counts), keeps_names)
 
     def shape(self, block: str, rows: pa.Table, goes_on: bool) -> Shaped:
         """The rows of a loop as they go into the dataset."""
@@ -53,7 +58,7 @@ class Particles:
         elif self._are_particles(block, rows.column_names):
             optics = self._groups_for(rows)
             self.mismatches.look(rows, optics)
-            if {NAME, PARTICLE_NAME} <= set(rows.column_names):
+            if self.keeps_names and {NAME, PARTICLE_NAME} <= set(rows.column_names):
                 self.names.append(rows.column(PARTICLE_NAME))
                 self.tomograms.append(rows.column(NAME))
             if optics is None:

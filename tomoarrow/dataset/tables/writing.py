@@ -156,7 +156,9 @@ def _texts(
     particles: Particles | None = None
     for number, (kind, file) in enumerate(members.files):
         known, options = evidence.get(file.name, {}), members.options
-        here = Particles.of(file, options, counts) if kind == "particle set" else None
+        follow = [other for other, _ in members.files[number:]]
+        is_named = "trajectory set" in follow
+        here = Particles.of(file, options, counts, keeps_names=is_named) if kind == "particle set" else None
         keys = _keys(kind, particles, counts)
         own = Findings()
         texts = _texts_of(file, here, keys, staging, written, options, known, members.threads, own)
