@@ -36,10 +36,10 @@ def test_many_side_by_side_and_items_behind_them() -> None:
     n = 20_000
     frames = b"".join(b"save_f%d\n_n 1\nsave_\n" % i for i in range(n))
     pairs = b"".join(b"_p%d 1\n" % i for i in range(5_000))
-    started = time.perf_counter()
+    started = time.process_time()
     structure = analyse(read_text(b"data_a\n" + frames + pairs), "star")
     # Each that looks back over all before it would take minutes.
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert structure.parent.tolist() == [-1] + [0] * n
     assert structure.pair_container.tolist() == [*range(1, n + 1), *[0] * 5_000]
 

@@ -123,13 +123,13 @@ def test_a_line_of_1_gb(reader: str, tmp_path: Path) -> None:
         file.write(FRONT)
         for _ in range(1 << 10):
             file.write(b"x" * (1 << 20))
-    started = time.perf_counter()
+    started = time.process_time()
     tracemalloc.start()
     with pytest.raises(ta.StarSyntaxError, match="a line of more than 64 MB"):
         READERS[reader](tmp_path / "x.star")
     assert tracemalloc.get_traced_memory()[1] < 6 * limits.MOST_LINE_BYTES
     tracemalloc.stop()
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 # ---- Lines that are skipped ----------------------------------------------------------------------------------------
@@ -233,10 +233,10 @@ def test_lines_that_are_skipped_are_not_read_to_their_end(reader: str) -> None:
             return n
 
     for front, line in ((b"", b"y\n"), (FRONT + b"1\n", b"\n"), (FRONT + b"1\n", b"# a comment\n")):
-        started = time.perf_counter()
+        started = time.process_time()
         with pytest.raises(ta.StarSyntaxError, match=r"more than 64 MB|in the first 64 MB"):
             READERS[reader](Endless(front, line))  # type: ignore[arg-type]
-        assert time.perf_counter() - started < 20
+        assert time.process_time() - started < 20
 
 
 # ---- Texts that cannot be cut --------------------------------------------------------------------------------------
@@ -282,11 +282,11 @@ def len_of(piece: pieces.Piece) -> int:
 @pytest.mark.parametrize("rows", [b"", b"1 " * 1_000_000 + b"\n"], ids=["no row", "a row"])
 def test_a_loop_of_a_million_labels_is_refused(reader: str, rows: bytes) -> None:
     labels = b"".join(b"_l%d\n" % i for i in range(1_000_000))
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ta.StarSyntaxError, match="a loop of 1000000 labels") as refused:
         READERS[reader](b"data_a\nloop_\n" + labels + rows)
     assert refused.value.place.line == 3
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_loop_of_the_most_labels_is_read() -> None:
@@ -370,9 +370,9 @@ def test_loops_that_are_read_at_once_are_what_they_are_alone(
 def test_a_million_blocks_are_read() -> None:
     block = b"data_%d\nloop_\n_rlnOriginXAngst\n_rlnOriginYAngst\n1 2\n3 4\n\n"
     data = b"".join(block % i for i in range(1_000_000))
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(ta.read_star(data)) == 1_000_000
-    assert time.perf_counter() - started < 60
+    assert time.process_time() - started < 60
 
 
 @pytest.mark.slow
@@ -381,10 +381,10 @@ def test_a_million_blocks_are_read() -> None:
 @pytest.mark.parametrize("text", [b"data_a\n", b"_a 1\n"])
 def test_ten_million_blocks_or_pairs(reader: str, text: bytes) -> None:
     data = b"data_b\n" + text * 10_000_000
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ta.StarSyntaxError, match="more than"):
         READERS[reader](data)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 # ---- What is no text -----------------------------------------------------------------------------------------------
@@ -400,6 +400,6 @@ def test_devices_and_images_are_not_read_to_their_end(reader: str, tmp_path: Pat
 
 
 def test_many_blank_lines_take_time_in_proportion() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert ta.read_table(FRONT + b"1\n" + b"\n" * (16 << 20) + b"2\n").num_rows == 2
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20

@@ -358,9 +358,9 @@ def test_time_is_linear_whatever_rows_look_like(kind: str, monkeypatch: pytest.M
     monkeypatch.undo()
     rows, block, dialect = KINDS_OF_ROWS[kind]
     data = rows_like(rows, 80_000, dialect)
-    start = time.perf_counter()
+    start = time.process_time()
     assert ta.read_table(data, block, dialect=dialect).num_rows >= 80_000  # type: ignore[arg-type]
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_pipe_is_read_as_far_as_batches_are_taken(tmp_path: Path) -> None:
