@@ -167,24 +167,25 @@ def _round_limbs(limbs, n, place):
     return n
 
 
+@inlined
+def _put_up_to_eight(value, n, out, at):
+    """Write 1 to 8 digits of an integer, with leading zeros; return where they end. 8 bytes are written."""
+    put_word(out, at, _ZEROS | eight_digits(value) >> u8(8 * (8 - n)))
+    return at + n
+
+
 @subkernel
 def _put_digits(value, n, out, at):
     """Write n digits of an integer, with leading zeros; return where they end. Up to 8 bytes behind mean nothing."""
     if n > 16:
-        first = value // _TENS[16]
-        put_word(out, at, _ZEROS | eight_digits(first) >> u8(8 * (24 - n)))
-        value -= first * _TENS[16]
-        at += n - 16
+        at = _put_up_to_eight(value // _TENS[16], n - 16, out, at)
+        value %= _TENS[16]
         n = 16
     if n > 8:
-        first = value // _TENS[8]
-        put_word(out, at, _ZEROS | eight_digits(first) >> u8(8 * (16 - n)))
-        value -= first * _TENS[8]
-        at += n - 8
+        at = _put_up_to_eight(value // _TENS[8], n - 8, out, at)
+        value %= _TENS[8]
         n = 8
-    if n > 0:
-        put_word(out, at, _ZEROS | eight_digits(value) >> u8(8 * (8 - n)))
-    return at + n
+    return _put_up_to_eight(value, n, out, at) if n > 0 else at
 
 
 @inlined
@@ -494,8 +495,7 @@ def format_floats(values, style, precision, width, out, offsets):
             at = _put_whole(whole, out, at)
             if 0 < n <= 8:
                 put_word(out, at, u8(46))
-                put_word(out, at + 1, _ZEROS | eight_digits(rest) >> u8(8 * (8 - n)))
-                at += 1 + n
+                at = _put_up_to_eight(rest, n, out, at + 1)
             elif n > 0:
                 out[at] = 46
                 at = _put_digits(rest, n, out, at + 1)
